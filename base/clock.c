@@ -1,0 +1,199 @@
+/* Virtual time and timers. Time is `base` while the clock stands and
+ * `base` + CLOCK_MONOTONIC while it runs. Readers take no lock: a sequence
+ * counter, odd during a change, tells them to look again. */
+#include "base/clock.h"
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <time.h>
+
+struct clock {
+    uint32_t seq; /* guards base and running; odd: changing */
+    int64_t base;
+    bool running;
+    bool manual;
+    bool firing;      /* in clock_run_timers(): one notification at its end */
+    int64_t notified; /* earliest deadline at the last notification */
+    struct timer *head;
+    void (*changed)(void *opaque);
+    void *opaque;
+};
+
+static int64_t host_now(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * NS_PER_SEC + ts.tv_nsec;
+}
+
+/* Open a change of the time. The full barrier of the exchange puts the counter's
+ * odd value before whatever the caller then reads from the host's clock. */
+static void clock_begin(struct clock *clock)
+{
+    __atomic_fetch_add(&clock->seq, 1, __ATOMIC_SEQ_CST);
+}
+
+/* Publish both halves of the time. The release stores keep the odd counter
+ * visible to whoever sees one of the new halves. */
+static void clock_end(struct clock *clock, int64_t base, bool running)
+{
+    __atomic_store_n(&clock->base, base, __ATOMIC_RELEASE);
+    __atomic_store_n(&clock->running, running, __ATOMIC_RELEASE);
+    __atomic_fetch_add(&clock->seq, 1, __ATOMIC_SEQ_CST);
+}
+
+static void clock_set(struct clock *clock, int64_t base)
+{
+    clock_begin(clock);
+    clock_end(clock, base, false);
+}
+
+struct clock *clock_new(void)
+{
+    struct clock *clock = calloc(1, sizeof(*clock));
+    assert(clock);
+    clock->notified = INT64_MAX;
+    return clock;
+}
+
+struct clock *clock_new_manual(void)
+{
+    struct clock *clock = clock_new();
+    clock->manual = true;
+    return clock;
+}
+
+void clock_free(struct clock *clock)
+{
+    free(clock);
+}
+
+/* The host's clock is read before the second look at the counter, and by
+ * clock_stop() after it has made the counter odd: nobody gets a time behind the
+ * one at which the clock stops. */
+int64_t clock_now(struct clock *clock)
+{
+    for (;;) {
+        uint32_t seq = __atomic_load_n(&clock->seq, __ATOMIC_ACQUIRE);
+        int64_t now = __atomic_load_n(&clock->base, __ATOMIC_ACQUIRE);
+        if (__atomic_load_n(&clock->running, __ATOMIC_ACQUIRE))
+            now += host_now();
+        if (!(seq & 1) && seq == __atomic_load_n(&clock->seq, __ATOMIC_ACQUIRE))
+            return now;
+    }
+}
+
+bool clock_running(struct clock *clock)
+{
+    return __atomic_load_n(&clock->running, __ATOMIC_RELAXED);
+}
+
+static void clock_notify(struct clock *clock)
+{
+    clock->notified = clock_deadline(clock);
+    if (clock->changed)
+        clock->changed(clock->opaque);
+}
+
+/* After a change of the timer list. */
+static void clock_list_changed(struct clock *clock)
+{
+    if (!clock->firing && clock->notified != clock_deadline(clock))
+        clock_notify(clock);
+}
+
+void clock_start(struct clock *clock)
+{
+    if (clock->running || clock->manual)
+        return;
+    clock_begin(clock);
+    clock_end(clock, clock->base - host_now(), true);
+    clock_notify(clock);
+}
+
+void clock_stop(struct clock *clock)
+{
+    if (!clock->running)
+        return;
+    clock_begin(clock);
+    clock_end(clock, clock->base + host_now(), false);
+    clock_notify(clock);
+}
+
+void clock_set_notify(struct clock *clock, void (*changed)(void *opaque), void *opaque)
+{
+    clock->changed = changed;
+    clock->opaque = opaque;
+}
+
+void timer_init(struct timer *t, struct clock *clock, void (*fire)(void *opaque), void *opaque)
+{
+    *t = (struct timer){ .clock = clock, .deadline = INT64_MAX, .fire = fire, .opaque = opaque };
+}
+
+static void timer_unlink(struct timer *t)
+{
+    struct timer **link = &t->clock->head;
+    if (!timer_armed(t))
+        return;
+    while (*link != t)
+        link = &(*link)->next;
+    *link = t->next;
+    t->next = NULL;
+    t->deadline = INT64_MAX;
+}
+
+void timer_arm(struct timer *t, int64_t deadline)
+{
+    timer_unlink(t);
+    if (deadline != INT64_MAX) {
+        struct timer **link = &t->clock->head;
+        while (*link && (*link)->deadline <= deadline)
+            link = &(*link)->next;
+        t->deadline = deadline;
+        t->next = *link;
+        *link = t;
+    }
+    clock_list_changed(t->clock);
+}
+
+void timer_cancel(struct timer *t)
+{
+    timer_unlink(t);
+    clock_list_changed(t->clock);
+}
+
+int64_t clock_deadline(struct clock *clock)
+{
+    return clock->head ? clock->head->deadline : INT64_MAX;
+}
+
+/* Fire timers up to `limit`, in order. A manual clock moves along with them. */
+static void clock_fire_until(struct clock *clock, int64_t limit)
+{
+    bool outer = clock->firing;
+    clock->firing = true;
+    while (clock->head && clock->head->deadline <= limit) {
+        struct timer *t = clock->head;
+        if (clock->manual && t->deadline > clock->base)
+            clock_set(clock, t->deadline);
+        timer_unlink(t);
+        t->fire(t->opaque);
+    }
+    clock->firing = outer;
+    clock_list_changed(clock);
+}
+
+void clock_run_timers(struct clock *clock)
+{
+    clock_fire_until(clock, clock_now(clock));
+}
+
+void clock_advance(struct clock *clock, int64_t ns)
+{
+    int64_t target = clock_now(clock) + ns;
+    assert(clock->manual && ns >= 0);
+    clock_fire_until(clock, target);
+    clock_set(clock, target);
+}

@@ -1,0 +1,59 @@
+/* Virtual time and timers of one machine. Time stops while the machine is
+ * stopped. All device time comes from here.
+ *
+ * Timers run on the main thread with the machine lock held; every function
+ * but clock_now() needs the machine lock. */
+#ifndef MIMUS_BASE_CLOCK_H
+#define MIMUS_BASE_CLOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define NS_PER_SEC INT64_C(1000000000)
+
+struct clock;
+
+struct timer {
+    struct clock *clock;
+    int64_t deadline; /* virtual ns; INT64_MAX when not armed */
+    void (*fire)(void *opaque);
+    void *opaque;
+    struct timer *next; /* sorted list of armed timers */
+};
+
+/* A clock that stands still at 0 ns until clock_start(). */
+struct clock *clock_new(void);
+void clock_free(struct clock *clock);
+
+/* Virtual nanoseconds since power-on; monotonic. Any thread, no lock. */
+int64_t clock_now(struct clock *clock);
+void clock_start(struct clock *clock);
+void clock_stop(struct clock *clock);
+/* Is time passing? Always false for a manual clock. */
+bool clock_running(struct clock *clock);
+
+/* `fire(opaque)` runs once after each arming. The timer's storage is the caller's. */
+void timer_init(struct timer *t, struct clock *clock, void (*fire)(void *opaque), void *opaque);
+/* Arm (or move) the timer to absolute virtual time `deadline` in ns. */
+void timer_arm(struct timer *t, int64_t deadline);
+void timer_cancel(struct timer *t);
+static inline bool timer_armed(const struct timer *t) { return t->deadline != INT64_MAX; }
+
+/* Earliest armed deadline, or INT64_MAX. */
+int64_t clock_deadline(struct clock *clock);
+/* Fire all timers whose deadline has passed. */
+void clock_run_timers(struct clock *clock);
+/* `changed(opaque)` is called when the earliest deadline changes or the clock
+ * starts or stops; the event loop re-arms its host timer there. */
+void clock_set_notify(struct clock *clock, void (*changed)(void *opaque), void *opaque);
+/* For unit tests: a clock whose time is set by hand. clock_advance fires timers on the way, in order. */
+struct clock *clock_new_manual(void);
+void clock_advance(struct clock *clock, int64_t ns);
+
+/* a * b / c without overflow of the product; c > 0. */
+static inline int64_t muldiv64(int64_t a, int64_t b, int64_t c)
+{
+    return (int64_t)((__int128)a * b / c);
+}
+
+#endif

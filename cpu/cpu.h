@@ -1,0 +1,83 @@
+/* The guest processor as the machine sees it. Knows no device: everything
+ * outside comes through struct cpu_bus. */
+#ifndef MIMUS_CPU_CPU_H
+#define MIMUS_CPU_CPU_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct cpu;
+struct log;
+struct error;
+struct memory;
+struct mem_space;
+
+/* The processor's pins and neighbours. Callbacks run on the processor's thread with the machine lock held. */
+struct cpu_bus {
+    struct mem_space *memory;
+    struct mem_space *ports;
+    struct memory *ram;
+    struct log *log;
+    pthread_mutex_t *lock;                        /* the machine lock */
+    int (*ack_interrupt)(void *opaque);           /* INTA cycle: vector, or -1: nothing pending any more */
+    uint64_t (*apic_base)(void *opaque);          /* IA32_APIC_BASE */
+    bool (*set_apic_base)(void *opaque, uint64_t value);  /* false: #GP */
+    uint8_t (*get_tpr)(void *opaque);             /* CR8 */
+    void (*set_tpr)(void *opaque, uint8_t tpr);
+    void (*ferr)(void *opaque, int level);        /* FERR#: x87 error to IRQ 13 */
+    void (*shutdown)(void *opaque);               /* triple fault */
+    int64_t (*now)(void *opaque);                 /* virtual ns, no lock needed: time-stamp counter */
+    void *opaque;
+};
+
+struct cpu_options {
+    const char *model;      /* name, checked by cpu_model_known() */
+    bool interp;            /* engine: IR interpreter instead of the native backend */
+    bool optimise;
+    bool one_insn;          /* blocks of one instruction */
+    bool verify;
+    size_t cache_size;      /* bytes of host code, 0: default */
+};
+
+bool cpu_model_known(const char *name);
+void cpu_model_help(FILE *out);
+
+/* A processor in its reset state, owned by the caller. NULL with `err` on failure. */
+struct cpu *cpu_new(const struct cpu_options *opt, const struct cpu_bus *bus, struct error *err);
+void cpu_free(struct cpu *cpu);
+
+/* Pins; any thread. */
+enum cpu_pin {
+    CPU_PIN_INTR = 1,   /* level: a maskable interrupt waits */
+    CPU_PIN_NMI = 2,    /* edge */
+    CPU_PIN_SMI = 4,    /* edge */
+    CPU_PIN_INIT = 8,   /* edge */
+    CPU_PIN_RESET = 16, /* edge: power-on reset */
+    CPU_PIN_STOP = 32,  /* level: cpu_run() returns as long as it is set */
+};
+void cpu_raise(struct cpu *cpu, unsigned pins);
+void cpu_lower(struct cpu *cpu, unsigned pins);
+void cpu_set_a20(struct cpu *cpu, bool enabled);       /* any thread; takes effect at the next block */
+/* Guest-physical layout changed / pages turned clean for display: drop cached translations of addresses. Any thread. */
+void cpu_flush_tlb_async(struct cpu *cpu);
+/* Somebody writes bytes of RAM that hold translated code: drop them. Any thread. */
+void cpu_code_written(struct cpu *cpu, uint64_t ram_off, uint64_t len);
+
+/* Run the guest on the calling thread, without the machine lock, until
+ * CPU_PIN_STOP. HLT waits without using the host's processor. */
+void cpu_run(struct cpu *cpu);
+
+/* For monitors, while the processor is stopped. */
+typedef void cpu_print_fn(void *opaque, const char *line);
+void cpu_print_registers(struct cpu *cpu, cpu_print_fn *print, void *opaque);  /* info registers */
+void cpu_print_mem(struct cpu *cpu, cpu_print_fn *print, void *opaque);        /* info mem: linear ranges and rights */
+void cpu_print_tlb(struct cpu *cpu, cpu_print_fn *print, void *opaque);        /* info tlb: page by page */
+void cpu_print_jit(struct cpu *cpu, cpu_print_fn *print, void *opaque);        /* info jit: translation statistics */
+/* Linear to physical with the current page tables, no side effects. False: not mapped. */
+bool cpu_translate(struct cpu *cpu, uint64_t linear, uint64_t *phys);
+uint64_t cpu_pc(struct cpu *cpu);   /* linear address of the next instruction */
+unsigned cpu_code_bits(struct cpu *cpu);  /* 16, 32, 64: for disassembly */
+
+#endif

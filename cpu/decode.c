@@ -1,0 +1,470 @@
+/* The decoder: prefixes, opcode, ModRM, row of the opcode table, operands, immediates (SDM vol. 2, chapter 2). */
+#include "cpu/opcodes.h"
+
+#include "base/bits.h"
+#include "cpu/state.h"
+
+/* ---- what an operand letter means ---- */
+
+enum source { SRC_NONE, SRC_RM, SRC_REG, SRC_OPCODE, SRC_IMM, SRC_FAR, SRC_MOFFS, SRC_STRING, SRC_FIXED, SRC_ONE };
+enum form { FORM_ANY, FORM_MEM, FORM_REG };
+/* Sizes that depend on the operand size: v itself, y 4 or 8, z 2 or 4, p far pointer, a two v, s table register. */
+enum { SZ_V = 0x80, SZ_Y, SZ_Z, SZ_P, SZ_A, SZ_S, SZ_ENV, SZ_STATE };
+
+struct kind {
+    uint8_t class, source, form;
+    uint8_t size;     /* of the operand */
+    uint8_t arg;      /* FIXED: register number; IMM: size in the encoding; STRING: 1 for ES:rDI */
+};
+
+#define RM(size) { OC_REG, SRC_RM, FORM_ANY, size, 0 }
+#define RM_MEM(size) { OC_MEM, SRC_RM, FORM_MEM, size, 0 }
+#define RM_REG(size) { OC_REG, SRC_RM, FORM_REG, size, 0 }
+#define REG_FIELD(class, size) { class, SRC_REG, FORM_ANY, size, 0 }
+#define IMM(enc, size) { OC_IMM, SRC_IMM, FORM_ANY, size, enc }
+#define STRING(es, size) { OC_MEM, SRC_STRING, FORM_ANY, size, es }
+#define FIXED(class, reg, size) { class, SRC_FIXED, FORM_ANY, size, reg }
+
+static const struct kind kinds[O_NUM] = {
+    [O_Eb] = RM(1), [O_Ew] = RM(2), [O_Ed] = RM(4), [O_Eq] = RM(8), [O_Ev] = RM(SZ_V), [O_Ey] = RM(SZ_Y),
+    [O_Gb] = REG_FIELD(OC_REG, 1), [O_Gw] = REG_FIELD(OC_REG, 2), [O_Gd] = REG_FIELD(OC_REG, 4),
+    [O_Gv] = REG_FIELD(OC_REG, SZ_V), [O_Gz] = REG_FIELD(OC_REG, SZ_Z), [O_Gy] = REG_FIELD(OC_REG, SZ_Y),
+    [O_M] = RM_MEM(0), [O_Mb] = RM_MEM(1), [O_Mw] = RM_MEM(2), [O_Md] = RM_MEM(4), [O_Mq] = RM_MEM(8),
+    [O_Mt] = RM_MEM(10), [O_Mdq] = RM_MEM(16), [O_Mp] = RM_MEM(SZ_P), [O_Ma] = RM_MEM(SZ_A), [O_Ms] = RM_MEM(SZ_S),
+    [O_Rv] = RM_REG(SZ_V), [O_Ry] = RM_REG(SZ_Y), [O_Rw] = RM_REG(2), [O_Rd] = RM_REG(4),
+    [O_Ib] = IMM(1, 1), [O_Ibs] = IMM(1, SZ_V), [O_Iw] = IMM(2, 2), [O_Iz] = IMM(SZ_Z, SZ_V),
+    [O_Iv] = IMM(SZ_V, SZ_V),
+    [O_Jb] = IMM(1, SZ_V), [O_Jz] = IMM(SZ_Z, SZ_V), [O_Ap] = { OC_IMM, SRC_FAR, FORM_ANY, SZ_V, 0 },
+    [O_Ob] = { OC_MEM, SRC_MOFFS, FORM_ANY, 1, 0 }, [O_Ov] = { OC_MEM, SRC_MOFFS, FORM_ANY, SZ_V, 0 },
+    [O_Xb] = STRING(0, 1), [O_Xw] = STRING(0, 2), [O_Xv] = STRING(0, SZ_V), [O_Xz] = STRING(0, SZ_Z),
+    [O_Yb] = STRING(1, 1), [O_Yw] = STRING(1, 2), [O_Yv] = STRING(1, SZ_V), [O_Yz] = STRING(1, SZ_Z),
+    [O_Zb] = { OC_REG, SRC_OPCODE, FORM_ANY, 1, 0 }, [O_Zw] = { OC_REG, SRC_OPCODE, FORM_ANY, 2, 0 },
+    [O_Zv] = { OC_REG, SRC_OPCODE, FORM_ANY, SZ_V, 0 }, [O_Zy] = { OC_REG, SRC_OPCODE, FORM_ANY, SZ_Y, 0 },
+    [O_Sw] = REG_FIELD(OC_SEG, 2), [O_Cy] = REG_FIELD(OC_CR, SZ_Y), [O_Dy] = REG_FIELD(OC_DR, SZ_Y),
+    [O_AL] = FIXED(OC_REG, R_AX, 1), [O_CL] = FIXED(OC_REG, R_CX, 1), [O_AX] = FIXED(OC_REG, R_AX, 2),
+    [O_rAX] = FIXED(OC_REG, R_AX, SZ_V), [O_eAX] = FIXED(OC_REG, R_AX, SZ_Z), [O_DX] = FIXED(OC_REG, R_DX, 2),
+    [O_1] = { OC_IMM, SRC_ONE, FORM_ANY, 1, 1 }, [O_3] = { OC_IMM, SRC_ONE, FORM_ANY, 1, 3 },
+    [O_ES] = FIXED(OC_SEG, S_ES, 2), [O_CS] = FIXED(OC_SEG, S_CS, 2), [O_SS] = FIXED(OC_SEG, S_SS, 2),
+    [O_DS] = FIXED(OC_SEG, S_DS, 2), [O_FS] = FIXED(OC_SEG, S_FS, 2), [O_GS] = FIXED(OC_SEG, S_GS, 2),
+    [O_Pq] = REG_FIELD(OC_MMX, 8), [O_Pd] = REG_FIELD(OC_MMX, 4),
+    [O_Qq] = { OC_MMX, SRC_RM, FORM_ANY, 8, 0 }, [O_Qd] = { OC_MMX, SRC_RM, FORM_ANY, 4, 0 },
+    [O_Nq] = { OC_MMX, SRC_RM, FORM_REG, 8, 0 },
+    [O_Vx] = REG_FIELD(OC_XMM, 16), [O_Vq] = REG_FIELD(OC_XMM, 8), [O_Vd] = REG_FIELD(OC_XMM, 4),
+    [O_Wx] = { OC_XMM, SRC_RM, FORM_ANY, 16, 0 }, [O_Wq] = { OC_XMM, SRC_RM, FORM_ANY, 8, 0 },
+    [O_Wd] = { OC_XMM, SRC_RM, FORM_ANY, 4, 0 }, [O_Ww] = { OC_XMM, SRC_RM, FORM_ANY, 2, 0 },
+    [O_Ux] = { OC_XMM, SRC_RM, FORM_REG, 16, 0 }, [O_Uq] = { OC_XMM, SRC_RM, FORM_REG, 8, 0 },
+    [O_ST0] = FIXED(OC_ST, 0, 10), [O_STi] = { OC_ST, SRC_RM, FORM_REG, 10, 0 },
+    [O_Mf32] = RM_MEM(4), [O_Mf64] = RM_MEM(8), [O_Mf80] = RM_MEM(10), [O_Mi16] = RM_MEM(2), [O_Mi32] = RM_MEM(4),
+    [O_Mi64] = RM_MEM(8), [O_Mbcd] = RM_MEM(10), [O_Menv] = RM_MEM(SZ_ENV), [O_Mstate] = RM_MEM(SZ_STATE),
+};
+
+static unsigned kind_size(const struct insn *insn, uint8_t size)
+{
+    unsigned v = insn->opsize;
+
+    switch (size) {
+    case SZ_V: return v;
+    case SZ_Y: return v == 8 ? 8 : 4;
+    case SZ_Z: return v == 2 ? 2 : 4;
+    case SZ_P: return v + 2;
+    case SZ_A: return 2 * v;
+    case SZ_S: return insn->bits == 64 ? 10 : 6;
+    case SZ_ENV: return v == 2 ? 14 : 28;
+    case SZ_STATE: return v == 2 ? 94 : 108;
+    default: return size;
+    }
+}
+
+/* ---- bytes ---- */
+
+struct reader {
+    const uint8_t *code;
+    size_t avail;
+    unsigned pos;
+    enum decode_result err;   /* the first failure; from then on bytes read as 0 */
+};
+
+static uint8_t next_byte(struct reader *r)
+{
+    if (r->err)
+        return 0;
+    if (r->pos >= INSN_MAX_LEN)
+        r->err = DECODE_TOO_LONG;
+    else if (r->pos >= r->avail)
+        r->err = DECODE_MORE;
+    else
+        return r->code[r->pos++];
+    return 0;
+}
+
+static uint64_t next_bytes(struct reader *r, unsigned size)
+{
+    uint64_t v = 0;
+
+    for (unsigned i = 0; i < size; i++)
+        v |= (uint64_t)next_byte(r) << (8 * i);
+    return v;
+}
+
+static int64_t next_signed(struct reader *r, unsigned size)
+{
+    return bits_sext(next_bytes(r, size), 8 * size);
+}
+
+/* ---- prefixes and opcode ---- */
+
+static int segment_prefix(uint8_t byte)
+{
+    switch (byte) {
+    case 0x26: return S_ES;
+    case 0x2e: return S_CS;
+    case 0x36: return S_SS;
+    case 0x3e: return S_DS;
+    case 0x64: return S_FS;
+    case 0x65: return S_GS;
+    default: return -1;
+    }
+}
+
+/* A legacy prefix: note it. 64-bit code ignores overrides of ES, CS, SS, DS (SDM vol. 2, 2.1.1). */
+static bool take_prefix(struct insn *insn, uint8_t byte)
+{
+    int seg = segment_prefix(byte);
+
+    if (seg >= 0) {
+        if (insn->bits != 64 || seg >= S_FS) {
+            insn->prefix |= PFX_SEG;
+            insn->seg = (uint8_t)seg;
+        }
+        return true;
+    }
+    switch (byte) {
+    case 0x66: insn->prefix |= PFX_66; return true;
+    case 0x67: insn->prefix |= PFX_67; return true;
+    case 0xf0: insn->prefix |= PFX_LOCK; return true;
+    case 0xf2: insn->prefix = (uint8_t)((insn->prefix & ~PFX_REP) | PFX_REPNE); return true;
+    case 0xf3: insn->prefix = (uint8_t)((insn->prefix & ~PFX_REPNE) | PFX_REP); return true;
+    default: return false;
+    }
+}
+
+/* Prefixes; returns the first byte behind them. A REX prefix counts only directly before the opcode. */
+static uint8_t read_prefixes(struct insn *insn, struct reader *r)
+{
+    for (;;) {
+        uint8_t byte = next_byte(r);
+        if (r->err)
+            return 0;
+        if (insn->bits == 64 && (byte & 0xf0) == 0x40)
+            insn->rex = byte;
+        else if (take_prefix(insn, byte))
+            insn->rex = 0;
+        else
+            return byte;
+    }
+}
+
+static void set_sizes(struct insn *insn)
+{
+    bool p66 = insn->prefix & PFX_66, p67 = insn->prefix & PFX_67;
+
+    if (insn->rex)
+        insn->prefix |= PFX_REX;
+    if (insn->bits == 64) {
+        insn->opsize = insn->rex & REX_W ? 8 : p66 ? 2 : 4;
+        insn->addrsize = p67 ? 4 : 8;
+    } else {
+        insn->opsize = (insn->bits == 32) != p66 ? 4 : 2;
+        insn->addrsize = (insn->bits == 32) != p67 ? 4 : 2;
+    }
+}
+
+static uint8_t read_opcode(struct insn *insn, struct reader *r)
+{
+    uint8_t byte = read_prefixes(insn, r);
+
+    if (byte == 0x0f) {
+        byte = next_byte(r);
+        insn->map = 1;
+        if (byte == 0x38 || byte == 0x3a) {
+            insn->map = byte == 0x38 ? 2 : 3;
+            insn->opcode = (uint16_t)(byte << 8);
+            byte = next_byte(r);
+        } else {
+            insn->opcode = 0x0f00;
+        }
+    }
+    insn->opcode |= byte;
+    return byte;
+}
+
+/* ---- ModRM, SIB, displacement ---- */
+
+static void set_disp(struct insn *insn, struct reader *r, unsigned size)
+{
+    insn->disp = size ? next_signed(r, size) : 0;
+}
+
+/* SDM vol. 2, table 2-1. */
+static void read_mem16(struct insn *insn, struct reader *r)
+{
+    static const uint8_t base[8] = { R_BX, R_BX, R_BP, R_BP, R_SI, R_DI, R_BP, R_BX };
+    static const uint8_t index[8] = { R_SI, R_DI, R_SI, R_DI, REG_NONE, REG_NONE, REG_NONE, REG_NONE };
+    unsigned mod = insn->modrm >> 6, rm = insn->modrm & 7;
+
+    insn->base = base[rm];
+    insn->index = index[rm];
+    if (mod == 0 && rm == 6)
+        insn->base = REG_NONE;
+    set_disp(insn, r, mod == 1 ? 1 : mod == 2 || insn->base == REG_NONE ? 2 : 0);
+}
+
+/* SDM vol. 2, tables 2-2 and 2-3, with the REX bits. */
+static void read_mem32(struct insn *insn, struct reader *r)
+{
+    unsigned mod = insn->modrm >> 6, rm = insn->modrm & 7;
+    uint8_t rex_b = insn->rex & REX_B ? 8 : 0;
+
+    if (rm == 4) {
+        uint8_t sib = next_byte(r);
+        uint8_t index = (uint8_t)((sib >> 3 & 7) | (insn->rex & REX_X ? 8 : 0));
+        insn->index = index == R_SP ? REG_NONE : index;
+        insn->scale = (uint8_t)(1u << (sib >> 6));
+        rm = sib & 7;
+        insn->base = rm == 5 && mod == 0 ? REG_NONE : (uint8_t)(rm | rex_b);
+    } else if (rm == 5 && mod == 0) {
+        insn->base = insn->bits == 64 ? REG_RIP : REG_NONE;
+    } else {
+        insn->base = (uint8_t)(rm | rex_b);
+    }
+    set_disp(insn, r, mod == 1 ? 1 : mod == 2 || (mod == 0 && rm == 5) ? 4 : 0);
+}
+
+static void read_modrm(struct insn *insn, struct reader *r)
+{
+    insn->modrm = next_byte(r);
+    insn->has_modrm = true;
+    if (insn->map == 1 && (insn->opcode & 0xfc) == 0x20)
+        insn->modrm |= 0xc0; /* MOV to and from CR, DR: mod is ignored */
+    if (insn->modrm >> 6 == 3)
+        return;
+    insn->has_mem = true;
+    if (insn->addrsize == 2)
+        read_mem16(insn, r);
+    else
+        read_mem32(insn, r);
+    if (!(insn->prefix & PFX_SEG) && (insn->base == R_SP || insn->base == R_BP))
+        insn->seg = S_SS;
+}
+
+/* ---- the row ---- */
+
+struct candidates {
+    const struct opcode *first[ROOM_NUM], *last[ROOM_NUM];
+};
+
+static bool row_has_modrm(const struct opcode *row)
+{
+    if (row->reg != SEL_ANY || row->mod != SEL_ANY || row->rm != SEL_ANY)
+        return true;
+    for (unsigned i = 0; i < 3; i++) {
+        uint8_t source = kinds[row->op[i]].source;
+        if (source == SRC_RM || source == SRC_REG)
+            return true;
+    }
+    return false;
+}
+
+/* All rows of the opcode; *modrm: one of them has a ModRM byte. */
+static bool find_candidates(const struct insn *insn, uint8_t opcode, struct candidates *c, bool *modrm)
+{
+    bool found = false;
+
+    *modrm = false;
+    for (unsigned room = 0; room < ROOM_NUM; room++) {
+        c->first[room] = opcode_rows(room, insn->map, opcode, &c->last[room]);
+        if (!c->first[room])
+            continue;
+        found = true;
+        for (const struct opcode *row = c->first[room]; row <= c->last[room] && !*modrm; row++)
+            *modrm = row_has_modrm(row);
+    }
+    return found;
+}
+
+static bool prefix_matches(const struct insn *insn, const struct opcode *row)
+{
+    uint8_t rep = insn->prefix & (PFX_REP | PFX_REPNE);
+
+    switch (row->pfx) {
+    case PFXSEL_NP: return !rep && !(insn->prefix & PFX_66);
+    case PFXSEL_66: return !rep && (insn->prefix & PFX_66);
+    case PFXSEL_F3: return rep == PFX_REP;
+    case PFXSEL_F2: return rep == PFX_REPNE;
+    default: return true;
+    }
+}
+
+static bool modrm_matches(const struct insn *insn, const struct opcode *row)
+{
+    bool reg = insn->modrm >> 6 == 3;
+
+    if (row->reg != SEL_ANY && row->reg != (insn->modrm >> 3 & 7))
+        return false;
+    if (row->rm != SEL_ANY && row->rm != (insn->modrm & 7))
+        return false;
+    if ((row->mod == SEL_MEM && reg) || (row->mod == SEL_REG && !reg))
+        return false;
+    for (unsigned i = 0; i < 3; i++) {
+        uint8_t form = kinds[row->op[i]].form;
+        if ((form == FORM_MEM && reg) || (form == FORM_REG && !reg))
+            return false;
+    }
+    return true;
+}
+
+static bool row_matches(const struct insn *insn, const struct opcode *row)
+{
+    if (row->flags & (insn->bits == 64 ? OPF_I64 : OPF_O64))
+        return false;
+    /* 90 without operands is NOP or PAUSE, with REX.B it is an exchange with R8. */
+    if (row->opcode == 0x90 && row->op[0] == O_NONE && (insn->rex & REX_B))
+        return false;
+    return prefix_matches(insn, row) && (!insn->has_modrm || modrm_matches(insn, row));
+}
+
+static const struct opcode *find_row(const struct insn *insn, const struct candidates *c)
+{
+    for (unsigned room = 0; room < ROOM_NUM; room++)
+        if (c->first[room])
+            for (const struct opcode *row = c->first[room]; row <= c->last[room]; row++)
+                if (row_matches(insn, row))
+                    return row;
+    return NULL;
+}
+
+/* ---- operands ---- */
+
+static void set_reg(const struct insn *insn, struct operand *op, unsigned reg, unsigned rex_bit)
+{
+    if (op->class == OC_REG || op->class == OC_XMM || op->class == OC_CR || op->class == OC_DR)
+        reg |= insn->rex & rex_bit ? 8 : 0;
+    op->reg = (uint8_t)reg;
+    if (op->class == OC_REG && op->size == 1 && !insn->rex && reg >= 4) {
+        op->high_byte = true;
+        op->reg = (uint8_t)(reg - 4);
+    }
+}
+
+static void set_imm(struct insn *insn, struct reader *r, unsigned size)
+{
+    int64_t v = next_signed(r, size);
+
+    if (insn->imm_size) {
+        insn->imm2 = (uint32_t)(v & (int64_t)MASK(8 * size));
+        return;
+    }
+    insn->imm = v;
+    insn->imm_size = (uint8_t)size;
+}
+
+static void set_rm(struct insn *insn, struct operand *op)
+{
+    if (!insn->has_mem) {
+        set_reg(insn, op, insn->modrm & 7, REX_B);
+        return;
+    }
+    op->class = OC_MEM;
+    insn->mem_size = op->size;
+}
+
+static void set_operand(struct insn *insn, struct reader *r, unsigned n)
+{
+    const struct kind *k = &kinds[insn->row->op[n]];
+    struct operand *op = &insn->op[n];
+
+    op->class = k->class;
+    op->size = (uint8_t)kind_size(insn, k->size);
+    switch (k->source) {
+    case SRC_RM: set_rm(insn, op); break;
+    case SRC_REG: set_reg(insn, op, insn->modrm >> 3 & 7, REX_R); break;
+    case SRC_OPCODE: set_reg(insn, op, insn->opcode & 7, REX_B); break;
+    case SRC_FIXED: op->reg = k->arg; break;
+    case SRC_IMM: set_imm(insn, r, kind_size(insn, k->arg)); break;
+    case SRC_ONE: insn->imm = k->arg; break;
+    case SRC_FAR:
+        set_imm(insn, r, insn->opsize);
+        set_imm(insn, r, 2);
+        break;
+    case SRC_MOFFS:
+        insn->has_mem = true;
+        insn->disp = (int64_t)next_bytes(r, insn->addrsize);
+        insn->mem_size = op->size;
+        break;
+    case SRC_STRING:
+        op->reg = k->arg ? R_DI : R_SI;
+        insn->mem_size = op->size;
+        break;
+    default: break;
+    }
+}
+
+/* LOCK needs an instruction that knows it and a memory destination. */
+static bool lock_legal(const struct insn *insn)
+{
+    if (!(insn->prefix & PFX_LOCK))
+        return true;
+    return (insn->row->flags & OPF_LOCK) && insn->op[0].class == OC_MEM;
+}
+
+/* ModRM.reg names no segment register beyond GS. */
+static bool segments_legal(const struct insn *insn)
+{
+    for (unsigned i = 0; i < 3; i++)
+        if (insn->op[i].class == OC_SEG && insn->op[i].reg >= S_NUM)
+            return false;
+    return true;
+}
+
+/* Operand size of rows that have their own in 64-bit code. */
+static void set_row_size(struct insn *insn)
+{
+    if (insn->bits != 64)
+        return;
+    if (insn->row->flags & OPF_F64)
+        insn->opsize = 8;
+    else if ((insn->row->flags & OPF_D64) && !(insn->rex & REX_W))
+        insn->opsize = insn->prefix & PFX_66 ? 2 : 8;
+}
+
+enum decode_result insn_decode(struct insn *insn, const uint8_t *code, size_t avail, unsigned bits)
+{
+    struct reader r = { .code = code, .avail = avail };
+    struct candidates c;
+    uint8_t opcode;
+    bool modrm;
+
+    *insn = (struct insn){ .bits = (uint8_t)bits, .seg = S_DS, .base = REG_NONE, .index = REG_NONE, .scale = 1 };
+    opcode = read_opcode(insn, &r);
+    insn->len = (uint8_t)r.pos;
+    if (r.err)
+        return r.err;
+    set_sizes(insn);
+    if (!find_candidates(insn, opcode, &c, &modrm))
+        return DECODE_UD;
+    if (modrm)
+        read_modrm(insn, &r);
+    insn->len = (uint8_t)r.pos;
+    if (r.err)
+        return r.err;
+    insn->row = find_row(insn, &c);
+    if (!insn->row)
+        return DECODE_UD;
+    set_row_size(insn);
+    for (unsigned i = 0; i < 3; i++)
+        set_operand(insn, &r, i);
+    insn->len = (uint8_t)r.pos;
+    if (r.err)
+        return r.err;
+    return lock_legal(insn) && segments_legal(insn) ? DECODE_OK : DECODE_UD;
+}

@@ -1,0 +1,559 @@
+/* From decoded instructions to IR: operands, addresses, the stack, block ends, and the block itself. */
+#include "cpu/emit.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "cpu/features.h"
+#include "cpu/helper_int.h"
+
+/* Modes in which the run loop has something to do after every instruction. */
+#define MODE_STEPPED (MODE_TF | MODE_SHADOW | MODE_DR | MODE_RF)
+/* Free IR instructions that any guest instruction makes do with. */
+#define IR_RESERVE 256
+/* Offset of a PC value that is set when the block's size is known. No instruction can make it. */
+#define EXTENT_UNKNOWN INT64_C(0x7fff0000)
+
+static bool code64(const struct emit *e)
+{
+    return e->mode & MODE_CODE64;
+}
+
+enum ir_type emit_type(unsigned size)
+{
+    return size == 8 ? IR_I64 : size == 4 ? IR_I32 : size == 2 ? IR_I16 : IR_I8;
+}
+
+enum ir_type emit_ip_type(const struct emit *e)
+{
+    return code64(e) ? IR_I64 : e->mode & MODE_CODE32 ? IR_I32 : IR_I16;
+}
+
+static unsigned code_bits(const struct emit *e)
+{
+    return IR_BITS(emit_ip_type(e));
+}
+
+/* ---- registers ---- */
+
+/* Outside 64-bit code the upper halves are not architecturally visible. */
+static enum ir_type full_type(const struct emit *e)
+{
+    return code64(e) ? IR_I64 : IR_I32;
+}
+
+static void put_field(struct emit *e, unsigned reg, unsigned pos, unsigned len, ir_ref v)
+{
+    enum ir_type full = full_type(e);
+    ir_ref old = ir_get(e->b, full, reg);
+
+    ir_put(e->b, full, reg, ir_deposit(e->b, full, old, pos, len, ir_zext(e->b, full, v)));
+}
+
+ir_ref emit_get_reg(struct emit *e, unsigned reg, unsigned size)
+{
+    if (size == 8)
+        return ir_get(e->b, IR_I64, reg);
+    return ir_zext(e->b, emit_type(size), ir_get(e->b, IR_I32, reg));
+}
+
+void emit_put_reg(struct emit *e, unsigned reg, unsigned size, ir_ref v)
+{
+    if (size >= 4)
+        ir_put(e->b, emit_type(size), reg, v);
+    else
+        put_field(e, reg, 0, 8 * size, v);
+}
+
+static ir_ref get_reg_operand(struct emit *e, const struct operand *op)
+{
+    if (!op->high_byte)
+        return emit_get_reg(e, op->reg, op->size);
+    return ir_zext(e->b, IR_I8, ir_extract(e->b, IR_I32, ir_get(e->b, IR_I32, op->reg), 8, 8));
+}
+
+static void put_reg_operand(struct emit *e, const struct operand *op, ir_ref v)
+{
+    if (op->high_byte)
+        put_field(e, op->reg, 8, 8, v);
+    else
+        emit_put_reg(e, op->reg, op->size, v);
+}
+
+/* ---- addresses ---- */
+
+static enum ir_type addr_type(const struct insn *insn)
+{
+    return insn->addrsize == 8 ? IR_I64 : IR_I32;
+}
+
+/* Cut an address computed in addr_type() to the address size. */
+static ir_ref cut_address(struct emit *e, ir_ref ea)
+{
+    return e->insn->addrsize == 2 ? ir_bini(e->b, IR_AND, IR_I32, ea, 0xffff) : ea;
+}
+
+ir_ref emit_ea(struct emit *e)
+{
+    const struct insn *insn = e->insn;
+    enum ir_type t = addr_type(insn);
+    ir_ref ea = 0, index;
+
+    if (insn->base == REG_RIP)
+        return ir_pc(e->b, t, (int64_t)e->pc_off + insn->len + insn->disp);
+    if (insn->base != REG_NONE)
+        ea = ir_get(e->b, t, insn->base);
+    if (insn->index != REG_NONE) {
+        index = ir_get(e->b, t, insn->index);
+        if (insn->scale > 1)
+            index = ir_bini(e->b, IR_SHL, t, index, (unsigned)__builtin_ctz(insn->scale));
+        ea = ea ? ir_bin(e->b, IR_ADD, t, ea, index) : index;
+    }
+    if (!ea)
+        return ir_const(e->b, t, (uint64_t)insn->disp & MASK(8 * insn->addrsize));
+    if (insn->disp)
+        ea = ir_bini(e->b, IR_ADD, t, ea, (uint64_t)insn->disp);
+    return cut_address(e, ea);
+}
+
+static bool seg_is_flat(const struct emit *e, unsigned seg)
+{
+    static const uint32_t flat[S_NUM] = { [S_ES] = MODE_FLAT_ES, [S_CS] = MODE_FLAT_CS,
+                                          [S_SS] = MODE_FLAT_SS, [S_DS] = MODE_FLAT_DS };
+    return e->mode & flat[seg];
+}
+
+static unsigned seg_offset(unsigned seg, size_t field)
+{
+    return (unsigned)(offsetof(struct cpu, seg) + seg * sizeof(struct segment) + field);
+}
+
+/* MODE_FLAT_CS says nothing of the rights to read or write through CS. */
+static bool seg_needs_bound(const struct emit *e, unsigned seg)
+{
+    return seg == S_CS || !seg_is_flat(e, seg);
+}
+
+ir_ref emit_linear(struct emit *e, unsigned seg, ir_ref ea, unsigned size, bool write)
+{
+    unsigned base = seg_offset(seg, offsetof(struct segment, base));
+    unsigned bound = seg_offset(seg, write ? offsetof(struct segment, write_lo) : offsetof(struct segment, read_lo));
+
+    if (code64(e)) {
+        ea = ir_zext(e->b, IR_I64, ea);
+        return seg < S_FS ? ea : ir_bin(e->b, IR_ADD, IR_I64, ea, ir_lde(e->b, IR_I64, base));
+    }
+    if (size && seg_needs_bound(e, seg))
+        ir_bound(e->b, ea, bound, size, HELP_seg_fault, seg);
+    return seg_is_flat(e, seg) ? ea : ir_bin(e->b, IR_ADD, IR_I32, ea, ir_lde(e->b, IR_I32, base));
+}
+
+ir_ref emit_mem(struct emit *e, unsigned off, unsigned size, bool write)
+{
+    ir_ref ea = emit_ea(e);
+
+    if (off)
+        ea = cut_address(e, ir_bini(e->b, IR_ADD, addr_type(e->insn), ea, off));
+    return emit_linear(e, e->insn->seg, ea, size, write);
+}
+
+unsigned emit_mem_flags(const struct emit *e)
+{
+    return e->insn->seg == S_SS ? IR_MEM_STACK : 0;
+}
+
+/* ---- operands ---- */
+
+ir_ref emit_load(struct emit *e, unsigned n)
+{
+    const struct operand *op = &e->insn->op[n];
+
+    switch (op->class) {
+    case OC_REG: return get_reg_operand(e, op);
+    case OC_MEM: return ir_ld(e->b, emit_type(op->size), emit_mem(e, 0, op->size, false), emit_mem_flags(e));
+    default:
+        assert(op->class == OC_IMM);
+        return ir_const(e->b, emit_type(op->size), (uint64_t)e->insn->imm & MASK(8 * op->size));
+    }
+}
+
+ir_ref emit_load_rmw(struct emit *e, unsigned n, ir_ref *addr)
+{
+    const struct operand *op = &e->insn->op[n];
+
+    *addr = 0;
+    if (op->class == OC_REG)
+        return get_reg_operand(e, op);
+    *addr = emit_mem(e, 0, op->size, true);
+    return ir_ld(e->b, emit_type(op->size), *addr, IR_MEM_RMW | emit_mem_flags(e));
+}
+
+void emit_store(struct emit *e, unsigned n, ir_ref v)
+{
+    const struct operand *op = &e->insn->op[n];
+
+    emit_store_rmw(e, n, op->class == OC_MEM ? emit_mem(e, 0, op->size, true) : 0, v);
+}
+
+void emit_store_rmw(struct emit *e, unsigned n, ir_ref addr, ir_ref v)
+{
+    const struct operand *op = &e->insn->op[n];
+
+    if (op->class == OC_MEM)
+        ir_st(e->b, emit_type(op->size), addr, v, emit_mem_flags(e));
+    else
+        put_reg_operand(e, op, v);
+}
+
+/* ---- the stack ---- */
+
+static unsigned stack_size(const struct emit *e)
+{
+    return code64(e) ? 8 : e->mode & MODE_SS32 ? 4 : 2;
+}
+
+/* The stack pointer moved by `delta`, as an address (I32 or I64, cut to the stack's width). */
+static ir_ref stack_pointer(struct emit *e, int64_t delta)
+{
+    enum ir_type t = full_type(e);
+    ir_ref sp = ir_get(e->b, t, R_SP);
+
+    if (delta)
+        sp = ir_bini(e->b, IR_ADD, t, sp, (uint64_t)delta);
+    return stack_size(e) == 2 ? ir_bini(e->b, IR_AND, IR_I32, sp, 0xffff) : sp;
+}
+
+static void put_stack_pointer(struct emit *e, ir_ref sp)
+{
+    emit_put_reg(e, R_SP, stack_size(e), sp);
+}
+
+void emit_push(struct emit *e, unsigned size, ir_ref v)
+{
+    ir_ref sp = stack_pointer(e, -(int64_t)size);
+
+    ir_st(e->b, emit_type(size), emit_linear(e, S_SS, sp, size, true), v, IR_MEM_STACK);
+    put_stack_pointer(e, sp);
+}
+
+ir_ref emit_pop(struct emit *e, unsigned size)
+{
+    return ir_ld(e->b, emit_type(size), emit_linear(e, S_SS, stack_pointer(e, 0), size, false), IR_MEM_STACK);
+}
+
+void emit_pop_done(struct emit *e, unsigned bytes)
+{
+    put_stack_pointer(e, stack_pointer(e, bytes));
+}
+
+/* ---- block ends ---- */
+
+static bool stepped(const struct emit *e)
+{
+    return e->mode & MODE_STEPPED;
+}
+
+/* Is the target in another page than the block's first byte, or not to be chained at all? */
+static bool is_far(const struct emit *e, int32_t delta)
+{
+    return e->single || (((int64_t)e->block_page_off + delta) >> TCG_PAGE_BITS) != 0;
+}
+
+static int32_t next_delta(const struct emit *e)
+{
+    return (int32_t)(e->pc_off + e->insn->len);
+}
+
+/* The pc `delta` behind the block's first, cut to the width of the instruction pointer. */
+static ir_ref pc_value(struct emit *e, int32_t delta)
+{
+    ir_ref pc;
+
+    if (code64(e))
+        return ir_pc(e->b, IR_I64, delta);
+    pc = ir_pc(e->b, IR_I32, delta);
+    if (emit_ip_type(e) == IR_I16)
+        pc = ir_bini(e->b, IR_AND, IR_I32, pc, 0xffff);
+    return ir_zext(e->b, IR_I64, pc);
+}
+
+ir_ref emit_next_pc(struct emit *e)
+{
+    return pc_value(e, next_delta(e));
+}
+
+void emit_goto(struct emit *e, int32_t delta)
+{
+    if (stepped(e))
+        ir_exit(e->b, emit_ip_type(e), delta);
+    else
+        ir_goto(e->b, emit_ip_type(e), delta, is_far(e, delta));
+    e->ended = true;
+}
+
+void emit_branch(struct emit *e, ir_ref cond, int32_t delta)
+{
+    int32_t next = next_delta(e);
+
+    if (stepped(e))
+        emit_goto_indirect(e, ir_select(e->b, IR_I64, cond, pc_value(e, delta), pc_value(e, next)));
+    else
+        ir_br(e->b, emit_ip_type(e), cond, delta, is_far(e, delta), next, is_far(e, next));
+    e->ended = true;
+}
+
+void emit_goto_indirect(struct emit *e, ir_ref pc)
+{
+    if (stepped(e)) {
+        ir_ste(e->b, IR_I64, offsetof(struct cpu, rip), pc);
+        ir_exit_dynamic(e->b);
+    } else {
+        ir_gotoi(e->b, pc);
+    }
+    e->ended = true;
+}
+
+void emit_lookup(struct emit *e)
+{
+    if (stepped(e))
+        ir_exit_dynamic(e->b);
+    else
+        ir_lookup(e->b);
+    e->ended = true;
+}
+
+void emit_end_next(struct emit *e)
+{
+    emit_goto_indirect(e, emit_next_pc(e));
+}
+
+void emit_exit_next(struct emit *e)
+{
+    ir_exit(e->b, emit_ip_type(e), next_delta(e));
+    e->ended = true;
+}
+
+static void raise_exception(struct emit *e, uint32_t arg)
+{
+    ir_call(e->b, HELP_raise, ir_const(e->b, IR_I32, arg), 0, 0, 0);
+    ir_exit_dynamic(e->b);
+    e->ended = true;
+}
+
+void emit_raise(struct emit *e, unsigned vector)
+{
+    raise_exception(e, raise_arg(vector));
+}
+
+void emit_raise_error(struct emit *e, unsigned vector, uint32_t code)
+{
+    raise_exception(e, raise_arg_code(vector, code));
+}
+
+void emit_check_pc(struct emit *e, ir_ref pc)
+{
+    ir_ref bad;
+
+    if (code64(e)) {
+        ir_ref upper = ir_bini(e->b, IR_SAR, IR_I64, ir_bini(e->b, IR_SHL, IR_I64, pc, 16), 16);
+        bad = ir_cmp(e->b, IR_CMP_NE, IR_I64, upper, pc);
+    } else if (e->mode & MODE_FLAT_CS) {
+        return;
+    } else {
+        ir_ref limit = ir_lde(e->b, IR_I32, seg_offset(S_CS, offsetof(struct segment, limit)));
+        bad = ir_cmp(e->b, IR_CMP_GTU, IR_I32, ir_zext(e->b, IR_I32, pc), limit);
+    }
+    ir_trapif(e->b, bad, HELP_raise, raise_arg_code(EX_GP, 0));
+}
+
+/* ---- one instruction ---- */
+
+/* #UD and #NM of the FPU, MMX and SSE rows (SDM vol. 3, 2.5, table 9-1, 12.1, 13.1.4). False: raised. */
+static bool emit_unit_checks(struct emit *e)
+{
+    uint32_t flags = e->insn->row->flags;
+    bool ud = ((flags & OPF_MMX) && (e->mode & MODE_EM)) ||
+              ((flags & OPF_SSE) && (e->mode & (MODE_EM | MODE_OSFXSR)) != MODE_OSFXSR);
+    bool nm = (e->mode & MODE_TS) || ((flags & OPF_FPU) && (e->mode & MODE_EM));
+
+    if (!(flags & (OPF_FPU | OPF_MMX | OPF_SSE)))
+        return true;
+    if (ud || nm) {
+        emit_raise(e, ud ? EX_UD : EX_NM);
+        return false;
+    }
+    if (flags & (OPF_FPU | OPF_MMX))
+        emit_fpu_checks(e);
+    return true;
+}
+
+static bool row_available(const struct emit *e)
+{
+    const struct opcode *row = e->insn->row;
+
+    if (row->feature > FEAT_486 && !cpu_has(e->cpu, row->feature))
+        return false;
+    return !(row->flags & OPF_PROT) || (e->mode & (MODE_PE | MODE_VM)) == MODE_PE;
+}
+
+static void emit_insn(struct emit *e)
+{
+    const struct opcode *row = e->insn->row;
+
+    if (!row_available(e))
+        emit_raise(e, EX_UD);
+    else if ((row->flags & OPF_CPL0) && (e->mode & MODE_CPL))
+        emit_raise_error(e, EX_GP, 0);
+    else if (emit_unit_checks(e))
+        row->emit(e);
+}
+
+/* ---- blocks ---- */
+
+struct block_source {
+    const uint8_t *code;
+    size_t avail;
+    const uint8_t *tail;
+    uint64_t pc;
+};
+
+/* Outside flat code segments: one check of the whole block against CS's limit. Returns the value to be completed
+ * by set_extent(), or 0. */
+static ir_ref check_extent(struct emit *e)
+{
+    ir_ref last, limit;
+
+    if (e->mode & (MODE_FLAT_CS | MODE_CODE64))
+        return 0;
+    last = ir_pc(e->b, IR_I32, EXTENT_UNKNOWN);
+    limit = ir_lde(e->b, IR_I32, seg_offset(S_CS, offsetof(struct segment, limit)));
+    ir_trapif(e->b, ir_cmp(e->b, IR_CMP_GTU, IR_I32, last, limit), HELP_cs_limit, e->insn->len);
+    return last;
+}
+
+static void set_extent(struct emit *e, ir_ref extent, uint32_t size)
+{
+    if (extent)
+        ir_block(e->b)->insn[extent].imm = size - 1;
+}
+
+static void log_insn(struct emit *e, const struct block_source *src, const uint8_t *bytes)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out;
+    uint64_t pc = src->pc + e->pc_off;
+
+    if (!log_enabled_at(e->cpu->log, LOG_IN, src->pc))
+        return;
+    out = open_memstream(&text, &size);
+    if (!out)
+        return;
+    fprintf(out, "%016" PRIx64 ": ", pc);
+    for (unsigned i = 0; i < e->insn->len; i++)
+        fprintf(out, " %02x", bytes[i]);
+    fprintf(out, "%*s", 3 * (INSN_MAX_LEN - e->insn->len) + 2, "");
+    if (e->insn->row)
+        insn_print(out, e->insn, pc);
+    else
+        fputs("(bad)", out);
+    fclose(out);
+    log_printf(e->cpu->log, "in: %s\n", text);
+    free(text);
+}
+
+/* An instruction that begins in this page and cannot be fetched to its end. */
+static void emit_fetch_fault(struct emit *e, unsigned room)
+{
+    ir_ref pc = ir_zext(e->b, IR_I64, code64(e) ? ir_pc(e->b, IR_I64, room) : ir_pc(e->b, IR_I32, room));
+    ir_ref addr = ir_bin(e->b, IR_ADD, IR_I64, pc, ir_lde(e->b, IR_I64, offsetof(struct cpu, code_base)));
+
+    ir_insn_start(e->b, 0, room);
+    ir_call(e->b, HELP_fetch_fault, addr, 0, 0, 0);
+    ir_exit_dynamic(e->b);
+    e->ended = true;
+}
+
+/* Emit a decoded or undecodable instruction of insn->len bytes. */
+static void emit_decoded(struct emit *e, enum decode_result result, ir_ref *extent)
+{
+    ir_insn_start(e->b, e->pc_off, e->insn->len);
+    if (e->pc_off == 0)
+        *extent = check_extent(e);
+    if (result == DECODE_UD)
+        emit_raise(e, EX_UD);
+    else if (result == DECODE_TOO_LONG)
+        emit_raise_error(e, EX_GP, 0);
+    else
+        emit_insn(e);
+}
+
+/* The block's first instruction reaches into the next page: a block of its own. Returns its length in *size. */
+static void emit_crossing(struct emit *e, struct insn *insn, const struct block_source *src, ir_ref *extent,
+                          bool *crossed)
+{
+    uint8_t buf[2 * INSN_MAX_LEN];
+    enum decode_result result;
+
+    *crossed = true;
+    if (!src->tail) {
+        insn->len = (uint8_t)src->avail;
+        emit_fetch_fault(e, insn->len);
+        return;
+    }
+    memcpy(buf, src->code, src->avail);
+    memcpy(buf + src->avail, src->tail, INSN_MAX_LEN);
+    result = insn_decode(insn, buf, src->avail + INSN_MAX_LEN, code_bits(e));
+    log_insn(e, src, buf);
+    e->single = true;
+    emit_decoded(e, result, extent);
+    *crossed = insn->len > src->avail;
+}
+
+/* Emit instructions until the block ends; returns its size in bytes, with the number of instructions in *num. */
+static uint32_t emit_insns(struct emit *e, const struct block_source *src, unsigned max, uint32_t *num, bool *crossed)
+{
+    ir_ref extent = 0;
+    struct insn insn;
+
+    e->insn = &insn;
+    for (*num = 0; *num < max && !e->ended && !e->stop && ir_room(e->b) >= IR_RESERVE;) {
+        enum decode_result result = insn_decode(&insn, src->code + e->pc_off, src->avail - e->pc_off, code_bits(e));
+        if (result == DECODE_MORE && e->pc_off)
+            break;
+        if (result == DECODE_MORE) {
+            emit_crossing(e, &insn, src, &extent, crossed);
+            e->stop = true;
+        } else {
+            log_insn(e, src, src->code + e->pc_off);
+            emit_decoded(e, result, &extent);
+        }
+        e->pc_off += insn.len;
+        (*num)++;
+    }
+    if (!e->ended)
+        emit_goto(e, (int32_t)e->pc_off);
+    set_extent(e, extent, e->pc_off);
+    e->insn = NULL;
+    return e->pc_off;
+}
+
+struct ir_block *emit_block(struct cpu *cpu, struct ir_builder *b, const uint8_t *code, size_t avail,
+                            const uint8_t *tail, uint64_t pc, unsigned max, bool *crossed)
+{
+    struct block_source src = { .code = code, .avail = avail, .tail = tail, .pc = pc };
+    struct emit e = { .b = b, .cpu = cpu, .mode = cpu->mode };
+    struct ir_block *blk = ir_start(b);
+
+    *crossed = false;
+    e.block_page_off = (uint32_t)(pc & ((1u << TCG_PAGE_BITS) - 1));
+    if (e.mode & MODE_STEPPED)
+        max = 1;
+    e.single = max == 1;
+    blk->pc = pc;
+    blk->mode = e.mode;
+    blk->mmu = (uint8_t)cpu_mmu_set(cpu);
+    blk->guest_size = emit_insns(&e, &src, max, &blk->guest_insns, crossed);
+    return blk;
+}

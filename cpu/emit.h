@@ -1,0 +1,90 @@
+/* From struct insn to IR: what all emitters share. */
+#ifndef MIMUS_CPU_EMIT_H
+#define MIMUS_CPU_EMIT_H
+
+#include "cpu/decode.h"
+#include "cpu/state.h"
+#include "tcg/ir.h"
+
+/* Helper numbers: rows of helpers.def. */
+enum cpu_helper {
+#define HELPER(name, n, result, args, effects) HELP_##name,
+#include "cpu/helpers.def"
+    HELP_NUM
+};
+
+/* Emission of one block. */
+struct emit {
+    struct ir_builder *b;
+    const struct cpu *cpu;      /* for model features only: nothing that is not in `mode` may be read */
+    const struct insn *insn;    /* the instruction at hand */
+    uint32_t mode;              /* enum cpu_mode */
+    uint32_t pc_off;            /* offset of this instruction from the block's first byte */
+    uint32_t block_page_off;    /* offset of the block's first byte within its page */
+    bool single;                /* translated alone: exits are looked up, never chained */
+    bool ended;                 /* a block end was emitted */
+    bool stop;                  /* end the block after this instruction (no end emitted yet) */
+    uint8_t fpu_checked;        /* #NM/#MF check for x87, MMX, SSE already done in this block (bits OPF_FPU.. >> 9) */
+};
+
+/* IR type of an operand of `size` bytes (1, 2, 4, 8). */
+enum ir_type emit_type(unsigned size);
+/* Type of the instruction pointer: I16, I32, I64 by the mode's code size. */
+enum ir_type emit_ip_type(const struct emit *e);
+
+/* General registers at any size; partial writes merge as the architecture says
+ * (32-bit writes clear the upper half). Values are of type emit_type(size). */
+ir_ref emit_get_reg(struct emit *e, unsigned reg, unsigned size);
+void emit_put_reg(struct emit *e, unsigned reg, unsigned size, ir_ref v);
+
+/* Effective address of the memory operand, truncated to the address size, zero-extended (type I32, or I64 in 64-bit addressing). */
+ir_ref emit_ea(struct emit *e);
+/* Linear address for `size` bytes at effective address `ea` in segment `seg`, with limit and rights checks. */
+ir_ref emit_linear(struct emit *e, unsigned seg, ir_ref ea, unsigned size, bool write);
+/* Linear address of the memory operand for an access of `size` bytes at displacement `off` from it. */
+ir_ref emit_mem(struct emit *e, unsigned off, unsigned size, bool write);
+/* IR_MEM_STACK if the operand's segment is SS. */
+unsigned emit_mem_flags(const struct emit *e);
+
+/* Operand n of the instruction: read at its size (immediates included; sign-extended), write, or read for a write
+ * that follows through emit_store with the same operand (checked for writing; the address is computed once). */
+ir_ref emit_load(struct emit *e, unsigned n);
+ir_ref emit_load_rmw(struct emit *e, unsigned n, ir_ref *addr);
+void emit_store(struct emit *e, unsigned n, ir_ref v);
+void emit_store_rmw(struct emit *e, unsigned n, ir_ref addr, ir_ref v);
+
+/* Push and pop of `size` bytes with the stack's width. A pop changes (E)SP only in emit_pop_done (after everything that may fault). */
+void emit_push(struct emit *e, unsigned size, ir_ref v);
+ir_ref emit_pop(struct emit *e, unsigned size);
+void emit_pop_done(struct emit *e, unsigned bytes);
+
+/* Raise at this instruction; ends the block. */
+void emit_raise(struct emit *e, unsigned vector);
+void emit_raise_error(struct emit *e, unsigned vector, uint32_t code);
+/* Continue at the next instruction in a new block (after what changes the mode): leaves by look-up. */
+void emit_end_next(struct emit *e);
+/* As emit_end_next but to the run loop, so that pending interrupts are seen. */
+void emit_exit_next(struct emit *e);
+/* Block ends. Deltas are relative to the block's first pc. In the modes in which every instruction returns to the
+ * run loop (TF, DR, RF, SHADOW) they leave to it; elsewhere they chain or look up. Targets are not checked here. */
+void emit_goto(struct emit *e, int32_t delta);
+void emit_branch(struct emit *e, ir_ref cond, int32_t delta);   /* not taken: the next instruction */
+void emit_goto_indirect(struct emit *e, ir_ref pc);             /* pc: I64 */
+void emit_lookup(struct emit *e);                               /* a helper has set pc (and mode) */
+/* #GP(0) at this instruction unless `pc` (I64) is within CS's limit, in 64-bit code canonical. */
+void emit_check_pc(struct emit *e, ir_ref pc);
+/* What must happen before an x87 or MMX instruction once #UD and #NM are settled: pending #MF, entry into MMX state. */
+void emit_fpu_checks(struct emit *e);
+/* Value of the next instruction's pc (I64, truncated to the mode's width). While a block runs cpu->rip stays the
+ * block's first pc, because faults are located relative to it: a helper that pushes or changes pc gets the next pc
+ * as an argument and writes cpu->rip last, when nothing can fault any more; then the block ends by ir_lookup()
+ * or ir_exit_dynamic(). */
+ir_ref emit_next_pc(struct emit *e);
+
+/* One block: decode from `code` (host pointer to the block's first byte; `avail` bytes to the page's end), emit
+ * until a block end, the page's end or `max` instructions. `tail` is the next page for an instruction that
+ * crosses (NULL: fetching it faults, the fault is raised when that instruction is reached first). */
+struct ir_block *emit_block(struct cpu *cpu, struct ir_builder *b, const uint8_t *code, size_t avail,
+                            const uint8_t *tail, uint64_t pc, unsigned max, bool *crossed);
+
+#endif

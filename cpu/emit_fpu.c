@@ -1,0 +1,245 @@
+/* IR for x87: checks inline, the work in helpers on struct fpu. */
+#include "cpu/emit.h"
+#include "cpu/x87.h"
+
+#define OFF_FPU(member) offsetof(struct cpu, fpu.member)
+
+static ir_ref c32(struct emit *e, uint32_t v)
+{
+    return ir_const(e->b, IR_I32, v);
+}
+
+static unsigned sti(const struct emit *e)
+{
+    return e->insn->modrm & 7;
+}
+
+static ir_ref spec(struct emit *e, uint32_t bits)
+{
+    return c32(e, bits | sti(e) << XS_STI_SHIFT);
+}
+
+/* #UD, #NM and pending #MF before an x87, MMX or SSE instruction (SDM vol. 3, table 2-2 and 2-3). */
+void emit_fpu_checks(struct emit *e)
+{
+    uint32_t flags = e->insn->row->flags;
+
+    if ((flags & (OPF_MMX | OPF_SSE)) && (e->mode & MODE_EM)) {
+        emit_raise(e, EX_UD);
+        return;
+    }
+    if ((flags & OPF_SSE) && !(e->mode & MODE_OSFXSR)) {
+        emit_raise(e, EX_UD);
+        return;
+    }
+    if ((e->mode & MODE_TS) || ((flags & OPF_FPU) && (e->mode & MODE_EM))) {
+        emit_raise(e, EX_NM);
+        return;
+    }
+    if ((flags & OPF_MMX) || ((flags & OPF_FPU) && !(flags & OPF_NOWAIT))) {
+        ir_ref pending = ir_zext(e->b, IR_I32, ir_lde(e->b, IR_I8, OFF_FPU(pending)));
+        ir_trapif(e->b, pending, HELP_fpu_error, 0);
+    }
+}
+
+/* WAIT: #NM by MP and TS, then the pending exception. */
+void emit_x87_wait(struct emit *e)
+{
+    if ((e->mode & (MODE_MP | MODE_TS)) == (MODE_MP | MODE_TS)) {
+        emit_raise(e, EX_NM);
+        return;
+    }
+    ir_trapif(e->b, ir_zext(e->b, IR_I32, ir_lde(e->b, IR_I8, OFF_FPU(pending))), HELP_fpu_error, 0);
+}
+
+static unsigned kind_of_operand(const struct emit *e)
+{
+    switch (e->insn->row->op[0]) {
+    case O_Mf32:
+        return XK_F32;
+    case O_Mf64:
+        return XK_F64;
+    case O_Mi16:
+        return XK_I16;
+    case O_Mi32:
+        return XK_I32;
+    default:
+        return XK_I64;
+    }
+}
+
+static unsigned kind_size(unsigned kind)
+{
+    return kind == XK_I16 ? 2 : kind == XK_F32 || kind == XK_I32 ? 4 : 8;
+}
+
+/* The memory operand's raw bits, zero-extended to 64. */
+static ir_ref load_raw(struct emit *e, unsigned kind)
+{
+    unsigned size = kind_size(kind);
+    ir_ref addr = emit_mem(e, 0, size, false);
+
+    return ir_zext(e->b, IR_I64, ir_ld(e->b, emit_type(size), addr, emit_mem_flags(e)));
+}
+
+static uint32_t stack_bit(const struct emit *e)
+{
+    return emit_mem_flags(e) & IR_MEM_STACK ? XS_STACK : 0;
+}
+
+void emit_x87_arith_mem(struct emit *e)
+{
+    unsigned kind = kind_of_operand(e);
+    ir_ref raw = load_raw(e, kind);
+
+    ir_call(e->b, HELP_x87_arith, c32(e, e->insn->row->arg | kind << XS_KIND_SHIFT), raw, 0, 0);
+}
+
+void emit_x87_arith(struct emit *e)
+{
+    ir_call(e->b, HELP_x87_arith, spec(e, e->insn->row->arg), ir_const(e->b, IR_I64, 0), 0, 0);
+}
+
+/* FCOMPP, FUCOMPP: always with ST(1). */
+void emit_x87_compare_pop2(struct emit *e)
+{
+    ir_call(e->b, HELP_x87_arith, c32(e, e->insn->row->arg | 1 << XS_STI_SHIFT | XS_POP2),
+            ir_const(e->b, IR_I64, 0), 0, 0);
+}
+
+void emit_x87_compare(struct emit *e)
+{
+    ir_putfl(e->b, ir_flags(e->b, IR_FL_RAW, IR_I32, ir_call(e->b, HELP_x87_compare, spec(e, e->insn->row->arg), 0, 0, 0), 0, 0));
+}
+
+void emit_x87_unary(struct emit *e)
+{
+    ir_call(e->b, HELP_x87_unary, c32(e, e->insn->row->arg), 0, 0, 0);
+}
+
+void emit_x87_xam(struct emit *e)
+{
+    ir_call(e->b, HELP_x87_xam, 0, 0, 0, 0);
+}
+
+void emit_x87_const(struct emit *e)
+{
+    ir_call(e->b, HELP_x87_const, c32(e, e->insn->row->arg), 0, 0, 0);
+}
+
+void emit_x87_nop(struct emit *e)
+{
+    (void)e;
+}
+
+void emit_x87_load(struct emit *e)
+{
+    ir_ref raw = load_raw(e, e->insn->row->arg);
+
+    ir_call(e->b, HELP_x87_load, c32(e, e->insn->row->arg << XS_KIND_SHIFT), raw, 0, 0);
+}
+
+void emit_x87_load80(struct emit *e)
+{
+    ir_ref addr = emit_mem(e, 0, 10, false);
+    ir_ref mant = ir_ld(e->b, IR_I64, addr, emit_mem_flags(e));
+    ir_ref high = ir_bini(e->b, IR_ADD, ir_type_of(e->b, addr), addr, 8);
+    ir_ref exp = ir_zext(e->b, IR_I32, ir_ld(e->b, IR_I16, high, emit_mem_flags(e)));
+
+    ir_call(e->b, HELP_x87_load80, mant, exp, 0, 0);
+}
+
+static ir_ref addr64(struct emit *e, unsigned size, bool write)
+{
+    return ir_zext(e->b, IR_I64, emit_mem(e, 0, size, write));
+}
+
+void emit_x87_load_bcd(struct emit *e)
+{
+    ir_call(e->b, HELP_x87_load_bcd, addr64(e, 10, false), 0, 0, 0);
+}
+
+void emit_x87_load_sti(struct emit *e)
+{
+    ir_call(e->b, HELP_x87_load_sti, c32(e, sti(e)), 0, 0, 0);
+}
+
+void emit_x87_store(struct emit *e)
+{
+    unsigned kind = (e->insn->row->arg & XS_KIND) >> XS_KIND_SHIFT;
+    unsigned size = kind == XK_F80 || kind == XK_BCD ? 10 : kind_size(kind);
+
+    ir_call(e->b, HELP_x87_store, c32(e, e->insn->row->arg | stack_bit(e)), addr64(e, size, true), 0, 0);
+}
+
+void emit_x87_store_sti(struct emit *e)
+{
+    ir_call(e->b, HELP_x87_store_sti, spec(e, e->insn->row->arg), 0, 0, 0);
+}
+
+void emit_x87_exchange(struct emit *e)
+{
+    ir_call(e->b, HELP_x87_exchange, c32(e, sti(e)), 0, 0, 0);
+}
+
+void emit_x87_cmov(struct emit *e)
+{
+    ir_ref cond = ir_cond(e->b, e->insn->row->arg, ir_getfl(e->b));
+
+    ir_call(e->b, HELP_x87_cmov, c32(e, sti(e)), cond, 0, 0);
+}
+
+void emit_x87_ffree(struct emit *e)
+{
+    ir_call(e->b, HELP_x87_ffree, c32(e, sti(e) | e->insn->row->arg), 0, 0, 0);
+}
+
+void emit_x87_misc(struct emit *e)
+{
+    ir_call(e->b, HELP_x87_misc, c32(e, e->insn->row->arg), 0, 0, 0);
+}
+
+void emit_x87_ldcw(struct emit *e)
+{
+    ir_ref cw = ir_ld(e->b, IR_I16, emit_mem(e, 0, 2, false), emit_mem_flags(e));
+
+    ir_call(e->b, HELP_x87_ldcw, ir_zext(e->b, IR_I32, cw), 0, 0, 0);
+}
+
+void emit_x87_stcw(struct emit *e)
+{
+    ir_ref cw = ir_lde(e->b, IR_I16, OFF_FPU(cw));
+
+    ir_st(e->b, IR_I16, emit_mem(e, 0, 2, true), cw, emit_mem_flags(e));
+}
+
+/* To memory or AX. */
+void emit_x87_stsw(struct emit *e)
+{
+    ir_ref sw = ir_zext(e->b, IR_I16, ir_call(e->b, HELP_x87_stsw, 0, 0, 0, 0));
+
+    if (e->insn->has_mem)
+        ir_st(e->b, IR_I16, emit_mem(e, 0, 2, true), sw, emit_mem_flags(e));
+    else
+        emit_put_reg(e, R_AX, 2, sw);
+}
+
+/* FLDENV, FNSTENV, FRSTOR, FNSAVE: arg is the helper. */
+void emit_x87_env(struct emit *e)
+{
+    bool op32 = e->insn->opsize != 2;
+    bool write = e->insn->row->arg == HELP_x87_stenv || e->insn->row->arg == HELP_x87_save;
+    unsigned size = (op32 ? 28 : 14) + (e->insn->row->op[0] == O_Mstate ? 80 : 0);
+
+    ir_call(e->b, e->insn->row->arg, c32(e, (op32 ? XS_OP32 : 0) | stack_bit(e)), addr64(e, size, write), 0, 0);
+}
+
+/* FXSAVE, FXRSTOR: arg is the helper. */
+void emit_fxstate(struct emit *e)
+{
+    uint32_t bits = (e->insn->rex & REX_W ? XS_REX : 0) | stack_bit(e);
+
+    ir_call(e->b, e->insn->row->arg, c32(e, bits), addr64(e, 512, e->insn->row->arg == HELP_fxsave), 0, 0);
+    if (e->insn->row->arg == HELP_fxrstor)
+        emit_end_next(e); /* MXCSR's masks are part of the mode */
+}

@@ -1,0 +1,153 @@
+/* Emission of string instructions: one element inline, repetitions and port I/O through a helper. */
+#include "cpu/emit.h"
+#include "cpu/helper_int.h"
+
+static unsigned element_size(const struct emit *e)
+{
+    return e->insn->mem_size;
+}
+
+static bool repeated(const struct emit *e)
+{
+    return e->insn->prefix & (PFX_REP | PFX_REPNE);
+}
+
+/* Single-stepping sees every element. */
+static uint32_t string_desc(const struct emit *e)
+{
+    uint32_t desc = element_size(e) | (uint32_t)e->insn->addrsize << STR_ADDR_SHIFT |
+                    (uint32_t)e->insn->seg << STR_SEG_SHIFT;
+
+    if (repeated(e))
+        desc |= STR_REP;
+    if (e->insn->prefix & PFX_REPNE)
+        desc |= STR_REPNE;
+    if (e->mode & (MODE_TF | MODE_DR | MODE_RF | MODE_SHADOW))
+        desc |= STR_ONE;
+    return desc;
+}
+
+/* Through the helper; it says 0 when the instruction is to be entered again. */
+static void emit_repeat(struct emit *e, enum cpu_helper helper)
+{
+    ir_ref done = ir_call(e->b, helper, ir_const(e->b, IR_I32, string_desc(e)), 0, 0, 0);
+    ir_ref again = ir_cmp(e->b, IR_CMP_EQ, IR_I32, done, ir_const(e->b, IR_I32, 0));
+
+    emit_branch(e, again, (int32_t)e->pc_off);
+}
+
+/* rSI or rDI as an effective address. */
+static ir_ref index_reg(struct emit *e, unsigned reg)
+{
+    unsigned size = e->insn->addrsize;
+
+    return ir_zext(e->b, size == 8 ? IR_I64 : IR_I32, emit_get_reg(e, reg, size));
+}
+
+static ir_ref source_addr(struct emit *e)
+{
+    return emit_linear(e, e->insn->seg, index_reg(e, R_SI), element_size(e), false);
+}
+
+static ir_ref dest_addr(struct emit *e, bool write)
+{
+    return emit_linear(e, S_ES, index_reg(e, R_DI), element_size(e), write);
+}
+
+static ir_ref load_source(struct emit *e)
+{
+    return ir_ld(e->b, emit_type(element_size(e)), source_addr(e), emit_mem_flags(e));
+}
+
+static ir_ref load_dest(struct emit *e)
+{
+    return ir_ld(e->b, emit_type(element_size(e)), dest_addr(e, false), 0);
+}
+
+/* Move rSI or rDI by one element: + size, with DF - size. */
+static void advance(struct emit *e, unsigned reg)
+{
+    unsigned size = element_size(e), width = e->insn->addrsize;
+    enum ir_type t = emit_type(width);
+    ir_ref df = ir_bini(e->b, IR_AND, IR_I32, ir_lde(e->b, IR_I32, offsetof(struct cpu, eflags)), FL_DF);
+    ir_ref back = ir_bini(e->b, IR_SHR, IR_I32, df, 10 - 1 - (unsigned)__builtin_ctz(size));
+    ir_ref v = ir_bini(e->b, IR_ADD, t, emit_get_reg(e, reg, width), size);
+
+    emit_put_reg(e, reg, width, ir_bin(e->b, IR_SUB, t, v, ir_zext(e->b, t, back)));
+}
+
+void emit_movs(struct emit *e)
+{
+    ir_ref v;
+
+    if (repeated(e)) {
+        emit_repeat(e, HELP_movs);
+        return;
+    }
+    v = load_source(e);
+    ir_st(e->b, emit_type(element_size(e)), dest_addr(e, true), v, 0);
+    advance(e, R_SI);
+    advance(e, R_DI);
+}
+
+void emit_stos(struct emit *e)
+{
+    unsigned size = element_size(e);
+
+    if (repeated(e)) {
+        emit_repeat(e, HELP_stos);
+        return;
+    }
+    ir_st(e->b, emit_type(size), dest_addr(e, true), emit_get_reg(e, R_AX, size), 0);
+    advance(e, R_DI);
+}
+
+void emit_lods(struct emit *e)
+{
+    if (repeated(e)) {
+        emit_repeat(e, HELP_lods);
+        return;
+    }
+    emit_put_reg(e, R_AX, element_size(e), load_source(e));
+    advance(e, R_SI);
+}
+
+void emit_cmps(struct emit *e)
+{
+    ir_ref x, y;
+
+    if (repeated(e)) {
+        emit_repeat(e, HELP_cmps);
+        return;
+    }
+    x = load_source(e);
+    y = load_dest(e);
+    advance(e, R_SI);
+    advance(e, R_DI);
+    ir_putfl(e->b, ir_flags(e->b, IR_FL_CMP, emit_type(element_size(e)), x, y, 0));
+}
+
+void emit_scas(struct emit *e)
+{
+    unsigned size = element_size(e);
+    ir_ref y;
+
+    if (repeated(e)) {
+        emit_repeat(e, HELP_scas);
+        return;
+    }
+    y = load_dest(e);
+    advance(e, R_DI);
+    ir_putfl(e->b, ir_flags(e->b, IR_FL_CMP, emit_type(size), emit_get_reg(e, R_AX, size), y, 0));
+}
+
+/* A device may have anything to say to the run loop: the block ends behind port I/O. */
+void emit_ins(struct emit *e)
+{
+    emit_repeat(e, HELP_ins);
+}
+
+void emit_outs(struct emit *e)
+{
+    emit_repeat(e, HELP_outs);
+}

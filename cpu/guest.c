@@ -1,0 +1,39 @@
+/* The CPU struct as the translator sees it: offsets, helper table, memory slow paths. */
+#include "cpu/emit.h"
+#include "cpu/helpers.h"
+
+_Static_assert(sizeof(struct tcg_flags) == 32, "PUTFL stores op and type as one 16-bit word after a, b, c");
+_Static_assert(offsetof(struct cpu, spill) < 32768, "vector operations name CPU fields by 16 bits");
+_Static_assert(offsetof(struct cpu, vtmp) < 32768, "vector operations name CPU fields by 16 bits");
+
+/* Helpers are called through one pointer type by their number of arguments. */
+static const struct tcg_helper helpers[] = {
+#define HELPER(name, n, result, args, effects) { #name, (void *)helper_##name, result, args, effects },
+#include "cpu/helpers.def"
+};
+
+#define REG(n) offsetof(struct cpu, gpr[n])
+
+const struct tcg_guest cpu_guest = {
+    .off_reg = { REG(0), REG(1), REG(2), REG(3), REG(4), REG(5), REG(6), REG(7),
+                 REG(8), REG(9), REG(10), REG(11), REG(12), REG(13), REG(14), REG(15) },
+    .reg_name = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+                  "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15" },
+    .off_pc = offsetof(struct cpu, rip),
+    .off_code_base = offsetof(struct cpu, code_base),
+    .off_mode = offsetof(struct cpu, mode),
+    .off_flags = offsetof(struct cpu, fl),
+    .off_exit_request = offsetof(struct cpu, exit_request),
+    .off_tlb = offsetof(struct cpu, tlb),
+    .off_jump_cache = offsetof(struct cpu, jump_cache),
+    .off_host_pc = offsetof(struct cpu, host_pc),
+    .off_mxcsr = offsetof(struct cpu, mxcsr_run),
+    .off_spill = offsetof(struct cpu, spill),
+    .num_mmu = MMU_NUM,
+    .helpers = helpers,
+    .num_helpers = sizeof(helpers) / sizeof(helpers[0]),
+    .load = mmu_load,
+    .store = mmu_store,
+    .load16 = mmu_load16,
+    .store16 = mmu_store16,
+};

@@ -1,0 +1,358 @@
+/* String instructions in bulk: runs of elements that lie in one page each, through host pointers; single elements
+ * where there is none (I/O, watched pages, elements across pages).
+ *
+ * A step does one run or one element: everything in it that may fault comes before the registers change, so a fault
+ * finds the state after the last whole element. */
+#include "cpu/helper_int.h"
+
+#include "cpu/helpers.h"
+
+struct string_op {
+    struct cpu *cpu;
+    unsigned size;          /* bytes of an element */
+    uint64_t mask;          /* of the address size */
+    unsigned addrsize;
+    unsigned seg;           /* of rSI */
+    bool back;              /* DF */
+    bool repne;
+    bool stop;              /* the comparison ended the repetition */
+    bool compared;          /* x, y are the latest comparison's */
+    uint64_t x, y;
+};
+
+/* One step of at most `max` elements; returns how many were done. */
+typedef uint64_t string_step(struct string_op *s, uint64_t max);
+
+/* ---- registers ---- */
+
+static uint64_t reg_get(const struct string_op *s, unsigned reg)
+{
+    return s->cpu->gpr[reg] & s->mask;
+}
+
+static void reg_put(const struct string_op *s, unsigned reg, uint64_t v)
+{
+    if (s->addrsize == 2)
+        s->cpu->gpr[reg] = bits_deposit(s->cpu->gpr[reg], 0, 16, v);
+    else
+        s->cpu->gpr[reg] = v & s->mask;
+}
+
+static void reg_advance(const struct string_op *s, unsigned reg, uint64_t n)
+{
+    uint64_t bytes = n * s->size;
+
+    reg_put(s, reg, reg_get(s, reg) + (s->back ? -bytes : bytes));
+}
+
+static void put_acc(const struct string_op *s, uint64_t v)
+{
+    uint64_t *rax = &s->cpu->gpr[R_AX];
+
+    *rax = s->size >= 4 ? v & MASK(8 * s->size) : bits_deposit(*rax, 0, 8 * s->size, v);
+}
+
+static uint64_t get_acc(const struct string_op *s)
+{
+    return s->cpu->gpr[R_AX] & MASK(8 * s->size);
+}
+
+/* ---- addresses and runs ---- */
+
+static unsigned segment_of(const struct string_op *s, unsigned reg)
+{
+    return reg == R_DI ? S_ES : s->seg;
+}
+
+static uint64_t element_address(struct string_op *s, unsigned reg, bool write)
+{
+    return seg_address(s->cpu, segment_of(s, reg), reg_get(s, reg), s->size, write);
+}
+
+static unsigned element_flags(const struct string_op *s, unsigned reg)
+{
+    return segment_of(s, reg) == S_SS ? IR_MEM_STACK : 0;
+}
+
+static uint64_t element_load(struct string_op *s, unsigned reg)
+{
+    return mmu_load(s->cpu, element_address(s, reg, false), s->size, element_flags(s, reg));
+}
+
+static void element_store(struct string_op *s, unsigned reg, uint64_t v)
+{
+    mmu_store(s->cpu, element_address(s, reg, true), v, s->size, element_flags(s, reg));
+}
+
+/* How many elements from offset `at` stay within [lo, hi], in the direction of the operation. */
+static uint64_t elements_within(const struct string_op *s, uint64_t at, uint64_t lo, uint64_t hi)
+{
+    if (at < lo || at > hi || hi - at < s->size - 1)
+        return 0;
+    if (s->back)
+        return (at - lo) / s->size + 1;
+    return (hi - at - (s->size - 1)) / s->size + 1;
+}
+
+/* Elements of the segment before its limit or the wrap of the index. */
+static uint64_t segment_room(const struct string_op *s, unsigned reg, bool write)
+{
+    const struct segment *seg = &s->cpu->seg[segment_of(s, reg)];
+    uint64_t lo = 0, hi = s->mask;
+
+    if (!cpu_code64(s->cpu)) {
+        lo = write ? seg->write_lo : seg->read_lo;
+        hi = MIN_OF(hi, write ? seg->write_hi : seg->read_hi);
+    }
+    return elements_within(s, reg_get(s, reg), lo, hi);
+}
+
+/* A run at `reg` of at most *n elements: host pointer to its first element, *n reduced to what the page and the
+ * segment hold. NULL: do one element. Raises what the first element raises. */
+static uint8_t *run_at(struct string_op *s, unsigned reg, bool write, uint64_t *n)
+{
+    uint64_t addr = element_address(s, reg, write), room_seg = segment_room(s, reg, write);
+    unsigned room;
+    uint8_t *host = mmu_host(s->cpu, addr, write ? ACC_WRITE : ACC_READ, &room);
+    uint64_t offset = addr & 0xfff;
+    uint64_t room_page = elements_within(s, offset, 0, offset + room - 1);
+
+    *n = MIN_OF(*n, MIN_OF(room_seg, room_page));
+    return *n ? host : NULL;
+}
+
+/* Element i of a run. */
+static uint8_t *run_element(const struct string_op *s, uint8_t *run, uint64_t i)
+{
+    return s->back ? run - i * s->size : run + i * s->size;
+}
+
+/* ---- MOVS ---- */
+
+/* Do the runs overlap so that an element is read after an earlier one wrote it? */
+static bool run_feeds_itself(const struct string_op *s, const uint8_t *dst, const uint8_t *src, uint64_t bytes)
+{
+    uintptr_t d = (uintptr_t)dst, v = (uintptr_t)src;
+
+    return s->back ? d < v && v - d < bytes : d > v && d - v < bytes;
+}
+
+static void run_copy(const struct string_op *s, uint8_t *dst, uint8_t *src, uint64_t n)
+{
+    uint64_t bytes = n * s->size;
+
+    if (run_feeds_itself(s, dst, src, bytes)) {
+        for (uint64_t i = 0; i < n; i++)
+            memmove(run_element(s, dst, i), run_element(s, src, i), s->size);
+        return;
+    }
+    memmove(s->back ? run_element(s, dst, n - 1) : dst, s->back ? run_element(s, src, n - 1) : src, bytes);
+}
+
+static uint64_t step_movs(struct string_op *s, uint64_t max)
+{
+    uint64_t n = max;
+    uint8_t *src = run_at(s, R_SI, false, &n);
+    uint8_t *dst = run_at(s, R_DI, true, &n);
+
+    if (src && dst) {
+        run_copy(s, dst, src, n);
+    } else {
+        element_store(s, R_DI, element_load(s, R_SI));
+        n = 1;
+    }
+    reg_advance(s, R_SI, n);
+    reg_advance(s, R_DI, n);
+    return n;
+}
+
+/* ---- STOS, LODS ---- */
+
+static uint64_t step_stos(struct string_op *s, uint64_t max)
+{
+    uint64_t n = max, v = get_acc(s);
+    uint8_t *dst = run_at(s, R_DI, true, &n);
+
+    if (!dst) {
+        element_store(s, R_DI, v);
+        n = 1;
+    } else if (s->size == 1) {
+        memset(s->back ? dst - (n - 1) : dst, (int)v, n);
+    } else {
+        for (uint64_t i = 0; i < n; i++)
+            store_le(run_element(s, dst, i), s->size, v);
+    }
+    reg_advance(s, R_DI, n);
+    return n;
+}
+
+/* Of a run only the last element stays in the accumulator. */
+static uint64_t step_lods(struct string_op *s, uint64_t max)
+{
+    uint64_t n = max, v;
+    uint8_t *src = run_at(s, R_SI, false, &n);
+
+    if (src) {
+        v = load_le(run_element(s, src, n - 1), s->size);
+    } else {
+        v = element_load(s, R_SI);
+        n = 1;
+    }
+    put_acc(s, v);
+    reg_advance(s, R_SI, n);
+    return n;
+}
+
+/* ---- CMPS, SCAS ---- */
+
+/* Note a comparison; true when it ends the repetition. */
+static bool compare(struct string_op *s, uint64_t x, uint64_t y)
+{
+    s->x = x;
+    s->y = y;
+    s->compared = true;
+    s->stop = (x == y) == s->repne;
+    return s->stop;
+}
+
+static uint64_t run_compare(struct string_op *s, uint8_t *src, uint8_t *dst, uint64_t n)
+{
+    for (uint64_t i = 0; i < n; i++)
+        if (compare(s, load_le(run_element(s, src, i), s->size), load_le(run_element(s, dst, i), s->size)))
+            return i + 1;
+    return n;
+}
+
+static uint64_t step_cmps(struct string_op *s, uint64_t max)
+{
+    uint64_t n = max;
+    uint8_t *src = run_at(s, R_SI, false, &n);
+    uint8_t *dst = run_at(s, R_DI, false, &n);
+
+    if (src && dst) {
+        n = run_compare(s, src, dst, n);
+    } else {
+        uint64_t x = element_load(s, R_SI);
+        compare(s, x, element_load(s, R_DI));
+        n = 1;
+    }
+    reg_advance(s, R_SI, n);
+    reg_advance(s, R_DI, n);
+    return n;
+}
+
+static uint64_t run_scan(struct string_op *s, uint8_t *dst, uint64_t n)
+{
+    uint64_t x = get_acc(s);
+
+    for (uint64_t i = 0; i < n; i++)
+        if (compare(s, x, load_le(run_element(s, dst, i), s->size)))
+            return i + 1;
+    return n;
+}
+
+static uint64_t step_scas(struct string_op *s, uint64_t max)
+{
+    uint64_t n = max;
+    uint8_t *dst = run_at(s, R_DI, false, &n);
+
+    if (dst) {
+        n = run_scan(s, dst, n);
+    } else {
+        compare(s, get_acc(s), element_load(s, R_DI));
+        n = 1;
+    }
+    reg_advance(s, R_DI, n);
+    return n;
+}
+
+/* ---- INS, OUTS: one element a step, because a port access may change what memory means ---- */
+
+/* The destination is probed first: the port must not be read in vain. */
+static uint64_t step_ins(struct string_op *s, uint64_t max)
+{
+    struct cpu *cpu = s->cpu;
+    uint16_t port = (uint16_t)cpu->gpr[R_DX];
+    uint64_t addr;
+
+    (void)max;
+    cpu_check_io(cpu, port, s->size);
+    addr = element_address(s, R_DI, true);
+    mmu_probe(cpu, addr, s->size, ACC_WRITE, cpu_mmu_set(cpu));
+    mmu_store(cpu, addr, cpu_port_in(cpu, port, s->size), s->size, 0);
+    reg_advance(s, R_DI, 1);
+    return 1;
+}
+
+static uint64_t step_outs(struct string_op *s, uint64_t max)
+{
+    struct cpu *cpu = s->cpu;
+    uint16_t port = (uint16_t)cpu->gpr[R_DX];
+
+    (void)max;
+    cpu_check_io(cpu, port, s->size);
+    cpu_port_out(cpu, port, element_load(s, R_SI), s->size);
+    reg_advance(s, R_SI, 1);
+    return 1;
+}
+
+/* ---- repetition ---- */
+
+static struct string_op string_op(struct cpu *cpu, uint64_t desc)
+{
+    struct string_op s = {
+        .cpu = cpu,
+        .size = desc & STR_SIZE,
+        .addrsize = desc >> STR_ADDR_SHIFT & 0xf,
+        .seg = desc >> STR_SEG_SHIFT & 7,
+        .back = cpu->eflags & FL_DF,
+        .repne = desc & STR_REPNE,
+    };
+
+    s.mask = MASK(8 * s.addrsize);
+    return s;
+}
+
+/* The latest comparison becomes the guest's flags, after everything that may fault. */
+static void commit_flags(struct string_op *s)
+{
+    unsigned type = (unsigned)__builtin_ctz(s->size);
+
+    if (s->compared)
+        s->cpu->fl = (struct tcg_flags){ .a = s->x, .b = s->y, .op = IR_FL_CMP, .type = (uint8_t)type };
+}
+
+static bool exit_requested(const struct cpu *cpu)
+{
+    return __atomic_load_n(&cpu->exit_request, __ATOMIC_RELAXED);
+}
+
+/* Run the instruction; 1: finished, 0: it is to be entered again. */
+static uint64_t string_run(struct cpu *cpu, uint64_t desc, string_step *step)
+{
+    struct string_op s = string_op(cpu, desc);
+    bool one = desc & STR_ONE;
+    uint64_t count;
+
+    if (!(desc & STR_REP)) {
+        step(&s, 1);
+        return 1;
+    }
+    do {
+        count = reg_get(&s, R_CX);
+        if (!count || s.stop)
+            break;
+        count -= step(&s, one ? 1 : count);
+        reg_put(&s, R_CX, count);
+    } while (!one && !exit_requested(cpu));
+    commit_flags(&s);
+    return !count || s.stop;
+}
+
+uint64_t helper_movs(struct cpu *cpu, uint64_t desc) { return string_run(cpu, desc, step_movs); }
+uint64_t helper_stos(struct cpu *cpu, uint64_t desc) { return string_run(cpu, desc, step_stos); }
+uint64_t helper_lods(struct cpu *cpu, uint64_t desc) { return string_run(cpu, desc, step_lods); }
+uint64_t helper_cmps(struct cpu *cpu, uint64_t desc) { return string_run(cpu, desc, step_cmps); }
+uint64_t helper_scas(struct cpu *cpu, uint64_t desc) { return string_run(cpu, desc, step_scas); }
+uint64_t helper_ins(struct cpu *cpu, uint64_t desc) { return string_run(cpu, desc, step_ins); }
+uint64_t helper_outs(struct cpu *cpu, uint64_t desc) { return string_run(cpu, desc, step_outs); }

@@ -1,0 +1,26 @@
+/* Port accesses and the time-stamp counter. */
+#include "cpu/state.h"
+
+#include "memory/memory.h"
+
+uint64_t cpu_port_in(struct cpu *cpu, uint16_t port, unsigned size)
+{
+    uint64_t v;
+
+    pthread_mutex_lock(cpu->bus.lock);
+    v = mem_read(cpu->bus.ports, port, size);
+    pthread_mutex_unlock(cpu->bus.lock);
+    return v;
+}
+
+void cpu_port_out(struct cpu *cpu, uint16_t port, uint64_t value, unsigned size)
+{
+    pthread_mutex_lock(cpu->bus.lock);
+    mem_write(cpu->bus.ports, port, value, size);
+    pthread_mutex_unlock(cpu->bus.lock);
+}
+
+uint64_t cpu_tsc(struct cpu *cpu)
+{
+    return (uint64_t)cpu->bus.now(cpu->bus.opaque) + cpu->tsc_offset;
+}

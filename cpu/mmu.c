@@ -1,0 +1,429 @@
+/* The software TLB and every access of the guest processor to memory that
+ * translated code does not do itself.
+ *
+ * Entry states per right: tag = page: translated code may access it directly;
+ * tag = page | TLB_SLOW: allowed, but through here (I/O, ROM writes, RAM whose
+ * writes must be noticed); other: not known, walk. */
+#include "cpu/walk.h"
+
+#include <inttypes.h>
+
+#include "memory/memory.h"
+
+#define TLB_SLOW UINT64_C(1)
+#define TLB_EMPTY (~UINT64_C(0))
+#define PAGE_MASK (~(MEM_PAGE_SIZE - 1))
+
+static inline unsigned tlb_index(uint64_t addr)
+{
+    return (addr >> MEM_PAGE_SHIFT) & (TCG_TLB_SIZE - 1);
+}
+
+static inline uint64_t *tlb_tag(struct tcg_tlb_entry *e, enum mmu_access acc)
+{
+    return acc == ACC_READ ? &e->tag_read : acc == ACC_WRITE ? &e->tag_write : &e->tag_exec;
+}
+
+static void jump_cache_clear(struct cpu *cpu)
+{
+    for (unsigned i = 0; i < TCG_JC_SIZE; i++)
+        cpu->jump_cache[i].mode = UINT64_MAX;
+}
+
+static void tlb_clear(struct tcg_tlb_entry *e)
+{
+    *e = (struct tcg_tlb_entry){ TLB_EMPTY, TLB_EMPTY, TLB_EMPTY, 0 };
+}
+
+void mmu_flush(struct cpu *cpu, bool global)
+{
+    cpu->tlb_flushes++;
+    for (unsigned m = 0; m < MMU_NUM; m++)
+        for (unsigned i = 0; i < TCG_TLB_SIZE; i++)
+            if (global || !cpu->tlb_global[m][i])
+                tlb_clear(&cpu->tlb[m][i]);
+    if (global)
+        for (unsigned i = 0; i < 2; i++) {
+            cpu->tlb_large[i].lo = UINT64_MAX;
+            cpu->tlb_large[i].hi = 0;
+        }
+    jump_cache_clear(cpu);
+}
+
+void mmu_invlpg(struct cpu *cpu, uint64_t addr)
+{
+    unsigned half = addr >> 63;
+
+    if (addr >= cpu->tlb_large[half].lo && addr <= cpu->tlb_large[half].hi) {
+        mmu_flush(cpu, true);
+        return;
+    }
+    for (unsigned m = 0; m < MMU_NUM; m++) {
+        struct tcg_tlb_entry *e = &cpu->tlb[m][tlb_index(addr)];
+        uint64_t page = addr & PAGE_MASK;
+        if ((e->tag_read & PAGE_MASK) == page || (e->tag_write & PAGE_MASK) == page ||
+            (e->tag_exec & PAGE_MASK) == page)
+            tlb_clear(e);
+    }
+    jump_cache_clear(cpu);
+}
+
+static void note_large_page(struct cpu *cpu, uint64_t addr, uint64_t size)
+{
+    unsigned half = addr >> 63;
+    uint64_t lo = addr & ~(size - 1), hi = lo + size - 1;
+
+    cpu->tlb_large[half].lo = MIN_OF(cpu->tlb_large[half].lo, lo);
+    cpu->tlb_large[half].hi = MAX_OF(cpu->tlb_large[half].hi, hi);
+}
+
+/* Tags of a fresh or widened entry from what the walk found and what the page is. */
+static void tlb_set_tags(struct cpu *cpu, struct tcg_tlb_entry *e, uint64_t page, const struct walk *w, bool user)
+{
+    struct mem_range r = mem_space_find(cpu->bus.memory, w->phys);
+    uint64_t phys_page = w->phys & PAGE_MASK;
+    bool whole = r.host && r.start <= phys_page && r.last >= phys_page + MEM_PAGE_SIZE - 1;
+    bool write = w->dirty && (w->write || (!user && !(cpu->cr0 & CR0_WP)));
+    uint64_t slow = whole && !(cpu->mode & MODE_AC) ? 0 : TLB_SLOW;
+    bool watched = !whole || !r.writable ||
+                   memory_page_flags(cpu->bus.ram)[(r.ram_off + phys_page - r.start) >> MEM_PAGE_SHIFT];
+
+    e->addend = whole ? (uintptr_t)r.host + (phys_page - r.start) - page : 0;
+    e->tag_read = page | slow;
+    e->tag_write = write ? page | slow | (watched ? TLB_SLOW : 0) : TLB_EMPTY;
+    e->tag_exec = w->exec ? page | (whole ? 0 : TLB_SLOW) : TLB_EMPTY;
+}
+
+static _Noreturn void raise_pf(struct cpu *cpu, uint64_t addr, uint32_t error)
+{
+    if (log_enabled(cpu->log, LOG_MMU))
+        log_printf(cpu->log, "mmu: page fault at %016" PRIx64 " error %x cr3 %" PRIx64 "\n", addr, error, cpu->cr3);
+    cpu_raise_pf(cpu, addr, error);
+}
+
+/* Bring the entry for `addr` up to an access of kind `acc`. False with *error: it faults. */
+static bool tlb_fill(struct cpu *cpu, uint64_t addr, enum mmu_access acc, unsigned mmu, uint32_t *error)
+{
+    unsigned i = tlb_index(addr);
+    bool user = mmu == MMU_USER;
+    struct walk w;
+
+    if (mmu_walk(cpu, addr, acc, user, true, &w, error))
+        return false;
+    cpu->tlb_fills++;
+    if (w.page_size > MEM_PAGE_SIZE)
+        note_large_page(cpu, addr, w.page_size);
+    cpu->tlb_phys[mmu][i] = w.phys & PAGE_MASK;
+    cpu->tlb_global[mmu][i] = w.global;
+    tlb_set_tags(cpu, &cpu->tlb[mmu][i], addr & PAGE_MASK, &w, user);
+    return true;
+}
+
+/* The entry that allows `acc` at `addr`; raises #PF. */
+static struct tcg_tlb_entry *tlb_get(struct cpu *cpu, uint64_t addr, enum mmu_access acc, unsigned mmu)
+{
+    struct tcg_tlb_entry *e = &cpu->tlb[mmu][tlb_index(addr)];
+    uint32_t error;
+
+    if ((*tlb_tag(e, acc) & ~TLB_SLOW) != (addr & PAGE_MASK) && !tlb_fill(cpu, addr, acc, mmu, &error))
+        raise_pf(cpu, addr, error);
+    return e;
+}
+
+static inline uint64_t tlb_phys_of(struct cpu *cpu, uint64_t addr, unsigned mmu)
+{
+    return cpu->tlb_phys[mmu][tlb_index(addr)] | (addr & ~PAGE_MASK);
+}
+
+/* ---- address checks before translation ---- */
+
+static bool canonical(uint64_t addr)
+{
+    return (uint64_t)bits_sext(addr, 48) == addr;
+}
+
+/* Linear address as the mode sees it: 32 bits outside 64-bit code. Raises for non-canonical ones. */
+static uint64_t check_address(struct cpu *cpu, uint64_t addr, uint64_t size, uint32_t mem)
+{
+    if (!cpu_code64(cpu) && !(cpu_long_mode(cpu) && (mem & IR_MEM_SUPER)))
+        return addr & UINT32_MAX;
+    if (!canonical(addr) || !canonical(addr + size - 1))
+        cpu_raise_error(cpu, mem & IR_MEM_STACK ? EX_SS : EX_GP, 0);
+    return addr;
+}
+
+static unsigned mmu_set_of(const struct cpu *cpu, uint32_t mem)
+{
+    return mem & IR_MEM_SUPER ? MMU_SUPER : cpu_mmu_set(cpu);
+}
+
+static void check_alignment(struct cpu *cpu, uint64_t addr, uint32_t size, uint32_t mem)
+{
+    if ((cpu->mode & MODE_AC) && !(mem & IR_MEM_SUPER) && (addr & (size - 1)))
+        cpu_raise_error(cpu, EX_AC, 0);
+}
+
+/* The address behind a page crossing: wraps at 4 GiB outside 64-bit code. */
+static uint64_t next_page(struct cpu *cpu, uint64_t addr)
+{
+    uint64_t next = (addr & PAGE_MASK) + MEM_PAGE_SIZE;
+    return cpu_long_mode(cpu) ? next : next & UINT32_MAX;
+}
+
+/* ---- one access within a page ---- */
+
+static uint64_t io_read(struct cpu *cpu, uint64_t phys, unsigned size)
+{
+    uint64_t v;
+
+    pthread_mutex_lock(cpu->bus.lock);
+    v = mem_read(cpu->bus.memory, phys, size);
+    pthread_mutex_unlock(cpu->bus.lock);
+    return v;
+}
+
+static uint64_t page_load(struct cpu *cpu, uint64_t addr, unsigned size, enum mmu_access acc, unsigned mmu)
+{
+    struct tcg_tlb_entry *e = tlb_get(cpu, addr, acc, mmu);
+
+    if (e->addend)
+        return load_le((void *)(uintptr_t)(addr + e->addend), size);
+    return io_read(cpu, tlb_phys_of(cpu, addr, mmu), size);
+}
+
+/* Bytes of RAM that hold translations are about to change. Restarts the
+ * instruction as a block of its own when the running block is among them. */
+static void code_about_to_change(struct cpu *cpu, uint64_t ram_off, unsigned size)
+{
+    struct tcg_block *blk;
+
+    if (!tcg_has_code(cpu->tcg, ram_off, size))
+        return;
+    blk = cpu->in_block ? tcg_current(cpu->tcg, cpu) : NULL;
+    if (blk && !blk->one_insn && ram_off < blk->phys + blk->size && ram_off + size > blk->phys)
+        cpu_restart_one(cpu);
+    if (tcg_invalidate(cpu->tcg, ram_off, size))
+        jump_cache_clear(cpu);
+}
+
+/* A store to RAM whose writes are watched. */
+static void watched_store(struct cpu *cpu, struct tcg_tlb_entry *e, uint64_t addr, uint64_t value, unsigned size,
+                          const struct mem_range *r, uint64_t phys)
+{
+    uint64_t ram_off = r->ram_off + (phys - r->start);
+    uint8_t *flags = &memory_page_flags(cpu->bus.ram)[ram_off >> MEM_PAGE_SHIFT];
+
+    if (*flags & MEM_PAGE_CODE) {
+        code_about_to_change(cpu, ram_off, size);
+        if (!tcg_page_has_code(cpu->tcg, ram_off))
+            __atomic_and_fetch(flags, (uint8_t)~MEM_PAGE_CODE, __ATOMIC_SEQ_CST);
+    }
+    __atomic_and_fetch(flags, (uint8_t)~MEM_PAGE_CLEAN_VGA, __ATOMIC_SEQ_CST);
+    store_le((void *)(uintptr_t)(addr + e->addend), size, value);
+    if (!*flags && !(e->tag_read & TLB_SLOW))
+        e->tag_write &= ~TLB_SLOW;
+}
+
+static void page_store(struct cpu *cpu, uint64_t addr, uint64_t value, unsigned size, unsigned mmu)
+{
+    struct tcg_tlb_entry *e = tlb_get(cpu, addr, ACC_WRITE, mmu);
+    struct mem_range r;
+    uint64_t phys;
+
+    if (!(e->tag_write & TLB_SLOW)) {
+        store_le((void *)(uintptr_t)(addr + e->addend), size, value);
+        return;
+    }
+    phys = tlb_phys_of(cpu, addr, mmu);
+    r = mem_space_find(cpu->bus.memory, phys);
+    if (e->addend && r.writable) {
+        watched_store(cpu, e, addr, value, size, &r, phys);
+        return;
+    }
+    pthread_mutex_lock(cpu->bus.lock);
+    mem_write(cpu->bus.memory, phys, value, size);
+    pthread_mutex_unlock(cpu->bus.lock);
+}
+
+/* ---- accesses of any alignment ---- */
+
+static unsigned room_in_page(uint64_t addr)
+{
+    return (unsigned)(MEM_PAGE_SIZE - (addr & ~PAGE_MASK));
+}
+
+static uint64_t load_at(struct cpu *cpu, uint64_t addr, unsigned size, enum mmu_access acc, unsigned mmu)
+{
+    unsigned room = room_in_page(addr);
+    uint64_t low;
+
+    if (size <= room)
+        return page_load(cpu, addr, size, acc, mmu);
+    tlb_get(cpu, addr, acc, mmu);
+    tlb_get(cpu, next_page(cpu, addr), acc, mmu);
+    low = page_load(cpu, addr, room, acc, mmu);
+    return low | page_load(cpu, next_page(cpu, addr), size - room, acc, mmu) << (8 * room);
+}
+
+/* Both pages are checked, and code on both is dropped, before the first byte is written. */
+static void store_at(struct cpu *cpu, uint64_t addr, uint64_t value, unsigned size, unsigned mmu)
+{
+    unsigned room = room_in_page(addr);
+
+    if (size <= room) {
+        page_store(cpu, addr, value, size, mmu);
+        return;
+    }
+    tlb_get(cpu, addr, ACC_WRITE, mmu);
+    tlb_get(cpu, next_page(cpu, addr), ACC_WRITE, mmu);
+    page_store(cpu, next_page(cpu, addr), value >> (8 * room), size - room, mmu);
+    page_store(cpu, addr, value, room, mmu);
+}
+
+uint64_t mmu_load(void *env, uint64_t addr, uint32_t size, uint32_t mem)
+{
+    struct cpu *cpu = env;
+
+    addr = check_address(cpu, addr, size, mem);
+    check_alignment(cpu, addr, size, mem);
+    return load_at(cpu, addr, size, mem & IR_MEM_RMW ? ACC_WRITE : ACC_READ, mmu_set_of(cpu, mem));
+}
+
+void mmu_store(void *env, uint64_t addr, uint64_t value, uint32_t size, uint32_t mem)
+{
+    struct cpu *cpu = env;
+
+    addr = check_address(cpu, addr, size, mem);
+    check_alignment(cpu, addr, size, mem);
+    store_at(cpu, addr, value, size, mmu_set_of(cpu, mem));
+}
+
+static uint64_t check16(struct cpu *cpu, uint64_t addr, uint32_t mem)
+{
+    if ((mem & IR_MEM_ALIGN) && (addr & 15))
+        cpu_raise_error(cpu, EX_GP, 0);
+    return check_address(cpu, addr, 16, mem);
+}
+
+void mmu_load16(void *env, uint64_t addr, void *field, uint32_t mem)
+{
+    struct cpu *cpu = env;
+    unsigned mmu = mmu_set_of(cpu, mem);
+    uint64_t low, high;
+
+    addr = check16(cpu, addr, mem);
+    mmu_probe(cpu, addr, 16, ACC_READ, mmu);
+    low = load_at(cpu, addr, 8, ACC_READ, mmu);
+    high = load_at(cpu, cpu_long_mode(cpu) ? addr + 8 : (uint32_t)(addr + 8), 8, ACC_READ, mmu);
+    store_le(field, 8, low);
+    store_le((uint8_t *)field + 8, 8, high);
+}
+
+void mmu_store16(void *env, uint64_t addr, const void *field, uint32_t mem)
+{
+    struct cpu *cpu = env;
+    unsigned mmu = mmu_set_of(cpu, mem);
+
+    addr = check16(cpu, addr, mem);
+    mmu_probe(cpu, addr, 16, ACC_WRITE, mmu);
+    store_at(cpu, addr, load_le(field, 8), 8, mmu);
+    store_at(cpu, cpu_long_mode(cpu) ? addr + 8 : (uint32_t)(addr + 8), load_le((const uint8_t *)field + 8, 8), 8, mmu);
+}
+
+/* Descriptor tables and task state lie at linear addresses of full width in long mode and of 32 bits elsewhere. */
+static uint64_t super_address(struct cpu *cpu, uint64_t addr)
+{
+    return cpu_long_mode(cpu) ? addr : addr & UINT32_MAX;
+}
+
+uint64_t mmu_load_super(struct cpu *cpu, uint64_t addr, unsigned size)
+{
+    addr = check_address(cpu, super_address(cpu, addr), size, IR_MEM_SUPER);
+    return load_at(cpu, addr, size, ACC_READ, MMU_SUPER);
+}
+
+void mmu_store_super(struct cpu *cpu, uint64_t addr, uint64_t value, unsigned size)
+{
+    addr = check_address(cpu, super_address(cpu, addr), size, IR_MEM_SUPER);
+    store_at(cpu, addr, value, size, MMU_SUPER);
+}
+
+void mmu_probe(struct cpu *cpu, uint64_t addr, uint64_t size, enum mmu_access acc, unsigned mmu)
+{
+    uint64_t last = addr + size - 1;
+
+    tlb_get(cpu, addr, acc, mmu);
+    for (uint64_t page = (addr & PAGE_MASK) + MEM_PAGE_SIZE; page <= (last & PAGE_MASK) && page > addr; page += MEM_PAGE_SIZE)
+        tlb_get(cpu, cpu_long_mode(cpu) ? page : page & UINT32_MAX, acc, mmu);
+}
+
+uint8_t *mmu_host(struct cpu *cpu, uint64_t addr, enum mmu_access acc, unsigned *room)
+{
+    unsigned mmu = cpu_mmu_set(cpu);
+    struct tcg_tlb_entry *e;
+
+    addr = check_address(cpu, addr, 1, 0);
+    e = tlb_get(cpu, addr, acc, mmu);
+    *room = room_in_page(addr);
+    if (!e->addend || (*tlb_tag(e, acc) & TLB_SLOW))
+        return NULL;
+    return (uint8_t *)(uintptr_t)(addr + e->addend);
+}
+
+/* ---- code ---- */
+
+uint64_t mmu_fetch(struct cpu *cpu, uint64_t addr, const uint8_t **host)
+{
+    unsigned mmu = cpu_mmu_set(cpu);
+    struct tcg_tlb_entry *e;
+    struct mem_range r;
+    uint64_t phys;
+
+    if (cpu_code64(cpu) && !canonical(addr))
+        cpu_raise_error(cpu, EX_GP, 0);
+    e = tlb_get(cpu, addr, ACC_FETCH, mmu);
+    if (e->tag_exec & TLB_SLOW)
+        return UINT64_MAX;
+    phys = tlb_phys_of(cpu, addr, mmu);
+    r = mem_space_find(cpu->bus.memory, phys);
+    *host = (const uint8_t *)(uintptr_t)(addr + e->addend);
+    return r.ram_off + (phys - r.start);
+}
+
+uint64_t mmu_fetch_phys(struct cpu *cpu, uint64_t addr)
+{
+    tlb_get(cpu, addr, ACC_FETCH, cpu_mmu_set(cpu));
+    return tlb_phys_of(cpu, addr, cpu_mmu_set(cpu));
+}
+
+bool mmu_may_fetch(struct cpu *cpu, uint64_t addr)
+{
+    unsigned mmu = cpu_mmu_set(cpu);
+    struct tcg_tlb_entry *e = &cpu->tlb[mmu][tlb_index(addr)];
+    uint32_t error;
+
+    if (cpu_code64(cpu) && !canonical(addr))
+        return false;
+    return (e->tag_exec & ~TLB_SLOW) == (addr & PAGE_MASK) || tlb_fill(cpu, addr, ACC_FETCH, mmu, &error);
+}
+
+void mmu_watch_code(struct cpu *cpu, uint64_t ram_off)
+{
+    uint64_t page = ram_off & PAGE_MASK;
+    uintptr_t host = (uintptr_t)memory_host(cpu->bus.ram, page);
+    uint8_t *flags = &memory_page_flags(cpu->bus.ram)[page >> MEM_PAGE_SHIFT];
+
+    if (__atomic_fetch_or(flags, MEM_PAGE_CODE, __ATOMIC_SEQ_CST) & MEM_PAGE_CODE)
+        return;
+    for (unsigned m = 0; m < MMU_NUM; m++)
+        for (unsigned i = 0; i < TCG_TLB_SIZE; i++) {
+            struct tcg_tlb_entry *e = &cpu->tlb[m][i];
+            if (e->tag_write != TLB_EMPTY && e->addend && (e->tag_write & PAGE_MASK) + e->addend == host)
+                e->tag_write |= TLB_SLOW;
+        }
+}
+
+void mmu_code_dropped(struct cpu *cpu)
+{
+    jump_cache_clear(cpu);
+}

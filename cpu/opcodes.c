@@ -1,0 +1,108 @@
+/* The opcode table as data, and its index by opcode. */
+#include "cpu/opcodes.h"
+
+#include "cpu/emit.h"
+#include "cpu/features.h"
+#include "cpu/state.h"
+#include "cpu/x87.h"
+
+/* Names of the table's columns without their prefixes. */
+enum {
+    _ = 0,
+    LOCK = OPF_LOCK, I64 = OPF_I64, O64 = OPF_O64, D64 = OPF_D64, F64 = OPF_F64, CPL0 = OPF_CPL0, PROT = OPF_PROT,
+    END = OPF_END, REP = OPF_REP, FPU = OPF_FPU, NOWAIT = OPF_NOWAIT, MMX = OPF_MMX, SSE = OPF_SSE,
+    ALIGN = OPF_ALIGN, HOST = OPF_HOST, B = OPF_B,
+    FLU_O = FL_OF, FLU_S = FL_SF, FLU_Z = FL_ZF, FLU_A = FL_AF, FLU_P = FL_PF, FLU_C = FL_CF, FLU_NONE = 0,
+};
+#define O__ O_NONE
+#define FLU_OR(a, b, c, d, e, f, ...) (FLU_##a | FLU_##b | FLU_##c | FLU_##d | FLU_##e | FLU_##f)
+#define FLU(...) FLU_OR(__VA_ARGS__, NONE, NONE, NONE, NONE, NONE, NONE)
+
+/* A selector is one number, which tables may pass through macros of their own: reg, mod, rm from the low byte up. */
+#define SEL(reg, mod, rm) ((reg) | (mod) << 8 | (rm) << 16)
+#define NOSEL SEL(SEL_ANY, SEL_ANY, SEL_ANY)
+#define G(n) SEL(n, SEL_ANY, SEL_ANY)
+#define MEM SEL(SEL_ANY, SEL_MEM, SEL_ANY)
+#define REG SEL(SEL_ANY, SEL_REG, SEL_ANY)
+#define GM(n) SEL(n, SEL_MEM, SEL_ANY)
+#define GR(n) SEL(n, SEL_REG, SEL_ANY)
+#define GRM(n, m) SEL(n, SEL_REG, m)
+
+#define OP(opcode, prefix, sel, name, a, b, c, flags, feat, undef, emitter, arg) \
+    void emit_##emitter(struct emit *e);
+#include "cpu/opcodes.def"
+
+#define OP(opcode, prefix, sel, name, a, b, c, flags, feat, undef, emitter, arg) \
+    { name, opcode, PFXSEL_##prefix, (sel) & 0xff, (sel) >> 8 & 0xff, (sel) >> 16, \
+      { O_##a, O_##b, O_##c, O_NONE }, flags, FEAT_##feat, undef, emit_##emitter, arg },
+const struct opcode cpu_opcodes[] = {
+#include "cpu/opcodes.def"
+};
+const unsigned cpu_num_opcodes = ARRAY_LEN(cpu_opcodes);
+
+/* The index: for each opcode the number (from 1) of its last row within each file, computed by the compiler:
+ * later initialisers override earlier ones, and __COUNTER__ numbers the rows. */
+#define NUM_SLOTS 0x400
+#define SLOT(opcode) \
+    (((opcode) >> 8 == 0 ? 0 : (opcode) >> 8 == 0x0f ? 0x100 : (opcode) >> 8 == 0x0f38 ? 0x200 : 0x300) | \
+     ((opcode) & 0xff))
+#define IS_Z(kind) ((kind) >= O_Zb && (kind) <= O_Zy)
+#define SPAN(a, b) (IS_Z(a) || IS_Z(b) ? 7 : 0)
+#define OP(opcode, prefix, sel, name, a, b, c, flags, feat, undef, emitter, arg) \
+    [SLOT(opcode) ... SLOT(opcode) + SPAN(O_##a, O_##b)] = __COUNTER__ - ROOM_BASE,
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Woverride-init"
+enum { BASE_INT = __COUNTER__ };
+#define ROOM_BASE BASE_INT
+static const uint16_t last_int[NUM_SLOTS] = { [0] = 0,
+#include "cpu/opcodes_int.def"
+};
+#undef ROOM_BASE
+enum { BASE_SYS = __COUNTER__ };
+#define ROOM_BASE BASE_SYS
+static const uint16_t last_sys[NUM_SLOTS] = { [0] = 0,
+#include "cpu/opcodes_sys.def"
+};
+#undef ROOM_BASE
+enum { BASE_X87 = __COUNTER__ };
+#define ROOM_BASE BASE_X87
+static const uint16_t last_x87[NUM_SLOTS] = { [0] = 0,
+#include "cpu/opcodes_x87.def"
+};
+#undef ROOM_BASE
+enum { BASE_SSE = __COUNTER__ };
+#define ROOM_BASE BASE_SSE
+static const uint16_t last_sse[NUM_SLOTS] = { [0] = 0,
+#include "cpu/opcodes_sse.def"
+};
+#pragma GCC diagnostic pop
+
+enum {
+    START_INT = 0,
+    START_SYS = START_INT + BASE_SYS - BASE_INT - 1,
+    START_X87 = START_SYS + BASE_X87 - BASE_SYS - 1,
+    START_SSE = START_X87 + BASE_SSE - BASE_X87 - 1,
+};
+static const uint16_t *const room_last[ROOM_NUM] = { last_int, last_sys, last_x87, last_sse };
+static const uint16_t room_start[ROOM_NUM] = { START_INT, START_SYS, START_X87, START_SSE };
+
+static bool covers(const struct opcode *row, unsigned slot)
+{
+    unsigned first = SLOT(row->opcode);
+    return slot >= first && slot <= first + SPAN(row->op[0], row->op[1]);
+}
+
+const struct opcode *opcode_rows(enum opcode_room room, unsigned map, uint8_t opcode, const struct opcode **last)
+{
+    unsigned slot = map << 8 | opcode;
+    unsigned number = room_last[room][slot];
+    const struct opcode *start = cpu_opcodes + room_start[room], *row;
+
+    if (!number)
+        return NULL;
+    *last = row = start + number - 1;
+    while (row > start && covers(row - 1, slot))
+        row--;
+    return row;
+}

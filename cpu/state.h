@@ -1,0 +1,263 @@
+/* struct cpu: everything the guest processor is. Private to cpu/. */
+#ifndef MIMUS_CPU_STATE_H
+#define MIMUS_CPU_STATE_H
+
+#include <setjmp.h>
+#include <stdatomic.h>
+
+#include "base/bits.h"
+#include "base/log.h"
+#include "cpu/cpu.h"
+#include "tcg/tcg.h"
+
+enum { R_AX, R_CX, R_DX, R_BX, R_SP, R_BP, R_SI, R_DI };        /* GPR numbers */
+enum seg_reg { S_ES, S_CS, S_SS, S_DS, S_FS, S_GS, S_NUM, S_LDTR = 6, S_TR, S_ALL };
+
+/* EFLAGS. The six arithmetic flags (IR_FLAGS6) live in cpu->fl, the rest in cpu->eflags. */
+enum {
+    FL_CF = 1 << 0, FL_PF = 1 << 2, FL_AF = 1 << 4, FL_ZF = 1 << 6, FL_SF = 1 << 7,
+    FL_TF = 1 << 8, FL_IF = 1 << 9, FL_DF = 1 << 10, FL_OF = 1 << 11, FL_IOPL = 3 << 12,
+    FL_NT = 1 << 14, FL_RF = 1 << 16, FL_VM = 1 << 17, FL_AC = 1 << 18, FL_VIF = 1 << 19,
+    FL_VIP = 1 << 20, FL_ID = 1 << 21,
+};
+enum {
+    CR0_PE = 1 << 0, CR0_MP = 1 << 1, CR0_EM = 1 << 2, CR0_TS = 1 << 3, CR0_ET = 1 << 4, CR0_NE = 1 << 5,
+    CR0_WP = 1 << 16, CR0_AM = 1 << 18, CR0_NW = 1 << 29, CR0_CD = 1 << 30,
+};
+#define CR0_PG UINT32_C(0x80000000)
+enum {
+    CR4_VME = 1 << 0, CR4_PVI = 1 << 1, CR4_TSD = 1 << 2, CR4_DE = 1 << 3, CR4_PSE = 1 << 4, CR4_PAE = 1 << 5,
+    CR4_MCE = 1 << 6, CR4_PGE = 1 << 7, CR4_PCE = 1 << 8, CR4_OSFXSR = 1 << 9, CR4_OSXMMEXCPT = 1 << 10,
+    CR4_UMIP = 1 << 11, CR4_SMEP = 1 << 20, CR4_SMAP = 1 << 21,
+};
+enum { EFER_SCE = 1 << 0, EFER_LME = 1 << 8, EFER_LMA = 1 << 10, EFER_NXE = 1 << 11 };
+
+/* Exception vectors. */
+enum {
+    EX_DE = 0, EX_DB = 1, EX_NMI = 2, EX_BP = 3, EX_OF = 4, EX_BR = 5, EX_UD = 6, EX_NM = 7, EX_DF = 8,
+    EX_TS = 10, EX_NP = 11, EX_SS = 12, EX_GP = 13, EX_PF = 14, EX_MF = 16, EX_AC = 17, EX_MC = 18, EX_XM = 19,
+};
+
+/* Mode bits (cpu->mode): all of the state that the translation of an
+ * instruction may depend on, recomputed by cpu_update_mode() whenever a part of it changes. */
+enum cpu_mode {
+    MODE_CODE32 = 1 << 0,   /* CS.D = 1, not 64-bit code */
+    MODE_CODE64 = 1 << 1,   /* CS.L = 1 in long mode */
+    MODE_SS32 = 1 << 2,     /* SS.B = 1 (stack pointer width outside 64-bit code) */
+    MODE_PE = 1 << 3,
+    MODE_VM = 1 << 4,
+    MODE_LMA = 1 << 5,      /* long mode active (64-bit or compatibility) */
+    MODE_CPL = 3 << 6,      /* shift MODE_CPL_SHIFT */
+    MODE_IOPL = 3 << 8,
+    MODE_FLAT_CS = 1 << 10, /* base 0, limit 4 GiB (or 64-bit code) */
+    MODE_FLAT_DS = 1 << 11, /* base 0, limit 4 GiB, expand-up, readable and writable */
+    MODE_FLAT_ES = 1 << 12,
+    MODE_FLAT_SS = 1 << 13,
+    MODE_TF = 1 << 14,      /* single step: blocks of one instruction, then #DB */
+    MODE_SHADOW = 1 << 15,  /* interrupt shadow of STI / MOV SS: one instruction without interrupts, then clears */
+    MODE_EM = 1 << 16,      /* CR0.EM */
+    MODE_TS = 1 << 17,      /* CR0.TS */
+    MODE_MP = 1 << 18,      /* CR0.MP */
+    MODE_OSFXSR = 1 << 19,  /* CR4.OSFXSR */
+    MODE_AC = 1 << 20,      /* alignment is checked: CR0.AM, EFLAGS.AC, CPL 3 */
+    MODE_XM = 1 << 21,      /* an SSE exception is unmasked in MXCSR */
+    MODE_DR = 1 << 22,      /* a code breakpoint is enabled in DR7: blocks of one instruction with a check */
+    MODE_RF = 1 << 23,      /* EFLAGS.RF is set: suppress one code breakpoint, then clear RF */
+    MODE_VME = 1 << 24,     /* CR4.VME (v86) or CR4.PVI (protected mode) matters for CLI, STI, PUSHF... */
+};
+#define MODE_CPL_SHIFT 6
+#define MODE_IOPL_SHIFT 8
+
+/* Software TLB sets. */
+enum cpu_mmu { MMU_SUPER, MMU_USER, MMU_NUM };
+
+/* Segment register with its hidden part. attr holds descriptor bits 55:40 as
+ * in the descriptor's high dword >> 8: type 3:0, S 4, DPL 6:5, P 7, AVL 12, L 13, D/B 14, G 15. */
+struct segment {
+    uint64_t base;
+    /* Accepted effective addresses, inclusive; lo > hi: none. For BOUND. */
+    uint64_t read_lo, read_hi;
+    uint64_t write_lo, write_hi;
+    uint32_t limit;         /* in bytes, inclusive, scaled by G */
+    uint16_t selector;
+    uint16_t attr;
+};
+enum {
+    ATTR_TYPE = 0xf, ATTR_A = 1, ATTR_W = 2, ATTR_R = 2, ATTR_E = 4, ATTR_C = 4, ATTR_CODE = 8,
+    ATTR_S = 0x10, ATTR_DPL = 0x60, ATTR_P = 0x80, ATTR_AVL = 0x1000, ATTR_L = 0x2000, ATTR_DB = 0x4000, ATTR_G = 0x8000,
+};
+#define ATTR_DPL_SHIFT 5
+
+/* Time-stamp counter frequency: one tick per virtual nanosecond. */
+#define CPU_TSC_HZ INT64_C(1000000000)
+
+struct table_reg { uint64_t base; uint16_t limit; uint16_t pad[3]; };   /* GDTR, IDTR */
+
+union vec128 {
+    uint8_t u8[16]; uint16_t u16[8]; uint32_t u32[4]; uint64_t u64[2];
+    int8_t s8[16]; int16_t s16[8]; int32_t s32[4]; int64_t s64[2];
+    float f32[4]; double f64[2];
+} __attribute__((aligned(16)));
+
+/* x87. st[] is physical register order: ST(i) = st[(top + i) & 7]. The MMX registers are the low 64 bits. */
+struct fpu {
+    union fpu_reg { struct { uint64_t mant; uint16_t exp; uint16_t pad[3]; }; uint64_t mmx; } st[8] __attribute__((aligned(16)));
+    uint16_t cw;        /* FCW */
+    uint16_t sw;        /* FSW without TOP (bits 13:11 are zero here) */
+    uint8_t top;        /* 0..7 */
+    uint8_t empty;      /* bit i set: physical register i is empty */
+    uint16_t fop;
+    uint64_t fip, fdp;
+    uint16_t fcs, fds;
+    uint8_t pending;    /* an unmasked exception waits and CR0.NE is set: the next waiting instruction raises #MF */
+    uint8_t pad[3];
+};
+
+struct mtrr_state { uint64_t cap_fixed[11]; uint64_t base[8], mask[8]; uint64_t def_type; };
+
+struct cpu {
+    /* Hot fields first: translated code reaches them with 8-bit displacements. */
+    uint64_t gpr[16];
+    uint64_t rip;                   /* instruction pointer (offset in CS) at block entry */
+    uint32_t mode;                  /* enum cpu_mode */
+    uint32_t exit_request;          /* not 0: leave translated code at the next block; atomic */
+    uint64_t code_base;             /* CS.base, 0 in 64-bit code */
+    struct tcg_flags fl;
+    uint32_t eflags;                /* the rest of EFLAGS; bit 1 set, arithmetic bits 0 */
+    uint32_t mxcsr_run;             /* MXCSR in translated code: masks all set, flags sticky */
+    uint64_t host_pc;
+    struct segment seg[S_ALL];      /* + LDTR, TR */
+    uint64_t spill[TCG_NUM_SPILL];
+    union vec128 xmm[16];
+    union vec128 vtmp[4];           /* operands of vector operations */
+    struct fpu fpu;
+    uint32_t mxcsr;                 /* control and mask bits as the guest wrote them; flags: OR of both words */
+    uint64_t cr0, cr2, cr3, cr4, efer;
+    struct table_reg gdt, idt;
+    uint64_t dr[8];
+    uint64_t star, lstar, cstar, sfmask, kernel_gs_base;
+    uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
+    uint64_t pat, tsc_offset, tsc_aux, misc_enable;
+    struct mtrr_state mtrr;
+    uint64_t a20_mask;              /* ANDed to physical addresses */
+    uint64_t pdpte[4];              /* PAE page-directory-pointer registers, loaded with CR3 */
+
+    /* Exception in flight (between raise and delivery). */
+    struct { uint8_t vector; bool has_code; bool soft; uint8_t soft_len; uint32_t code; uint64_t cr2; } ex;
+    int delivering;                 /* vector being delivered (for double faults), -1: none */
+    uint8_t nmi_blocked, halted, shutdown, pad0;
+    jmp_buf *fault_jmp;             /* where a raised exception goes */
+
+    /* Threads: requests from outside (enum cpu_pin and REQ_*). */
+    _Atomic uint32_t pins;
+    _Atomic uint32_t requests;
+    pthread_mutex_t wait_lock;
+    pthread_cond_t wait_cond;
+    pthread_t thread;
+    bool thread_known;
+    struct { uint64_t off, len; } written[64];  /* under wait_lock: code written by other threads */
+    unsigned num_written;
+    bool written_all;
+
+    struct cpu_bus bus;
+    struct cpu_options opt;
+    struct tcg *tcg;
+    const struct cpu_model *model;
+    struct log *log;
+    bool one_insn_next;             /* the next block is to be translated as a single instruction, not entered in the cache */
+    bool in_block;                  /* translated code is on the stack: a raised exception is located by its block */
+    bool no_step;                   /* an event was delivered by the instruction itself: no single-step trap after it */
+    uint64_t tlb_fills, tlb_flushes;
+    /* Linear ranges that cached large pages cover, lower and upper half of the address space: INVLPG there flushes all. */
+    struct { uint64_t lo, hi; } tlb_large[2];
+    uint64_t tlb_phys[MMU_NUM][TCG_TLB_SIZE];       /* physical page of each TLB entry */
+    uint8_t tlb_global[MMU_NUM][TCG_TLB_SIZE];      /* entry survives a CR3 write */
+
+    struct tcg_jump_entry jump_cache[TCG_JC_SIZE];
+    struct tcg_tlb_entry tlb[MMU_NUM][TCG_TLB_SIZE];
+};
+enum cpu_request { REQ_FLUSH_TLB = 1, REQ_CODE_WRITTEN = 2, REQ_A20_ON = 4, REQ_A20_OFF = 8 };
+
+static inline unsigned cpu_cpl(const struct cpu *cpu) { return (cpu->mode & MODE_CPL) >> MODE_CPL_SHIFT; }
+static inline unsigned cpu_iopl(const struct cpu *cpu) { return (cpu->eflags >> 12) & 3; }
+static inline bool cpu_long_mode(const struct cpu *cpu) { return cpu->mode & MODE_LMA; }
+static inline bool cpu_code64(const struct cpu *cpu) { return cpu->mode & MODE_CODE64; }
+/* Protected mode and not virtual-8086: selectors name descriptors. */
+static inline bool cpu_protected(const struct cpu *cpu) { return (cpu->mode & (MODE_PE | MODE_VM)) == MODE_PE; }
+
+/* ---- models and CPUID (cpuid.c) ---- */
+const struct cpu_model *cpu_model_find(const char *name);
+bool cpu_has(const struct cpu *cpu, unsigned feature);   /* enum cpu_feature in cpu/features.h */
+void cpu_cpuid(struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
+
+/* ---- state (state.c) ---- */
+extern const struct tcg_guest cpu_guest;    /* the CPU struct for the translator (guest.c) */
+void cpu_reset(struct cpu *cpu);            /* power-on values, SDM vol. 3 table 10-1 */
+void cpu_init_signal(struct cpu *cpu);      /* INIT# */
+void cpu_update_mode(struct cpu *cpu);
+void cpu_set_cpl(struct cpu *cpu, unsigned cpl);  /* protected mode; the caller updates the mode after it */
+uint32_t cpu_get_eflags(struct cpu *cpu);   /* all of EFLAGS */
+void cpu_set_eflags(struct cpu *cpu, uint32_t value, uint32_t mask); /* write the bits of `mask`; updates mode */
+void cpu_set_flags6(struct cpu *cpu, uint32_t six);   /* arithmetic flags only */
+uint32_t cpu_get_mxcsr(struct cpu *cpu);
+void cpu_set_mxcsr(struct cpu *cpu, uint32_t value);  /* checked by the caller; also sets the host's word */
+
+/* ---- exceptions (exception.c). These do not return. ---- */
+_Noreturn void cpu_raise_exception(struct cpu *cpu, unsigned vector);
+_Noreturn void cpu_raise_error(struct cpu *cpu, unsigned vector, uint32_t code);
+_Noreturn void cpu_raise_pf(struct cpu *cpu, uint64_t linear, uint32_t code);
+/* Leave translated code at the current instruction, state precise, and re-execute it as a block of its own. */
+_Noreturn void cpu_restart_one(struct cpu *cpu);
+
+/* ---- delivery (deliver.c) ---- */
+/* Deliver an event through the IDT: state is at the instruction; rip is the address to be pushed. May raise
+ * (nested) exceptions by the fault jump. `soft`: INT n, INT3, INTO (DPL checked); `ext`: external (EXT bit set in error codes). */
+void cpu_deliver(struct cpu *cpu, unsigned vector, bool has_code, uint32_t code, bool soft, bool ext);
+/* The exception in cpu->ex, with double- and triple-fault rules (SDM vol. 3 table 6-5). */
+void cpu_deliver_exception(struct cpu *cpu);
+
+/* DR6 bits B0..B3 of the enabled code breakpoints at `linear`; changes nothing. */
+uint32_t cpu_check_code_breakpoint(const struct cpu *cpu, uint64_t linear);
+
+/* ---- segments (segment.c) ---- */
+void seg_load_real(struct cpu *cpu, unsigned seg, uint16_t selector);    /* real and v86 mode */
+void seg_set_cache(struct cpu *cpu, unsigned seg, uint16_t selector, uint64_t base, uint32_t limit, uint16_t attr); /* recomputes bounds; caller updates mode */
+void seg_load(struct cpu *cpu, unsigned seg, uint16_t selector);         /* MOV/POP Sreg, any mode, with all checks */
+
+/* ---- MMU (mmu.c) ---- */
+enum mmu_access { ACC_READ, ACC_WRITE, ACC_FETCH };
+uint64_t mmu_load(void *env, uint64_t addr, uint32_t size, uint32_t mem);
+void mmu_store(void *env, uint64_t addr, uint64_t value, uint32_t size, uint32_t mem);
+void mmu_load16(void *env, uint64_t addr, void *field, uint32_t mem);
+void mmu_store16(void *env, uint64_t addr, const void *field, uint32_t mem);
+/* System accesses (descriptor tables, TSS, IDT, stacks of inner levels): supervisor rights whatever the CPL. */
+uint64_t mmu_load_super(struct cpu *cpu, uint64_t addr, unsigned size);
+void mmu_store_super(struct cpu *cpu, uint64_t addr, uint64_t value, unsigned size);
+/* Raise what a write (read) of [addr, addr+size) at the given set would raise; nothing is changed. */
+void mmu_probe(struct cpu *cpu, uint64_t addr, uint64_t size, enum mmu_access acc, unsigned mmu);
+/* Host pointer to linear address `addr` for bulk work up to the end of its page, or NULL when it is not plain RAM
+ * (I/O, ROM for writes, page with code): then use mmu_load/mmu_store. Raises page faults. *room = bytes to the page's end. */
+uint8_t *mmu_host(struct cpu *cpu, uint64_t addr, enum mmu_access acc, unsigned *room);
+/* RAM offset of code at linear `addr` for the current CPL; ~0: not RAM/ROM (I/O). Raises #PF on fetch. */
+uint64_t mmu_fetch(struct cpu *cpu, uint64_t addr, const uint8_t **host);
+/* Physical address of code that mmu_fetch() found to be no RAM. */
+uint64_t mmu_fetch_phys(struct cpu *cpu, uint64_t addr);
+/* Would a fetch at `addr` succeed? Raises nothing. */
+bool mmu_may_fetch(struct cpu *cpu, uint64_t addr);
+/* The page of RAM at `ram_off` is about to be translated: from now on its writes are noticed. */
+void mmu_watch_code(struct cpu *cpu, uint64_t ram_off);
+/* Blocks were dropped: forget their entry points. */
+void mmu_code_dropped(struct cpu *cpu);
+void mmu_flush(struct cpu *cpu, bool global);        /* global: also global pages */
+void mmu_invlpg(struct cpu *cpu, uint64_t addr);
+void mmu_load_pdptes(struct cpu *cpu, uint64_t cr3); /* PAE outside long mode; raises #GP(0) on reserved bits, changing nothing */
+static inline unsigned cpu_mmu_set(const struct cpu *cpu) { return cpu_cpl(cpu) == 3 ? MMU_USER : MMU_SUPER; }
+
+/* ---- ports and memory-mapped I/O under the machine lock (io.c) ---- */
+uint64_t cpu_port_in(struct cpu *cpu, uint16_t port, unsigned size);
+void cpu_port_out(struct cpu *cpu, uint16_t port, uint64_t value, unsigned size);
+/* #GP(0) unless the I/O permission check passes (SDM vol. 1, 19.5.2). */
+void cpu_check_io(struct cpu *cpu, uint16_t port, unsigned size);
+uint64_t cpu_tsc(struct cpu *cpu);
+
+#endif

@@ -1,0 +1,269 @@
+/* The page walk, SDM vol. 3, chapter 4: 32-bit, PAE and 4-level paging. */
+#include "cpu/walk.h"
+
+#include "memory/memory.h"
+
+enum {
+    PTE_P = 1 << 0, PTE_W = 1 << 1, PTE_U = 1 << 2, PTE_A = 1 << 5, PTE_D = 1 << 6,
+    PTE_PS = 1 << 7, PTE_G = 1 << 8,
+};
+#define PTE_NX BIT(63)
+#define PHYS_BITS 40
+#define PTE_ADDR (MASK(PHYS_BITS) & ~MASK(12))
+
+/* Where an entry lives: RAM is updated atomically, anything else by plain bus accesses. */
+struct entry {
+    uint64_t value;
+    uint64_t addr;
+    unsigned size;    /* 4 or 8 */
+    uint8_t *host;
+    uint64_t ram_off;
+};
+
+static void entry_read(struct cpu *cpu, struct entry *e, uint64_t addr, unsigned size)
+{
+    struct mem_range r;
+
+    e->addr = addr & cpu->a20_mask;
+    e->size = size;
+    e->host = NULL;
+    r = mem_space_find(cpu->bus.memory, e->addr);
+    if (r.host && e->addr + size - 1 <= r.last) {
+        uint8_t *p = r.host + (e->addr - r.start);
+        if (r.writable) {
+            e->host = p;
+            e->ram_off = r.ram_off + (e->addr - r.start);
+        }
+        e->value = size == 8 ? __atomic_load_n((uint64_t *)p, __ATOMIC_RELAXED)
+                             : __atomic_load_n((uint32_t *)p, __ATOMIC_RELAXED);
+        return;
+    }
+    pthread_mutex_lock(cpu->bus.lock);
+    e->value = mem_read(cpu->bus.memory, e->addr, size);
+    pthread_mutex_unlock(cpu->bus.lock);
+}
+
+/* Set bits in an entry unless it changed since it was read. False: read it again. */
+static bool entry_set(struct cpu *cpu, struct entry *e, uint64_t bits)
+{
+    bool ok;
+
+    if ((e->value & bits) == bits || !e->host)
+        return true;
+    if (memory_page_flags(cpu->bus.ram)[e->ram_off >> MEM_PAGE_SHIFT])
+        mem_ram_written(cpu->bus.ram, e->ram_off, e->size);
+    if (e->size == 8) {
+        uint64_t old = e->value;
+        ok = __atomic_compare_exchange_n((uint64_t *)e->host, &old, old | bits, false,
+                                         __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+    } else {
+        uint32_t old = (uint32_t)e->value;
+        ok = __atomic_compare_exchange_n((uint32_t *)e->host, &old, old | (uint32_t)bits, false,
+                                         __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+    }
+    e->value |= bits;
+    return ok;
+}
+
+/* The shape of a paging mode: levels from the root down. */
+struct level {
+    uint8_t shift;      /* of the linear address */
+    uint8_t index_bits;
+    bool may_be_page;   /* PS is honoured */
+};
+
+static const struct level levels_32[] = { { 22, 10, true }, { 12, 10, false } };
+static const struct level levels_pae[] = { { 21, 9, true }, { 12, 9, false } };
+static const struct level levels_long[] = { { 39, 9, false }, { 30, 9, false }, { 21, 9, true }, { 12, 9, false } };
+
+struct walk_mode {
+    const struct level *level;
+    unsigned num_levels;
+    unsigned entry_size;
+    uint64_t root;
+    bool nx;
+};
+
+/* Root and shape for the current mode. False: a PAE directory pointer is not present. */
+static bool walk_mode_of(const struct cpu *cpu, uint64_t linear, struct walk_mode *m)
+{
+    m->nx = (cpu->efer & EFER_NXE) && (cpu->cr4 & CR4_PAE);
+    m->entry_size = 8;
+    if (!(cpu->cr4 & CR4_PAE)) {
+        *m = (struct walk_mode){ levels_32, 2, 4, cpu->cr3 & UINT32_C(0xfffff000), false };
+        return true;
+    }
+    if (cpu->efer & EFER_LMA) {
+        m->level = levels_long;
+        m->num_levels = 4;
+        m->root = cpu->cr3 & PTE_ADDR;
+        return true;
+    }
+    uint64_t pdpte = cpu->pdpte[(linear >> 30) & 3];
+    m->level = levels_pae;
+    m->num_levels = 2;
+    m->root = pdpte & PTE_ADDR;
+    return pdpte & PTE_P;
+}
+
+/* Reserved bits of a present entry (SDM vol. 3, 4.3-4.5: figures 4-4, 4-7, 4-11). */
+static uint64_t reserved_bits(const struct cpu *cpu, const struct walk_mode *m, const struct level *l, bool page)
+{
+    uint64_t r;
+
+    if (m->entry_size == 4)
+        return page ? BIT(21) : 0; /* PSE-36 uses bits 20:13 for 40 physical bits */
+    r = MASK(52) & ~MASK(PHYS_BITS);
+    if (!m->nx)
+        r |= PTE_NX;
+    if (!(cpu->efer & EFER_LMA))
+        r |= MASK(63) & ~MASK(52);
+    if (page)
+        r |= MASK(l->shift) & ~MASK(13);
+    else if (m->num_levels == 4 && l->shift >= 30)
+        r |= PTE_PS;
+    return r;
+}
+
+static uint64_t page_base(const struct walk_mode *m, const struct level *l, uint64_t pte)
+{
+    uint64_t base = pte & PTE_ADDR & ~MASK(l->shift);
+
+    if (m->entry_size == 4) {
+        base = pte & UINT32_C(0xfffff000) & ~MASK(l->shift);
+        if (l->shift == 22)
+            base |= bits_extract(pte, 13, 8) << 32;
+    }
+    return base;
+}
+
+static bool access_allowed(const struct cpu *cpu, const struct walk *w, enum mmu_access acc, bool user)
+{
+    if (user && !w->user)
+        return false;
+    if (acc == ACC_WRITE)
+        return w->write || (!user && !(cpu->cr0 & CR0_WP));
+    return acc == ACC_READ || w->exec;
+}
+
+static uint32_t error_code(const struct cpu *cpu, enum mmu_access acc, bool user)
+{
+    bool fetch_bit = (cpu->cr4 & CR4_PAE) && (cpu->efer & EFER_NXE);
+
+    return (acc == ACC_WRITE ? PFEC_W : 0) | (user ? PFEC_U : 0) | (acc == ACC_FETCH && fetch_bit ? PFEC_I : 0);
+}
+
+enum step { STEP_DOWN, STEP_DONE, STEP_FAULT, STEP_AGAIN };
+
+/* Look at one level's entry. Accessed bits are set only when the whole
+ * translation succeeds, so the path is remembered in path[]. */
+static enum step walk_level(struct cpu *cpu, const struct walk_mode *m, unsigned i, uint64_t linear,
+                            uint64_t table, struct entry *e, struct walk *w, uint32_t *error)
+{
+    const struct level *l = &m->level[i];
+    uint64_t index = (linear >> l->shift) & MASK(l->index_bits);
+    bool page;
+
+    entry_read(cpu, e, table + index * m->entry_size, m->entry_size);
+    if (!(e->value & PTE_P))
+        return STEP_FAULT;
+    page = i == m->num_levels - 1 ||
+           (l->may_be_page && (e->value & PTE_PS) && (m->entry_size == 8 || (cpu->cr4 & CR4_PSE)));
+    if (e->value & reserved_bits(cpu, m, l, page && l->shift > 12)) {
+        *error |= PFEC_P | PFEC_RSVD;
+        return STEP_FAULT;
+    }
+    w->user &= (e->value & PTE_U) != 0;
+    w->write &= (e->value & PTE_W) != 0;
+    w->exec &= !(m->nx && (e->value & PTE_NX));
+    if (!page)
+        return STEP_DOWN;
+    w->page_size = BIT(l->shift);
+    w->phys = page_base(m, l, e->value) | (linear & MASK(l->shift));
+    w->global = (e->value & PTE_G) && (cpu->cr4 & CR4_PGE);
+    return STEP_DONE;
+}
+
+/* Set the accessed bits of the path from the root down, and the dirty bit of the last entry for a write. */
+static bool walk_update(struct cpu *cpu, struct entry *path, unsigned n, enum mmu_access acc)
+{
+    for (unsigned i = 0; i < n; i++) {
+        uint64_t bits = PTE_A | (i == n - 1 && acc == ACC_WRITE ? PTE_D : 0);
+        if (!entry_set(cpu, &path[i], bits))
+            return false;
+    }
+    return true;
+}
+
+static enum step walk_once(struct cpu *cpu, uint64_t linear, enum mmu_access acc, bool user, bool update,
+                           struct walk *w, uint32_t *error)
+{
+    struct entry path[4];
+    struct walk_mode m;
+    enum step s = STEP_DOWN;
+    unsigned i = 0;
+
+    *error = error_code(cpu, acc, user);
+    *w = (struct walk){ .user = true, .write = true, .exec = true };
+    if (!walk_mode_of(cpu, linear, &m))
+        return STEP_FAULT;
+    for (uint64_t table = m.root; s == STEP_DOWN; i++) {
+        s = walk_level(cpu, &m, i, linear, table, &path[i], w, error);
+        table = m.entry_size == 4 ? path[i].value & UINT32_C(0xfffff000) : path[i].value & PTE_ADDR;
+    }
+    if (s == STEP_FAULT)
+        return s;
+    if (!access_allowed(cpu, w, acc, user)) {
+        *error |= PFEC_P;
+        return STEP_FAULT;
+    }
+    if (update && !walk_update(cpu, path, i, acc))
+        return STEP_AGAIN;
+    w->dirty = path[i - 1].value & PTE_D;
+    w->phys &= cpu->a20_mask;
+    return STEP_DONE;
+}
+
+int mmu_walk(struct cpu *cpu, uint64_t linear, enum mmu_access acc, bool user, bool update,
+             struct walk *w, uint32_t *error)
+{
+    enum step s;
+
+    if (!(cpu->cr0 & CR0_PG)) {
+        *w = (struct walk){ .phys = linear & UINT32_MAX & cpu->a20_mask, .page_size = MEM_PAGE_SIZE,
+                            .user = true, .write = true, .exec = true, .dirty = true };
+        return 0;
+    }
+    do
+        s = walk_once(cpu, linear, acc, user, update, w, error);
+    while (s == STEP_AGAIN);
+    return s == STEP_DONE ? 0 : -1;
+}
+
+bool cpu_translate(struct cpu *cpu, uint64_t linear, uint64_t *phys)
+{
+    struct walk w;
+    uint32_t error;
+
+    if (mmu_walk(cpu, linear, ACC_READ, false, false, &w, &error))
+        return false;
+    *phys = w.phys;
+    return true;
+}
+
+/* Reserved bits of a PAE directory-pointer entry, SDM vol. 3, table 4-8. */
+#define PDPTE_RESERVED ((MASK(63) & ~MASK(PHYS_BITS)) | BIT(63) | 0x1e6)
+
+void mmu_load_pdptes(struct cpu *cpu, uint64_t cr3)
+{
+    uint64_t table = cr3 & UINT32_C(0xffffffe0), new_pdpte[4];
+
+    for (unsigned i = 0; i < 4; i++) {
+        struct entry e;
+        entry_read(cpu, &e, table + 8 * i, 8);
+        new_pdpte[i] = e.value;
+        if ((e.value & PTE_P) && (e.value & PDPTE_RESERVED))
+            cpu_raise_error(cpu, EX_GP, 0);
+    }
+    memcpy(cpu->pdpte, new_pdpte, sizeof(new_pdpte));
+}

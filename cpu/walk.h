@@ -1,0 +1,23 @@
+/* The page walk: linear to physical by the guest's page tables. Private to the MMU and the monitor's printers. */
+#ifndef MIMUS_CPU_WALK_H
+#define MIMUS_CPU_WALK_H
+
+#include "cpu/state.h"
+
+/* Page-fault error code, SDM vol. 3, 4.7. */
+enum { PFEC_P = 1, PFEC_W = 2, PFEC_U = 4, PFEC_RSVD = 8, PFEC_I = 16 };
+
+struct walk {
+    uint64_t phys;        /* of the address asked for, A20 applied */
+    uint64_t page_size;   /* bytes: 4 KiB .. 1 GiB */
+    bool user, write, exec; /* rights of the whole path, before CR0.WP */
+    bool global, dirty;
+};
+
+/* Translate `linear` for an access of kind `acc` by user or supervisor code.
+ * With `update`, sets accessed and dirty bits as the access does; without, has
+ * no side effect. Returns 0, or -1 with the error code in *error. */
+int mmu_walk(struct cpu *cpu, uint64_t linear, enum mmu_access acc, bool user, bool update,
+             struct walk *w, uint32_t *error);
+
+#endif

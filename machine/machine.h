@@ -1,0 +1,82 @@
+/* The machine: everything hangs from here. machine.c runs and stops it, pc.c
+ * wires the board, chardevs.c finds the terminals. */
+#ifndef MIMUS_MACHINE_MACHINE_H
+#define MIMUS_MACHINE_MACHINE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "base/log.h"
+#include "hw/device.h"
+#include "machine/options.h"
+
+struct error;
+
+#define MACHINE_MAX_CHARDEVS 24
+
+/* A character device with a name; ports of a multiplexer are handed out one by one. */
+struct named_chardev {
+    char id[32];
+    struct chardev *chr;   /* backend or multiplexer */
+    bool mux, taken;
+};
+
+struct machine {
+    const struct options *opt;
+    struct log log;
+    struct clock *clock;
+    pthread_mutex_t lock;            /* the machine lock: devices, memory tree, timers */
+    struct loop *loop;
+    struct hw_env env;
+    struct pc *pc;                   /* the board */
+    struct cpu *cpu;
+    struct monitor *monitor;
+
+    struct named_chardev chardev[MACHINE_MAX_CHARDEVS];
+    unsigned num_chardevs;
+    struct chardev *port[MACHINE_MAX_CHARDEVS];    /* multiplexer ports, freed before their multiplexers */
+    unsigned num_ports;
+    struct chardev *serial[4], *monitor_chr;
+
+    pthread_t cpu_thread;
+    bool thread_started;
+    pthread_cond_t run_cond, parked_cond;
+    bool want_run, parked, ending;   /* under lock */
+    bool reset_pending;
+    int signal_fd;
+};
+
+/* Build a machine from the options (borrowed). NULL with one line in `err`. */
+struct machine *machine_new(const struct options *opt, struct error *err);
+/* Run it until it is quit; returns the exit status. */
+int machine_run(struct machine *m);
+void machine_free(struct machine *m);
+
+/* With the machine lock held, on the main thread. stop returns when the processor stands still. */
+void machine_stop(struct machine *m);
+void machine_cont(struct machine *m);
+bool machine_running(struct machine *m);
+/* With the machine lock held, on any thread. */
+void machine_request_reset(struct machine *m);
+void machine_request_poweroff(struct machine *m);
+void machine_quit(struct machine *m, int status);
+
+/* ---- chardevs.c ---- */
+
+/* Open the character devices that the options name: -chardev, -serial, -monitor. */
+int machine_open_chardevs(struct machine *m, struct error *err);
+/* The device that `spec` describes ("stdio", "file:x", "chardev:ID" ...); NULL without error for "none". */
+int machine_open_chardev(struct machine *m, const char *spec, const char *label, struct chardev **out, struct error *err);
+void machine_close_chardevs(struct machine *m);
+
+/* ---- pc.c ---- */
+
+/* Create and connect all devices and the processor in m. */
+int pc_build(struct machine *m, struct error *err);
+void pc_free(struct machine *m);
+/* Let disk work in flight end; called before reset and at the end. */
+void pc_drain(struct machine *m);
+void pc_power_button(struct machine *m);
+const struct display_source *pc_display(struct machine *m);
+
+#endif

@@ -1,0 +1,302 @@
+/* The human monitor: line editing and the command table. */
+#include "monitor/monitor.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bits.h"
+#include "base/error.h"
+#include "cpu/cpu.h"
+#include "memory/memory.h"
+#include "monitor/examine.h"
+#include "ui/chardev.h"
+#include "ui/display.h"
+#include "ui/screendump.h"
+
+#define LINE_MAX_LEN 256
+#define PROMPT "(mimus) "
+
+struct monitor {
+    struct chardev *chr;
+    struct monitor_machine m;
+    char line[LINE_MAX_LEN];
+    unsigned len;
+    bool greeted;
+};
+
+void monitor_puts(struct monitor *mon, const char *text)
+{
+    for (const char *nl; (nl = strchr(text, '\n')); text = nl + 1) {
+        chardev_write(mon->chr, text, (size_t)(nl - text));
+        chardev_write(mon->chr, "\r\n", 2);
+    }
+    chardev_write(mon->chr, text, strlen(text));
+}
+
+void monitor_printf(struct monitor *mon, const char *fmt, ...)
+{
+    char buf[1024];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(buf, sizeof(buf), fmt, ap);
+    va_end(ap);
+    monitor_puts(mon, buf);
+}
+
+static void print_line(void *opaque, const char *line)
+{
+    monitor_puts(opaque, line);
+    monitor_puts(opaque, "\n");
+}
+
+/* ---- commands: each gets the rest of its line ---- */
+
+static void cmd_quit(struct monitor *mon, char *arg)
+{
+    (void)arg;
+    mon->m.quit(mon->m.opaque);
+}
+
+static void cmd_stop(struct monitor *mon, char *arg)
+{
+    (void)arg;
+    mon->m.stop(mon->m.opaque);
+}
+
+static void cmd_cont(struct monitor *mon, char *arg)
+{
+    (void)arg;
+    mon->m.cont(mon->m.opaque);
+}
+
+static void cmd_reset(struct monitor *mon, char *arg)
+{
+    (void)arg;
+    mon->m.reset(mon->m.opaque);
+}
+
+static void cmd_powerdown(struct monitor *mon, char *arg)
+{
+    (void)arg;
+    mon->m.power_button(mon->m.opaque);
+}
+
+static void cmd_screendump(struct monitor *mon, char *arg)
+{
+    struct error err = { "" };
+
+    if (!*arg)
+        monitor_puts(mon, "screendump: a file name is missing\n");
+    else if (!mon->m.display)
+        monitor_puts(mon, "screendump: this machine has no display\n");
+    else if (screendump_write(mon->m.display->render(mon->m.display->opaque), arg, &err))
+        monitor_printf(mon, "%s\n", err.msg);
+}
+
+static void info_registers(struct monitor *mon)
+{
+    cpu_print_registers(mon->m.cpu, print_line, mon);
+}
+
+static void info_mem(struct monitor *mon)
+{
+    cpu_print_mem(mon->m.cpu, print_line, mon);
+}
+
+static void info_tlb(struct monitor *mon)
+{
+    cpu_print_tlb(mon->m.cpu, print_line, mon);
+}
+
+static void info_jit(struct monitor *mon)
+{
+    cpu_print_jit(mon->m.cpu, print_line, mon);
+}
+
+static void info_mtree(struct monitor *mon)
+{
+    mem_space_print(mon->m.memory, print_line, mon);
+    mem_space_print(mon->m.ports, print_line, mon);
+}
+
+static void info_status(struct monitor *mon)
+{
+    monitor_printf(mon, "VM status: %s\n", mon->m.running(mon->m.opaque) ? "running" : "paused");
+}
+
+static const struct { const char *name; void (*show)(struct monitor *mon); const char *help; } infos[] = {
+    { "jit", info_jit, "translation statistics" },
+    { "mem", info_mem, "linear memory ranges and their rights" },
+    { "mtree", info_mtree, "memory and port map" },
+    { "registers", info_registers, "processor registers" },
+    { "status", info_status, "running or paused" },
+    { "tlb", info_tlb, "linear to physical pages" },
+};
+
+/* The processor stands still while it is looked at. */
+static void with_cpu_stopped(struct monitor *mon, void (*show)(struct monitor *mon))
+{
+    bool running = mon->m.running(mon->m.opaque);
+
+    if (running && show != info_status)
+        mon->m.stop(mon->m.opaque);
+    show(mon);
+    if (running && show != info_status)
+        mon->m.cont(mon->m.opaque);
+}
+
+static void cmd_info(struct monitor *mon, char *arg)
+{
+    for (unsigned i = 0; i < ARRAY_LEN(infos); i++)
+        if (!strcmp(infos[i].name, arg)) {
+            with_cpu_stopped(mon, infos[i].show);
+            return;
+        }
+    if (*arg)
+        monitor_printf(mon, "info %s: unknown; there is:\n", arg);
+    for (unsigned i = 0; i < ARRAY_LEN(infos); i++)
+        monitor_printf(mon, "info %-10s %s\n", infos[i].name, infos[i].help);
+}
+
+static void examine(struct monitor *mon, char *arg, bool physical)
+{
+    bool running = mon->m.running(mon->m.opaque);
+
+    if (running)
+        mon->m.stop(mon->m.opaque);
+    examine_memory(mon->m.cpu, mon->m.memory, arg, physical, print_line, mon);
+    if (running)
+        mon->m.cont(mon->m.opaque);
+}
+
+static void cmd_x(struct monitor *mon, char *arg)
+{
+    examine(mon, arg, false);
+}
+
+static void cmd_xp(struct monitor *mon, char *arg)
+{
+    examine(mon, arg, true);
+}
+
+static void cmd_help(struct monitor *mon, char *arg);
+
+static const struct command { const char *name, *alias; void (*run)(struct monitor *mon, char *arg); const char *help; } commands[] = {
+    { "help", "?", cmd_help, "this text" },
+    { "quit", "q", cmd_quit, "end the emulator" },
+    { "info", NULL, cmd_info, "SUBJECT  show something; info alone lists the subjects" },
+    { "stop", "s", cmd_stop, "stop the processor" },
+    { "cont", "c", cmd_cont, "go on" },
+    { "system_reset", NULL, cmd_reset, "press the reset button" },
+    { "system_powerdown", NULL, cmd_powerdown, "press the power button" },
+    { "x", NULL, cmd_x, "/FMT ADDR  linear memory; FMT: count, format x d u o c i, size b h w g" },
+    { "xp", NULL, cmd_xp, "/FMT ADDR  physical memory" },
+    { "screendump", NULL, cmd_screendump, "FILE  save the screen as PNG" },
+};
+
+static void cmd_help(struct monitor *mon, char *arg)
+{
+    (void)arg;
+    for (unsigned i = 0; i < ARRAY_LEN(commands); i++)
+        monitor_printf(mon, "%-16s %s\n", commands[i].name, commands[i].help);
+}
+
+static void run_line(struct monitor *mon, char *line)
+{
+    char *word, *arg;
+    size_t len;
+
+    word = line + strspn(line, " \t");
+    len = strcspn(word, " \t/");
+    if (!len)
+        return;
+    arg = word + len;
+    if (*arg == ' ' || *arg == '\t')
+        *arg++ = '\0';
+    arg += strspn(arg, " \t");
+    for (size_t n = strlen(arg); n && (arg[n - 1] == ' ' || arg[n - 1] == '\t'); n--)
+        arg[n - 1] = '\0';
+    for (unsigned i = 0; i < ARRAY_LEN(commands); i++) {
+        const struct command *c = &commands[i];
+        if ((strlen(c->name) == len && !memcmp(c->name, word, len)) ||
+            (c->alias && strlen(c->alias) == len && !memcmp(c->alias, word, len))) {
+            c->run(mon, arg);
+            return;
+        }
+    }
+    monitor_printf(mon, "unknown command: '%.*s'; help lists them\n", (int)len, word);
+}
+
+/* ---- line editing ---- */
+
+static void greet(struct monitor *mon)
+{
+    if (mon->greeted)
+        return;
+    mon->greeted = true;
+    monitor_puts(mon, "Mimus monitor - type 'help' for more information\n" PROMPT);
+}
+
+static void take_char(struct monitor *mon, uint8_t c)
+{
+    if (c == '\r' || c == '\n') {
+        monitor_puts(mon, "\n");
+        mon->line[mon->len] = '\0';
+        mon->len = 0;
+        run_line(mon, mon->line);
+        monitor_puts(mon, PROMPT);
+    } else if (c == 8 || c == 127) {
+        if (mon->len) {
+            mon->len--;
+            monitor_puts(mon, "\b \b");
+        }
+    } else if (c == 21) { /* Ctrl-U: forget the line */
+        while (mon->len--)
+            monitor_puts(mon, "\b \b");
+        mon->len = 0;
+    } else if (c >= 32 && mon->len < LINE_MAX_LEN - 1) {
+        mon->line[mon->len++] = (char)c;
+        chardev_write(mon->chr, &c, 1);
+    }
+}
+
+static int can_receive(void *opaque)
+{
+    (void)opaque;
+    return LINE_MAX_LEN;
+}
+
+static void receive(void *opaque, const uint8_t *buf, size_t len)
+{
+    greet(opaque);
+    for (size_t i = 0; i < len; i++)
+        take_char(opaque, buf[i]);
+}
+
+static void event(void *opaque, enum chardev_event ev)
+{
+    if (ev == CHARDEV_OPENED)
+        greet(opaque);
+}
+
+struct monitor *monitor_new(struct chardev *chr, const struct monitor_machine *m)
+{
+    struct monitor *mon = calloc(1, sizeof(*mon));
+    struct chardev_handler handler = { can_receive, receive, event, mon };
+
+    if (!mon)
+        abort();
+    mon->chr = chr;
+    mon->m = *m;
+    chardev_set_handler(chr, &handler);
+    return mon;
+}
+
+void monitor_free(struct monitor *mon)
+{
+    free(mon);
+}

@@ -1,0 +1,32 @@
+/* The human monitor: a command line over a character device. */
+#ifndef MIMUS_MONITOR_MONITOR_H
+#define MIMUS_MONITOR_MONITOR_H
+
+#include <stdbool.h>
+
+struct chardev;
+struct cpu;
+struct display_source;
+struct mem_space;
+
+/* What the monitor may do to the machine. Called with the machine lock held. */
+struct monitor_machine {
+    struct cpu *cpu;
+    struct mem_space *memory, *ports;
+    const struct display_source *display;     /* NULL: no display */
+    void (*quit)(void *opaque);
+    void (*stop)(void *opaque);               /* returns when the processor stands still */
+    void (*cont)(void *opaque);
+    void (*reset)(void *opaque);
+    void (*power_button)(void *opaque);
+    bool (*running)(void *opaque);
+    void *opaque;
+};
+
+struct monitor;
+
+/* A monitor that talks through `chr` (borrowed) and copies *m. */
+struct monitor *monitor_new(struct chardev *chr, const struct monitor_machine *m);
+void monitor_free(struct monitor *mon);
+
+#endif

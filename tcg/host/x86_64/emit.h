@@ -1,0 +1,129 @@
+/* The x86-64 backend's own declarations: shared thunks, and the state of one block's compilation. */
+#ifndef MIMUS_TCG_HOST_X86_64_EMIT_H
+#define MIMUS_TCG_HOST_X86_64_EMIT_H
+
+#include "tcg/host/x86_64/regalloc.h"
+
+/* Entry points of the code that all blocks share (thunks.c). */
+struct x86_thunks {
+    const uint8_t *enter;       /* C function: uintptr_t enter(void *env, const void *code) */
+    const uint8_t *leave;       /* jump here with the result in rax */
+    const uint8_t *leave_none;  /* the same with result 0 */
+    const uint8_t *lookup;      /* jump here: next block by the pc register, or leave */
+    /* Memory slow paths: arguments in the frame, nothing but rsp's frame and the host's flags is changed. */
+    const uint8_t *load, *store, *load16, *store16;
+    /* Flags: like the slow paths, from the operands in the frame or the lazy record. */
+    const uint8_t *flags, *cond, *getfl;
+    /* Calls of the C function in rax with its arguments in place. All record the return address. */
+    const uint8_t *call_plain;  /* reads and writes no guest register */
+    const uint8_t *call_read;   /* all guest registers are in the CPU struct during the call */
+    const uint8_t *call_write;  /* and are loaded from there afterwards */
+};
+
+/* Word at FRAME_WORD: what the thunks need to know besides values. */
+#define WORD_MEM(size, mem) ((size) | (mem) << 8)
+#define WORD_FLAGS(op, type, cc) ((op) | (type) << 8 | (cc) << 16)
+
+/* Where a value was at some point of the code. */
+struct loc {
+    uint8_t reg;        /* NO_REG: `slot`, or `imm` if that is NO_SLOT */
+    uint16_t slot;
+    uint64_t imm;
+};
+
+/* Flags as three operands: what the lazy record takes. num = 0: none. */
+struct flag_operands {
+    uint8_t op, type, num;
+    struct loc v[3];
+};
+
+enum stub_kind { STUB_LOAD, STUB_STORE, STUB_VECTOR, STUB_RAISE };
+
+/* Code that is emitted behind the block because it is rarely run. */
+struct stub {
+    uint8_t kind;
+    uint8_t type;       /* of the access */
+    uint8_t addr_type;
+    uint8_t addr;       /* register */
+    uint8_t result;     /* LOAD: register, or NO_REG */
+    uint8_t scratch;
+    uint8_t num_from;
+    uint8_t *from[4];   /* jumps that lead here */
+    uint8_t *back;      /* where it continues */
+    uint32_t guest_off;
+    uint32_t word;      /* memory: for the thunk; RAISE: helper's last argument */
+    const void *target; /* memory: the thunk; RAISE: C function */
+    struct loc value;   /* STORE */
+    uint32_t field;     /* VECTOR */
+    struct flag_operands flags;
+};
+
+struct emit {
+    struct enc enc;
+    const struct tcg_guest *guest;
+    struct x86_thunks thunks;
+    struct regalloc ra;
+    /* The block. */
+    const struct ir_block *ir;
+    const struct ir_insn *insn;
+    struct tcg_block *blk;
+    uint8_t *start;
+    uint32_t guest_off;         /* of the current guest instruction */
+    ir_ref flags_owner;         /* the host's flags are those of this result at its full width, 0: of nothing known */
+    unsigned num_stubs, num_map;
+    struct stub stubs[IR_MAX_INSNS];
+    struct tcg_pc_entry map[IR_MAX_INSNS];
+};
+
+static inline struct x86_mem env_mem(uint32_t offset) { return mem_at(RBP, (int32_t)offset); }
+/* Host registers are worked on at 32 or 64 bits; the bits above a narrow value's width are undefined. */
+static inline unsigned reg_width(unsigned type) { return type == IR_I64 ? W64 : W32; }
+
+/* Type of a value that is not flags: the result letter of its row. */
+static inline unsigned value_type(const struct emit *c, ir_ref v)
+{
+    const struct ir_insn *in = &c->insn[v];
+    char letter = in->op == IR_CALL ? c->guest->helpers[in->imm].result : ir_ops[in->op].result;
+
+    return letter == 'T' ? in->type : letter == '8' ? IR_I64 : IR_I32;
+}
+
+/* Record that the call that has just been emitted belongs to guest instruction `guest_off`. */
+void emit_map(struct emit *c, uint32_t guest_off);
+
+/* One function per group of operations: emit instruction i. Each unlocks and kills on its own. */
+void emit_state(struct emit *c, unsigned i);        /* CONST GET PUT LDE STE PC */
+void emit_arith(struct emit *c, unsigned i);        /* ADD .. SUB, AND OR XOR, MUL */
+void emit_mulh(struct emit *c, unsigned i);
+void emit_unary(struct emit *c, unsigned i);        /* NOT NEG BSWAP */
+void emit_count_zeros(struct emit *c, unsigned i);  /* CTZ CLZ */
+void emit_shift(struct emit *c, unsigned i);
+void emit_resize(struct emit *c, unsigned i);       /* ZEXT SEXT TRUNC */
+void emit_extract(struct emit *c, unsigned i);
+void emit_deposit(struct emit *c, unsigned i);
+void emit_boolean(struct emit *c, unsigned i);      /* CMP COND */
+void emit_select(struct emit *c, unsigned i);
+void emit_flags(struct emit *c, unsigned i);        /* SETC GETFL PUTFL EFLAGS */
+void emit_memory(struct emit *c, unsigned i);       /* LD ST LDV STV */
+void emit_check(struct emit *c, unsigned i);        /* BOUND TRAPIF */
+void emit_call(struct emit *c, unsigned i);
+void emit_vop(struct emit *c, unsigned i);
+void emit_end(struct emit *c, unsigned i);          /* GOTO BR GOTOI LOOKUP EXIT */
+void emit_entry(struct emit *c);
+void emit_stubs(struct emit *c);
+
+/* Make the host's flags so that the returned condition is boolean v. Moves may follow before its use. */
+enum x86_cc emit_test_bool(struct emit *c, ir_ref v);
+/* Where the operands of flags f are now; f = 0: none. */
+struct flag_operands flags_locate(const struct emit *c, ir_ref f);
+/* Does writing them take a scratch register? */
+bool flags_need_scratch(const struct flag_operands *f);
+/* Write operands, operation and type to the lazy record. Changes no host flags and no register but `scratch`. */
+void flags_commit(struct emit *c, const struct flag_operands *f, unsigned scratch);
+void emit_store_loc(struct emit *c, struct x86_mem to, const struct loc *from, unsigned scratch);
+struct loc loc_of(const struct emit *c, ir_ref v);
+
+/* Write the thunks at enc->at. */
+void x86_thunks_emit(struct x86_thunks *t, struct enc *e, const struct tcg_guest *g);
+
+#endif

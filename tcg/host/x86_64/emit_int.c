@@ -1,0 +1,299 @@
+/* Integer operations: two-address host arithmetic on 32 or 64 bits; narrow types are computed at 32 bits where the
+ * bits above their width cannot reach the result, and extended first where they can. */
+#include "tcg/host/x86_64/emit.h"
+
+static bool is_const(const struct emit *c, ir_ref v) { return c->insn[v].op == IR_CONST; }
+
+static unsigned min_bits(unsigned a, unsigned b) { return a < b ? a : b; }
+
+/* dst := src unless it is the same register. */
+static void move(struct emit *c, unsigned w, unsigned dst, unsigned src)
+{
+    if (dst != src)
+        enc_mov_rr(&c->enc, w, dst, src);
+}
+
+/* ---- ADD SUB AND OR XOR MUL ---- */
+
+struct binary {
+    unsigned w, a, b, dst;
+    bool has_imm;
+    int32_t imm;
+};
+
+static const uint8_t alu_of[IR_NUM_OPS] = {
+    [IR_ADD] = ALU_ADD, [IR_SUB] = ALU_SUB, [IR_AND] = ALU_AND, [IR_OR] = ALU_OR, [IR_XOR] = ALU_XOR,
+};
+
+static unsigned result_zbits(const struct emit *c, const struct ir_insn *in, const struct binary *o)
+{
+    unsigned bits = in->type == IR_I64 ? 64 : 32;
+
+    if (in->op != IR_AND)
+        return bits;
+    unsigned a = c->ra.val[in->a].zbits, b = c->ra.val[in->b].zbits;
+    if (o->has_imm)
+        b = o->imm < 0 ? 64 : o->imm <= 0xff ? 8 : o->imm <= 0xffff ? 16 : 32;
+    return min_bits(bits, min_bits(a, b));
+}
+
+static void binary_alu(struct emit *c, const struct ir_insn *in, const struct binary *o)
+{
+    if (o->has_imm)
+        enc_alu_ri(&c->enc, alu_of[in->op], o->w, o->dst, o->imm);
+    else
+        enc_alu_rr(&c->enc, alu_of[in->op], o->w, o->dst, o->b);
+}
+
+static bool try_lea(struct emit *c, const struct ir_insn *in, const struct binary *o, unsigned i)
+{
+    if (o->dst == o->a || (c->ra.val[i].mark & RA_FLAGS_WANTED))
+        return false;
+    if (in->op == IR_SUB && (!o->has_imm || o->imm == INT32_MIN))
+        return false;
+    if (in->op != IR_ADD && in->op != IR_SUB)
+        return false;
+    if (o->has_imm)
+        enc_lea(&c->enc, o->w, o->dst, mem_at(o->a, in->op == IR_SUB ? -o->imm : o->imm));
+    else
+        enc_lea(&c->enc, o->w, o->dst, mem_indexed(o->a, o->b, 0));
+    return true;
+}
+
+static void binary_mul(struct emit *c, const struct binary *o)
+{
+    if (o->has_imm) {
+        enc_imul_rri(&c->enc, o->w, o->dst, o->a, o->imm);
+        return;
+    }
+    move(c, o->w, o->dst, o->a);
+    enc_imul_rr(&c->enc, o->w, o->dst, o->b);
+}
+
+void emit_arith(struct emit *c, unsigned i)
+{
+    const struct ir_insn *in = &c->insn[i];
+    bool commutes = in->op != IR_SUB, swap = commutes && is_const(c, in->a);
+    ir_ref a = swap ? in->b : in->a, b = swap ? in->a : in->b;
+    struct binary o = { .w = reg_width(in->type), .a = ra_use(&c->ra, a) };
+
+    o.has_imm = ra_imm(&c->ra, b, &o.imm);
+    if (o.has_imm && in->op == IR_AND && in->type < IR_I32)
+        o.imm = (int32_t)((uint32_t)o.imm & ((1u << IR_BITS(in->type)) - 1));
+    o.b = o.has_imm ? NO_REG : ra_use(&c->ra, b);
+    unsigned zbits = result_zbits(c, in, &o);
+    ra_kill(&c->ra, i);
+    o.dst = ra_def(&c->ra, (ir_ref)i, o.a, o.b != NO_REG && o.b != o.a && !commutes ? BIT_REG(o.b) : 0, zbits);
+    if (!o.has_imm && o.dst == o.b && o.dst != o.a) {
+        o.b = o.a;
+        o.a = o.dst;
+    }
+    if (in->op == IR_MUL) {
+        binary_mul(c, &o);
+    } else if (!try_lea(c, in, &o, i)) {
+        move(c, o.w, o.dst, o.a);
+        binary_alu(c, in, &o);
+        c->flags_owner = in->type >= IR_I32 ? (ir_ref)i : 0;
+    }
+}
+
+/* ---- MULHU MULHS ---- */
+
+/* The 64-bit product's high half appears in rdx. */
+static void mulh_wide(struct emit *c, const struct ir_insn *in, unsigned i)
+{
+    ra_take(&c->ra, RAX);
+    ra_take(&c->ra, RDX);
+    unsigned a = ra_use(&c->ra, in->a), b = ra_use(&c->ra, in->b);
+
+    enc_mov_rr(&c->enc, W64, RAX, a);
+    enc_unary(&c->enc, in->op == IR_MULHU ? UN_MUL : UN_IMUL, W64, b);
+    ra_kill(&c->ra, i);
+    ra_attach(&c->ra, (ir_ref)i, RDX, 64);
+}
+
+void emit_mulh(struct emit *c, unsigned i)
+{
+    const struct ir_insn *in = &c->insn[i];
+
+    if (in->type == IR_I64) {
+        mulh_wide(c, in, i);
+        return;
+    }
+    unsigned a = ra_use(&c->ra, in->a), b = ra_use(&c->ra, in->b), t = ra_temp(&c->ra);
+    ra_kill(&c->ra, i);
+    unsigned dst = ra_def(&c->ra, (ir_ref)i, NO_REG, BIT_REG(a) | BIT_REG(b), 64);
+    if (in->op == IR_MULHU) {
+        enc_zext(&c->enc, in->type, dst, a);
+        enc_zext(&c->enc, in->type, t, b);
+    } else {
+        enc_sext(&c->enc, in->type, W64, dst, a);
+        enc_sext(&c->enc, in->type, W64, t, b);
+    }
+    enc_imul_rr(&c->enc, W64, dst, t);
+    enc_shift_ri(&c->enc, SH_SHR, W64, dst, IR_BITS(in->type));
+}
+
+/* ---- one operand ---- */
+
+void emit_unary(struct emit *c, unsigned i)
+{
+    const struct ir_insn *in = &c->insn[i];
+    unsigned w = reg_width(in->type), a = ra_use(&c->ra, in->a);
+
+    ra_kill(&c->ra, i);
+    unsigned dst = ra_def(&c->ra, (ir_ref)i, a, 0, IR_BITS(w));
+    move(c, w, dst, a);
+    if (in->op == IR_BSWAP) {
+        enc_bswap(&c->enc, w, dst);
+    } else if (in->op == IR_NOT) {
+        enc_unary(&c->enc, UN_NOT, w, dst);
+    } else {
+        enc_unary(&c->enc, UN_NEG, w, dst);
+        c->flags_owner = in->type >= IR_I32 ? (ir_ref)i : 0;
+    }
+}
+
+void emit_count_zeros(struct emit *c, unsigned i)
+{
+    const struct ir_insn *in = &c->insn[i];
+    unsigned w = reg_width(in->type), a = ra_use(&c->ra, in->a);
+
+    ra_kill(&c->ra, i);
+    unsigned dst = ra_def(&c->ra, (ir_ref)i, a, 0, 64);
+    enc_bit_scan(&c->enc, in->op == IR_CTZ ? OP_BSF : OP_BSR, w, dst, a);
+    if (in->op == IR_CLZ)
+        enc_alu_ri(&c->enc, ALU_XOR, w, dst, (int32_t)IR_BITS(w) - 1);
+}
+
+void emit_resize(struct emit *c, unsigned i)
+{
+    const struct ir_insn *in = &c->insn[i];
+    unsigned from = value_type(c, in->a);
+
+    if (in->op == IR_TRUNC) {
+        ra_alias(&c->ra, (ir_ref)i, in->a, 64);
+        return;
+    }
+    unsigned a = ra_use(&c->ra, in->a);
+    if (in->op == IR_ZEXT && c->ra.val[in->a].zbits <= IR_BITS(from)) {
+        ra_alias(&c->ra, (ir_ref)i, in->a, 64);
+        return;
+    }
+    ra_kill(&c->ra, i);
+    unsigned dst = ra_def(&c->ra, (ir_ref)i, a, 0, in->op == IR_ZEXT ? IR_BITS(from) : IR_BITS(reg_width(in->type)));
+    if (in->op == IR_ZEXT)
+        enc_zext(&c->enc, from, dst, a);
+    else
+        enc_sext(&c->enc, from, reg_width(in->type), dst, a);
+}
+
+/* ---- shifts ---- */
+
+static const uint8_t shift_of[IR_NUM_OPS] = {
+    [IR_SHL] = SH_SHL, [IR_SHR] = SH_SHR, [IR_SAR] = SH_SAR, [IR_ROL] = SH_ROL, [IR_ROR] = SH_ROR,
+};
+
+/* dst := a with defined bits above the width where the shift brings them in. Returns the width to shift at. */
+static unsigned shift_prepare(struct emit *c, const struct ir_insn *in, unsigned dst, unsigned a)
+{
+    bool rotate = in->op == IR_ROL || in->op == IR_ROR;
+
+    if (in->type < IR_I32 && in->op == IR_SHR)
+        enc_zext(&c->enc, in->type, dst, a);
+    else if (in->type < IR_I32 && in->op == IR_SAR)
+        enc_sext(&c->enc, in->type, W32, dst, a);
+    else
+        move(c, reg_width(in->type), dst, a);
+    return rotate ? in->type : reg_width(in->type);
+}
+
+void emit_shift(struct emit *c, unsigned i)
+{
+    const struct ir_insn *in = &c->insn[i];
+    unsigned bits = in->op == IR_SHR || in->type >= IR_I32 ? IR_BITS(in->type) : 64;
+    bool fixed = is_const(c, in->b);
+
+    if (!fixed)
+        ra_use_in(&c->ra, in->b, RCX);
+    unsigned a = ra_use(&c->ra, in->a);
+    ra_kill(&c->ra, i);
+    unsigned dst = ra_def(&c->ra, (ir_ref)i, a, fixed ? 0 : BIT_REG(RCX), bits);
+    unsigned w = shift_prepare(c, in, dst, a);
+    if (fixed)
+        enc_shift_ri(&c->enc, shift_of[in->op], w, dst, (unsigned)c->insn[in->b].imm & (IR_BITS(in->type) - 1));
+    else
+        enc_shift_cl(&c->enc, shift_of[in->op], w, dst);
+}
+
+/* ---- bit fields ---- */
+
+/* Keep the low `len` bits of reg. */
+static void keep_low(struct emit *c, unsigned w, unsigned reg, unsigned len)
+{
+    if (len >= IR_BITS(w))
+        return;
+    if (len == 8 || len == 16 || len == 32) {
+        enc_zext(&c->enc, len == 8 ? W8 : len == 16 ? W16 : W32, reg, reg);
+    } else if (len < 32) {
+        enc_alu_ri(&c->enc, ALU_AND, W32, reg, (int32_t)((1u << len) - 1));
+    } else {
+        enc_shift_ri(&c->enc, SH_SHL, w, reg, IR_BITS(w) - len);
+        enc_shift_ri(&c->enc, SH_SHR, w, reg, IR_BITS(w) - len);
+    }
+}
+
+void emit_extract(struct emit *c, unsigned i)
+{
+    const struct ir_insn *in = &c->insn[i];
+    unsigned w = reg_width(in->type), pos = (in->imm >> 8) & 63, len = in->imm & 0xff;
+    unsigned a = ra_use(&c->ra, in->a);
+
+    ra_kill(&c->ra, i);
+    unsigned dst = ra_def(&c->ra, (ir_ref)i, a, 0, len);
+    if (!pos && (len == 8 || len == 16)) {
+        enc_zext(&c->enc, len == 8 ? W8 : W16, dst, a);
+        return;
+    }
+    if (dst != a || len == IR_BITS(w))
+        enc_mov_rr(&c->enc, w, dst, a);
+    if (pos)
+        enc_shift_ri(&c->enc, SH_SHR, w, dst, pos);
+    if (pos + len < IR_BITS(w))
+        keep_low(c, w, dst, len);
+}
+
+/* The low `len` bits of dst := those of b, where the host has no move of that size. */
+static void deposit_low(struct emit *c, unsigned w, unsigned dst, unsigned b, unsigned t, unsigned len)
+{
+    enc_mov_rr(&c->enc, w, t, b);
+    keep_low(c, w, t, len);
+    enc_shift_ri(&c->enc, SH_SHR, w, dst, len);
+    enc_shift_ri(&c->enc, SH_SHL, w, dst, len);
+    enc_alu_rr(&c->enc, ALU_OR, w, dst, t);
+}
+
+/* Rotate the field to the bottom, replace it, rotate back. */
+void emit_deposit(struct emit *c, unsigned i)
+{
+    const struct ir_insn *in = &c->insn[i];
+    unsigned w = reg_width(in->type), pos = (in->imm >> 8) & 63, len = in->imm & 0xff;
+
+    if (len == IR_BITS(w)) {
+        ra_alias(&c->ra, (ir_ref)i, in->b, 64);
+        return;
+    }
+    bool direct = len == 8 || len == 16;
+    unsigned a = ra_use(&c->ra, in->a), b = ra_use(&c->ra, in->b), t = direct ? NO_REG : ra_temp(&c->ra);
+    ra_kill(&c->ra, i);
+    unsigned dst = ra_def(&c->ra, (ir_ref)i, a, BIT_REG(b), 64);
+    move(c, w, dst, a);
+    if (pos)
+        enc_shift_ri(&c->enc, SH_ROR, w, dst, pos);
+    if (direct)
+        enc_mov_rr(&c->enc, len == 8 ? W8 : W16, dst, b);
+    else
+        deposit_low(c, w, dst, b, t, len);
+    if (pos)
+        enc_shift_ri(&c->enc, SH_ROL, w, dst, pos);
+}

@@ -1,0 +1,255 @@
+/* Guest memory: inline probe of the software TLB, access, and an out-of-line slow path; checks that raise. */
+#include "tcg/host/x86_64/emit.h"
+
+#include <stddef.h>
+
+/* Byte offset of an entry = page number times its size, by one shift and one mask of the address. */
+#define TLB_ENTRY_BITS 5
+_Static_assert(sizeof(struct tcg_tlb_entry) == 1 << TLB_ENTRY_BITS, "the probe scales by shifting");
+#define PAGE_MASK (-(1 << TCG_PAGE_BITS))
+
+struct access {
+    unsigned w;             /* of the address */
+    unsigned addr, t1, t2;  /* registers */
+    unsigned size;
+    bool writes;            /* or will: compare the tag for writing */
+    bool clean;             /* the address register has no bits above w */
+};
+
+static struct stub *new_stub(struct emit *c, enum stub_kind kind)
+{
+    struct stub *s = &c->stubs[c->num_stubs++];
+
+    *s = (struct stub){ .kind = (uint8_t)kind, .guest_off = c->guest_off, .result = NO_REG };
+    return s;
+}
+
+static void slow_if(struct emit *c, struct stub *s, enum x86_cc cc)
+{
+    s->from[s->num_from++] = enc_jcc32(&c->enc, cc);
+}
+
+/* Leaves [t1 + index] as the host address, or goes to the slow path. An access that crosses a page is compared by its
+ * last byte's page but indexed by its first byte's, which cannot match. */
+static struct x86_mem probe(struct emit *c, const struct access *m, struct stub *s)
+{
+    size_t tag = m->writes ? offsetof(struct tcg_tlb_entry, tag_write) : offsetof(struct tcg_tlb_entry, tag_read);
+    uint32_t set = c->guest->off_tlb + c->ir->mmu * TCG_TLB_SIZE * (uint32_t)sizeof(struct tcg_tlb_entry);
+    struct x86_mem entry = mem_indexed(RBP, m->t1, (int32_t)(set + tag));
+    unsigned index = m->addr;
+
+    enc_mov_rr(&c->enc, m->w, m->t1, m->addr);
+    enc_shift_ri(&c->enc, SH_SHR, m->w, m->t1, TCG_PAGE_BITS - TLB_ENTRY_BITS);
+    enc_alu_ri(&c->enc, ALU_AND, W32, m->t1, (TCG_TLB_SIZE - 1) << TLB_ENTRY_BITS);
+    if (m->size == 1)
+        enc_mov_rr(&c->enc, m->w, m->t2, m->addr);
+    else
+        enc_lea(&c->enc, m->w, m->t2, mem_at(m->addr, (int32_t)m->size - 1));
+    enc_alu_ri(&c->enc, ALU_AND, m->w, m->t2, PAGE_MASK);
+    enc_alu_rm(&c->enc, ALU_CMP, W64, m->t2, entry);
+    slow_if(c, s, CC_NE);
+    if (!m->clean) {
+        enc_mov_rr(&c->enc, W32, m->t2, m->addr);
+        index = m->t2;
+    }
+    entry.disp = (int32_t)(set + offsetof(struct tcg_tlb_entry, addend));
+    enc_load(&c->enc, W64, m->t1, entry);
+    return mem_indexed(m->t1, index, 0);
+}
+
+static void access_host(struct emit *c, const struct ir_insn *in, const struct stub *s, struct x86_mem host)
+{
+    int32_t imm;
+
+    switch (in->op) {
+    case IR_LD:
+        enc_load(&c->enc, in->type, s->result == NO_REG ? s->scratch : s->result, host);
+        break;
+    case IR_ST:
+        if (ra_imm(&c->ra, in->b, &imm))
+            enc_store_imm(&c->enc, in->type, host, imm);
+        else
+            enc_store(&c->enc, in->type, host, s->value.reg);
+        break;
+    case IR_LDV:
+        enc_sse_mem(&c->enc, 0, OP_MOVUPS_LOAD, 0, host);
+        enc_sse_mem(&c->enc, 0, OP_MOVUPS_STORE, 0, env_mem((uint32_t)in->imm));
+        break;
+    default:
+        enc_sse_mem(&c->enc, 0, OP_MOVUPS_LOAD, 0, env_mem((uint32_t)in->imm));
+        enc_sse_mem(&c->enc, 0, OP_MOVUPS_STORE, 0, host);
+        break;
+    }
+}
+
+static void describe_slow_path(struct emit *c, const struct ir_insn *in, const struct access *m, struct stub *s)
+{
+    const struct x86_thunks *t = &c->thunks;
+
+    s->type = in->type;
+    s->addr = (uint8_t)m->addr;
+    s->addr_type = (uint8_t)m->w;
+    s->scratch = (uint8_t)m->t1;
+    s->word = WORD_MEM(m->size, in->aux);
+    s->field = (uint32_t)in->imm;
+    s->flags = flags_locate(c, in->fl);
+    s->target = in->op == IR_LD ? t->load : in->op == IR_ST ? t->store : in->op == IR_LDV ? t->load16 : t->store16;
+}
+
+/* All registers are chosen before the first jump, so that both paths see the same. The result is never in want of a
+ * register (t1 serves), so that no spill overwrites a slot that the slow path still reads. */
+void emit_memory(struct emit *c, unsigned i)
+{
+    const struct ir_insn *in = &c->insn[i];
+    bool vector = in->op == IR_LDV || in->op == IR_STV, load = in->op == IR_LD;
+    struct stub *s = new_stub(c, load ? STUB_LOAD : vector ? STUB_VECTOR : STUB_STORE);
+    struct access m = { .w = reg_width(value_type(c, in->a)), .addr = ra_use(&c->ra, in->a),
+                        .size = vector ? 16 : IR_BYTES(in->type) };
+    int32_t imm;
+
+    m.writes = in->op == IR_ST || in->op == IR_STV || (in->aux & IR_MEM_RMW);
+    m.clean = m.w == W64 || c->ra.val[in->a].zbits <= 32;
+    if (in->op == IR_ST && !ra_imm(&c->ra, in->b, &imm))
+        ra_use(&c->ra, in->b);
+    m.t1 = ra_temp(&c->ra);
+    m.t2 = ra_temp(&c->ra);
+    describe_slow_path(c, in, &m, s);
+    if (in->op == IR_ST) {
+        s->value = loc_of(c, in->b);
+        if (s->value.reg == NO_REG && !ra_imm(&c->ra, in->b, &imm))
+            s->value.reg = (uint8_t)ra_use(&c->ra, in->b);
+    }
+    ra_kill(&c->ra, i);
+    if (load && c->ra.val[i].last_use)
+        s->result = (uint8_t)ra_def(&c->ra, (ir_ref)i, m.t1, 0, IR_BITS(in->type));
+    if (in->aux & IR_MEM_SUPER) {
+        s->from[s->num_from++] = enc_jmp32(&c->enc);
+    } else {
+        if (in->aux & IR_MEM_ALIGN) {
+            enc_test_ri(&c->enc, W8, m.addr, 15);
+            slow_if(c, s, CC_NE);
+        }
+        access_host(c, in, s, probe(c, &m, s));
+    }
+    s->back = c->enc.at;
+}
+
+/* ---- checks ---- */
+
+static void emit_bound(struct emit *c, unsigned i)
+{
+    const struct ir_insn *in = &c->insn[i];
+    uint32_t bounds = in->imm & 0xffff, last = in->imm >> 16 & 0xffff;
+    unsigned w = reg_width(value_type(c, in->a)), addr = ra_use(&c->ra, in->a), t = ra_temp(&c->ra);
+    struct stub *s = new_stub(c, STUB_RAISE);
+
+    s->addr = (uint8_t)addr;
+    s->addr_type = (uint8_t)w;
+    s->scratch = (uint8_t)t;
+    s->flags = flags_locate(c, in->fl);
+    s->target = c->guest->helpers[in->imm >> 32 & 0xffff].fn;
+    s->word = (uint32_t)(in->imm >> 48);
+    enc_mov_rr(&c->enc, w, t, addr);
+    enc_alu_rm(&c->enc, ALU_CMP, W64, t, env_mem(bounds));
+    slow_if(c, s, CC_B);
+    if (last)
+        enc_alu_ri(&c->enc, ALU_ADD, W64, t, (int32_t)last);
+    if (last && w == W64)
+        slow_if(c, s, CC_B);
+    enc_alu_rm(&c->enc, ALU_CMP, W64, t, env_mem(bounds + 8));
+    slow_if(c, s, CC_A);
+    ra_kill(&c->ra, i);
+}
+
+static void emit_trapif(struct emit *c, unsigned i)
+{
+    const struct ir_insn *in = &c->insn[i];
+    enum x86_cc cc = emit_test_bool(c, in->a);
+    struct stub *s = new_stub(c, STUB_RAISE);
+
+    ra_unlock(&c->ra);
+    s->addr = NO_REG;
+    s->scratch = NO_REG;
+    s->flags = flags_locate(c, in->fl);
+    if (flags_need_scratch(&s->flags)) {
+        s->scratch = (uint8_t)ra_temp(&c->ra);
+        s->flags = flags_locate(c, in->fl);
+    }
+    s->target = c->guest->helpers[(uint32_t)in->imm].fn;
+    s->word = (uint32_t)(in->imm >> 32);
+    slow_if(c, s, cc);
+    ra_kill(&c->ra, i);
+}
+
+void emit_check(struct emit *c, unsigned i)
+{
+    if (c->insn[i].op == IR_BOUND)
+        emit_bound(c, i);
+    else
+        emit_trapif(c, i);
+}
+
+/* ---- the slow paths ---- */
+
+static void pass_address(struct emit *c, const struct stub *s)
+{
+    unsigned reg = s->addr;
+
+    if (s->addr_type == W32) {
+        reg = s->scratch;
+        enc_mov_rr(&c->enc, W32, reg, s->addr);
+    }
+    enc_store(&c->enc, W64, mem_at(RSP, FRAME_ARG0), reg);
+}
+
+static void pass_second(struct emit *c, const struct stub *s)
+{
+    if (s->kind == STUB_VECTOR)
+        enc_lea(&c->enc, W64, s->scratch, env_mem(s->field));
+    else if (s->value.reg != NO_REG)
+        enc_zext(&c->enc, s->type, s->scratch, s->value.reg);
+    else
+        enc_mov_ri(&c->enc, s->scratch, s->type == IR_I64 ? s->value.imm :
+                   s->value.imm & ((UINT64_C(1) << IR_BITS(s->type)) - 1));
+    enc_store(&c->enc, W64, mem_at(RSP, FRAME_ARG1), s->scratch);
+}
+
+static void memory_stub(struct emit *c, const struct stub *s)
+{
+    pass_address(c, s);
+    if (s->kind != STUB_LOAD)
+        pass_second(c, s);
+    enc_store_imm(&c->enc, W32, mem_at(RSP, FRAME_WORD), (int32_t)s->word);
+    enc_call_to(&c->enc, s->target);
+    emit_map(c, s->guest_off);
+    if (s->result != NO_REG)
+        enc_load(&c->enc, s->type, s->result, mem_at(RSP, FRAME_RESULT));
+    enc_jmp_to(&c->enc, s->back);
+}
+
+/* helper(env, address, number) or helper(env, number): does not return. */
+static void raise_stub(struct emit *c, const struct stub *s)
+{
+    if (s->addr != NO_REG)
+        enc_mov_rr(&c->enc, s->addr_type, RSI, s->addr);
+    enc_mov_ri(&c->enc, s->addr != NO_REG ? RDX : RSI, s->word);
+    enc_mov_rr(&c->enc, W64, RDI, RBP);
+    enc_mov_ri(&c->enc, RAX, (uintptr_t)s->target);
+    enc_call_to(&c->enc, c->thunks.call_read);
+    emit_map(c, s->guest_off);
+    enc_ud2(&c->enc);
+}
+
+void emit_stubs(struct emit *c)
+{
+    for (unsigned k = 0; k < c->num_stubs; k++) {
+        const struct stub *s = &c->stubs[k];
+        for (unsigned n = 0; n < s->num_from; n++)
+            enc_patch32(s->from[n], c->enc.at);
+        flags_commit(c, &s->flags, s->scratch);
+        if (s->kind == STUB_RAISE)
+            raise_stub(c, s);
+        else
+            memory_stub(c, s);
+    }
+}

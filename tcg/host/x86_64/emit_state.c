@@ -1,0 +1,126 @@
+/* Guest registers, CPU struct fields, the pc. Nothing here changes the host's flags. */
+#include "tcg/host/x86_64/emit.h"
+
+static void emit_get(struct emit *c, unsigned i)
+{
+    const struct ir_insn *in = &c->insn[i];
+
+    if (in->imm < NUM_PINNED) {
+        ra_attach(&c->ra, (ir_ref)i, x86_pinned[in->imm], 64);
+        return;
+    }
+    unsigned dst = ra_def(&c->ra, (ir_ref)i, NO_REG, 0, IR_BITS(in->type));
+    enc_load(&c->enc, in->type, dst, env_mem(c->guest->off_reg[in->imm]));
+}
+
+static uint64_t put_const(const struct ir_insn *put, const struct ir_insn *value)
+{
+    return put->type == IR_I64 ? value->imm : (uint32_t)value->imm;
+}
+
+/* `reg` := value a. When a is there already, only an I32 with bits above needs work. */
+static void put_pinned(struct emit *c, const struct ir_insn *in, unsigned i)
+{
+    unsigned reg = x86_pinned[in->imm], src = ra_use(&c->ra, in->a), zbits = c->ra.val[in->a].zbits;
+    bool clean = in->type == IR_I64 || zbits <= 32;
+
+    ra_kill(&c->ra, i);
+    if (src == reg && clean)
+        return;
+    ra_overwrite(&c->ra, reg, i);
+    enc_mov_rr(&c->enc, in->type == IR_I64 && zbits > 32 ? W64 : W32, reg, src);
+    if (c->ra.val[in->a].reg != NO_REG && src != reg)
+        ra_rehouse(&c->ra, in->a, reg);
+}
+
+static void put_memory(struct emit *c, const struct ir_insn *in, unsigned i)
+{
+    struct x86_mem home = env_mem(c->guest->off_reg[in->imm]);
+    const struct ir_insn *value = &c->insn[in->a];
+
+    if (value->op == IR_CONST && fits_int32((int64_t)put_const(in, value))) {
+        enc_store_imm(&c->enc, W64, home, (int32_t)put_const(in, value));
+    } else {
+        unsigned src = ra_use(&c->ra, in->a);
+        if (in->type == IR_I32 && c->ra.val[in->a].zbits > 32) {
+            unsigned t = ra_temp(&c->ra);
+            enc_mov_rr(&c->enc, W32, t, src);
+            src = t;
+        }
+        enc_store(&c->enc, W64, home, src);
+    }
+    ra_kill(&c->ra, i);
+}
+
+static void emit_put(struct emit *c, unsigned i)
+{
+    const struct ir_insn *in = &c->insn[i], *value = &c->insn[in->a];
+
+    if (in->imm >= NUM_PINNED) {
+        put_memory(c, in, i);
+    } else if (value->op == IR_CONST && c->ra.val[in->a].reg == NO_REG) {
+        ra_kill(&c->ra, i);
+        ra_overwrite(&c->ra, x86_pinned[in->imm], i);
+        enc_mov_ri(&c->enc, x86_pinned[in->imm], put_const(in, value));
+    } else {
+        put_pinned(c, in, i);
+    }
+}
+
+static void emit_ste(struct emit *c, unsigned i)
+{
+    const struct ir_insn *in = &c->insn[i];
+    int32_t imm;
+
+    if (ra_imm(&c->ra, in->a, &imm))
+        enc_store_imm(&c->enc, in->type, env_mem((uint32_t)in->imm), imm);
+    else
+        enc_store(&c->enc, in->type, env_mem((uint32_t)in->imm), ra_use(&c->ra, in->a));
+    ra_kill(&c->ra, i);
+}
+
+static void emit_pc(struct emit *c, unsigned i)
+{
+    const struct ir_insn *in = &c->insn[i];
+    unsigned w = reg_width(in->type), dst = ra_def(&c->ra, (ir_ref)i, NO_REG, 0, IR_BITS(w));
+    struct x86_mem pc = env_mem(c->guest->off_pc);
+
+    enc_load(&c->enc, w, dst, pc);
+    if (w == W32 || fits_int32((int64_t)in->imm)) {
+        if ((int32_t)in->imm)
+            enc_lea(&c->enc, w, dst, mem_at(dst, (int32_t)in->imm));
+    } else {
+        unsigned t = ra_temp(&c->ra);
+        enc_mov_ri(&c->enc, t, in->imm);
+        enc_lea(&c->enc, w, dst, mem_indexed(dst, t, 0));
+    }
+}
+
+void emit_state(struct emit *c, unsigned i)
+{
+    const struct ir_insn *in = &c->insn[i];
+
+    switch (in->op) {
+    case IR_GET:
+        emit_get(c, i);
+        break;
+    case IR_PUT:
+        emit_put(c, i);
+        break;
+    case IR_LDE:
+        enc_load(&c->enc, in->type, ra_def(&c->ra, (ir_ref)i, NO_REG, 0, IR_BITS(in->type)),
+                 env_mem((uint32_t)in->imm));
+        break;
+    case IR_STE:
+        emit_ste(c, i);
+        break;
+    case IR_PC:
+        emit_pc(c, i);
+        break;
+    case IR_INSN:
+        c->guest_off = (uint32_t)in->imm;
+        break;
+    default: /* CONST: made by whoever needs it in a register */
+        break;
+    }
+}

@@ -1,0 +1,370 @@
+/* x86-64 instruction encoder: Intel SDM volume 2, chapter 2 (prefixes, ModRM, SIB) and the opcode maps. */
+#include "tcg/host/x86_64/enc.h"
+
+#include <string.h>
+
+enum { PREFIX_OPSIZE = 0x66, PREFIX_REX = 0x40, ESCAPE_0F = 0x0f, SIB_NO_INDEX = 4, MOD_REG = 0xc0 };
+
+static void put8(struct enc *e, unsigned v) { *e->at++ = (uint8_t)v; }
+static void put32(struct enc *e, uint32_t v) { memcpy(e->at, &v, 4); e->at += 4; }
+static void put64(struct enc *e, uint64_t v) { memcpy(e->at, &v, 8); e->at += 8; }
+
+/* SPL, BPL, SIL, DIL exist only with a REX prefix. */
+static bool byte_needs_rex(unsigned reg) { return reg >= RSP && reg <= RDI; }
+
+static void put_prefixes(struct enc *e, unsigned w, bool force, unsigned reg, unsigned index, unsigned base)
+{
+    unsigned rex = (w == W64 ? 8u : 0) | (reg >> 3) << 2 | (index >> 3) << 1 | base >> 3;
+
+    if (w == W16)
+        put8(e, PREFIX_OPSIZE);
+    if (rex || force)
+        put8(e, PREFIX_REX | rex);
+}
+
+static void put_opcode(struct enc *e, unsigned op)
+{
+    if (op > 0xff)
+        put8(e, ESCAPE_0F);
+    put8(e, op);
+}
+
+static void put_modrm_mem(struct enc *e, unsigned reg, struct x86_mem m)
+{
+    unsigned rm = m.base & 7, field = (reg & 7) << 3;
+    bool sib = m.index != NO_REG || rm == RSP;
+    unsigned mod = m.disp == 0 && rm != RBP ? 0 : fits_int8(m.disp) ? 1 : 2;
+
+    put8(e, mod << 6 | field | (sib ? RSP : rm));
+    if (sib)
+        put8(e, (m.index == NO_REG ? SIB_NO_INDEX : m.index & 7u) << 3 | rm);
+    if (mod == 1)
+        put8(e, (uint8_t)m.disp);
+    else if (mod == 2)
+        put32(e, (uint32_t)m.disp);
+}
+
+static void reg_form(struct enc *e, unsigned w, bool force, unsigned op, unsigned reg, unsigned rm)
+{
+    put_prefixes(e, w, force, reg, 0, rm);
+    put_opcode(e, op);
+    put8(e, MOD_REG | (reg & 7) << 3 | (rm & 7));
+}
+
+static void mem_form(struct enc *e, unsigned w, bool force, unsigned op, unsigned reg, struct x86_mem m)
+{
+    put_prefixes(e, w, force, reg, m.index == NO_REG ? 0 : m.index, m.base);
+    put_opcode(e, op);
+    put_modrm_mem(e, reg, m);
+}
+
+/* Two registers; `op` is the wide form. */
+static void rr(struct enc *e, unsigned w, unsigned op, unsigned reg, unsigned rm)
+{
+    bool byte = w == W8;
+    reg_form(e, w, byte && (byte_needs_rex(reg) || byte_needs_rex(rm)), op - byte, reg, rm);
+}
+
+/* One register and a /digit; `op` is the wide form. */
+static void digit(struct enc *e, unsigned w, unsigned op, unsigned n, unsigned rm)
+{
+    bool byte = w == W8;
+    reg_form(e, w, byte && byte_needs_rex(rm), op - byte, n, rm);
+}
+
+/* Immediate of the operand's width, at most four bytes. */
+static void put_imm(struct enc *e, unsigned w, int32_t imm)
+{
+    if (w == W8) {
+        put8(e, (uint8_t)imm);
+    } else if (w == W16) {
+        put8(e, (uint8_t)imm);
+        put8(e, (uint8_t)(imm >> 8));
+    } else {
+        put32(e, (uint32_t)imm);
+    }
+}
+
+void enc_alu_rr(struct enc *e, enum x86_alu op, unsigned w, unsigned dst, unsigned src)
+{
+    rr(e, w, op << 3 | 1, src, dst);
+}
+
+void enc_alu_ri(struct enc *e, enum x86_alu op, unsigned w, unsigned dst, int32_t imm)
+{
+    if (w != W8 && fits_int8(imm)) {
+        digit(e, w, OP_ALU_IMM8, op, dst);
+        put8(e, (uint8_t)imm);
+    } else {
+        digit(e, w, OP_ALU_IMM32, op, dst);
+        put_imm(e, w, imm);
+    }
+}
+
+void enc_alu_rm(struct enc *e, enum x86_alu op, unsigned w, unsigned dst, struct x86_mem src)
+{
+    mem_form(e, w, w == W8 && byte_needs_rex(dst), (op << 3 | 3) - (w == W8), dst, src);
+}
+
+void enc_alu_mi(struct enc *e, enum x86_alu op, unsigned w, struct x86_mem dst, int32_t imm)
+{
+    if (w != W8 && fits_int8(imm)) {
+        mem_form(e, w, false, OP_ALU_IMM8, op, dst);
+        put8(e, (uint8_t)imm);
+    } else {
+        mem_form(e, w, false, OP_ALU_IMM32 - (w == W8), op, dst);
+        put_imm(e, w, imm);
+    }
+}
+
+void enc_test_rr(struct enc *e, unsigned w, unsigned a, unsigned b)
+{
+    rr(e, w, OP_TEST, b, a);
+}
+
+void enc_test_ri(struct enc *e, unsigned w, unsigned a, int32_t imm)
+{
+    digit(e, w, OP_GROUP3, 0, a);
+    put_imm(e, w, imm);
+}
+
+void enc_unary(struct enc *e, enum x86_unary op, unsigned w, unsigned reg)
+{
+    digit(e, w, OP_GROUP3, op, reg);
+}
+
+void enc_step(struct enc *e, enum x86_step op, unsigned w, unsigned reg)
+{
+    digit(e, w, OP_GROUP5, op, reg);
+}
+
+void enc_shift_ri(struct enc *e, enum x86_shift op, unsigned w, unsigned reg, unsigned count)
+{
+    digit(e, w, OP_SHIFT_IMM8, op, reg);
+    put8(e, count);
+}
+
+void enc_shift_cl(struct enc *e, enum x86_shift op, unsigned w, unsigned reg)
+{
+    digit(e, w, OP_SHIFT_CL, op, reg);
+}
+
+void enc_imul_rr(struct enc *e, unsigned w, unsigned dst, unsigned src)
+{
+    reg_form(e, w, false, OP_IMUL, dst, src);
+}
+
+void enc_imul_rri(struct enc *e, unsigned w, unsigned dst, unsigned src, int32_t imm)
+{
+    reg_form(e, w, false, fits_int8(imm) ? OP_IMUL_IMM8 : OP_IMUL_IMM32, dst, src);
+    if (fits_int8(imm))
+        put8(e, (uint8_t)imm);
+    else
+        put_imm(e, w, imm);
+}
+
+void enc_bit_scan(struct enc *e, enum x86_opcode op, unsigned w, unsigned dst, unsigned src)
+{
+    reg_form(e, w, false, op, dst, src);
+}
+
+void enc_bt_ri(struct enc *e, unsigned w, unsigned reg, unsigned bit)
+{
+    reg_form(e, w, false, OP_GROUP8, 4, reg);
+    put8(e, bit);
+}
+
+void enc_bswap(struct enc *e, unsigned w, unsigned reg)
+{
+    put_prefixes(e, w, false, 0, 0, reg);
+    put8(e, ESCAPE_0F);
+    put8(e, 0xc8 | (reg & 7));
+}
+
+void enc_setcc(struct enc *e, enum x86_cc cc, unsigned reg)
+{
+    reg_form(e, W8, byte_needs_rex(reg), OP_SETCC + cc, 0, reg);
+}
+
+void enc_cmov(struct enc *e, enum x86_cc cc, unsigned w, unsigned dst, unsigned src)
+{
+    reg_form(e, w, false, OP_CMOV + cc, dst, src);
+}
+
+void enc_mov_rr(struct enc *e, unsigned w, unsigned dst, unsigned src)
+{
+    rr(e, w, OP_STORE, src, dst);
+}
+
+void enc_mov_ri(struct enc *e, unsigned dst, uint64_t imm)
+{
+    if (imm <= UINT32_MAX) {
+        put_prefixes(e, W32, false, 0, 0, dst);
+        put8(e, 0xb8 | (dst & 7));
+        put32(e, (uint32_t)imm);
+    } else if (fits_int32((int64_t)imm)) {
+        digit(e, W64, OP_STORE_IMM, 0, dst);
+        put32(e, (uint32_t)imm);
+    } else {
+        put_prefixes(e, W64, false, 0, 0, dst);
+        put8(e, 0xb8 | (dst & 7));
+        put64(e, imm);
+    }
+}
+
+void enc_xchg(struct enc *e, unsigned a, unsigned b)
+{
+    rr(e, W64, OP_XCHG, b, a);
+}
+
+void enc_zext(struct enc *e, unsigned w, unsigned dst, unsigned src)
+{
+    if (w == W8)
+        reg_form(e, W32, byte_needs_rex(src), OP_MOVZX8, dst, src);
+    else if (w == W16)
+        reg_form(e, W32, false, OP_MOVZX16, dst, src);
+    else
+        enc_mov_rr(e, w, dst, src);
+}
+
+void enc_sext(struct enc *e, unsigned w, unsigned to, unsigned dst, unsigned src)
+{
+    if (w == W8)
+        reg_form(e, to, byte_needs_rex(src), OP_MOVSX8, dst, src);
+    else if (w == W16)
+        reg_form(e, to, false, OP_MOVSX16, dst, src);
+    else
+        reg_form(e, to, false, OP_MOVSXD, dst, src);
+}
+
+void enc_load(struct enc *e, unsigned w, unsigned dst, struct x86_mem src)
+{
+    if (w == W8)
+        mem_form(e, W32, false, OP_MOVZX8, dst, src);
+    else if (w == W16)
+        mem_form(e, W32, false, OP_MOVZX16, dst, src);
+    else
+        mem_form(e, w, false, OP_LOAD, dst, src);
+}
+
+void enc_store(struct enc *e, unsigned w, struct x86_mem dst, unsigned src)
+{
+    mem_form(e, w, w == W8 && byte_needs_rex(src), OP_STORE - (w == W8), src, dst);
+}
+
+void enc_store_imm(struct enc *e, unsigned w, struct x86_mem dst, int32_t imm)
+{
+    mem_form(e, w, false, OP_STORE_IMM - (w == W8), 0, dst);
+    put_imm(e, w, imm);
+}
+
+void enc_lea(struct enc *e, unsigned w, unsigned dst, struct x86_mem src)
+{
+    mem_form(e, w, false, OP_LEA, dst, src);
+}
+
+void enc_push(struct enc *e, unsigned reg)
+{
+    put_prefixes(e, W32, false, 0, 0, reg);
+    put8(e, 0x50 | (reg & 7));
+}
+
+void enc_pop(struct enc *e, unsigned reg)
+{
+    put_prefixes(e, W32, false, 0, 0, reg);
+    put8(e, 0x58 | (reg & 7));
+}
+
+uint8_t *enc_jcc32(struct enc *e, enum x86_cc cc)
+{
+    put8(e, ESCAPE_0F);
+    put8(e, 0x80 | cc);
+    put32(e, 0);
+    return e->at - 4;
+}
+
+uint8_t *enc_jcc8(struct enc *e, enum x86_cc cc)
+{
+    put8(e, 0x70 | cc);
+    put8(e, 0);
+    return e->at - 1;
+}
+
+uint8_t *enc_jmp32(struct enc *e)
+{
+    put8(e, 0xe9);
+    put32(e, 0);
+    return e->at - 4;
+}
+
+void enc_patch32(uint8_t *disp, const uint8_t *target)
+{
+    int32_t rel = (int32_t)(target - (disp + 4));
+    memcpy(disp, &rel, 4);
+}
+
+void enc_patch8(uint8_t *disp, const uint8_t *target)
+{
+    *disp = (uint8_t)(target - (disp + 1));
+}
+
+void enc_jcc_to(struct enc *e, enum x86_cc cc, const uint8_t *target)
+{
+    enc_patch32(enc_jcc32(e, cc), target);
+}
+
+void enc_jmp_to(struct enc *e, const uint8_t *target)
+{
+    enc_patch32(enc_jmp32(e), target);
+}
+
+void enc_call_to(struct enc *e, const uint8_t *target)
+{
+    put8(e, 0xe8);
+    put32(e, 0);
+    enc_patch32(e->at - 4, target);
+}
+
+/* Near indirect jumps and calls are 64 bits wide without REX.W. */
+void enc_jmp_mem(struct enc *e, struct x86_mem target) { mem_form(e, W32, false, OP_GROUP5, 4, target); }
+void enc_jmp_reg(struct enc *e, unsigned reg) { digit(e, W32, OP_GROUP5, 4, reg); }
+void enc_call_reg(struct enc *e, unsigned reg) { digit(e, W32, OP_GROUP5, 2, reg); }
+void enc_ret(struct enc *e) { put8(e, 0xc3); }
+
+void enc_ud2(struct enc *e)
+{
+    put8(e, ESCAPE_0F);
+    put8(e, 0x0b);
+}
+
+/* The forms that the SDM recommends under NOP. */
+void enc_nops(struct enc *e, unsigned n)
+{
+    static const uint8_t forms[8][7] = {
+        { 0 }, { 0x90 }, { 0x66, 0x90 }, { 0x0f, 0x1f, 0x00 }, { 0x0f, 0x1f, 0x40, 0 },
+        { 0x0f, 0x1f, 0x44, 0, 0 }, { 0x66, 0x0f, 0x1f, 0x44, 0, 0 }, { 0x0f, 0x1f, 0x80, 0, 0, 0, 0 },
+    };
+    while (n) {
+        unsigned len = n < 7 ? n : 7;
+        memcpy(e->at, forms[len], len);
+        e->at += len;
+        n -= len;
+    }
+}
+
+void enc_sse_rr(struct enc *e, uint8_t prefix, unsigned op, unsigned dst, unsigned src)
+{
+    if (prefix)
+        put8(e, prefix);
+    reg_form(e, W32, false, op, dst, src);
+}
+
+void enc_sse_mem(struct enc *e, uint8_t prefix, unsigned op, unsigned reg, struct x86_mem mem)
+{
+    if (prefix)
+        put8(e, prefix);
+    mem_form(e, W32, false, op, reg, mem);
+}
+
+void enc_ldmxcsr(struct enc *e, struct x86_mem mem) { mem_form(e, W32, false, OP_GROUP15, 2, mem); }
+void enc_stmxcsr(struct enc *e, struct x86_mem mem) { mem_form(e, W32, false, OP_GROUP15, 3, mem); }

@@ -1,0 +1,204 @@
+/* Analysis of a block before code is emitted: one forward scan counts references, one backward scan finds last
+ * uses, conditions to be made by their consumers, and values that may be made in the guest register they go to. */
+#include "tcg/host/x86_64/regalloc.h"
+
+#include <string.h>
+
+/* Only B and BE (and their opposites) look at C. */
+ir_ref flags_resolve(const struct ir_insn *insn, ir_ref *f, unsigned cc)
+{
+    unsigned what = cc & ~1u;
+
+    while (insn[*f].op == IR_FL_SETC && what != CC_BE) {
+        if (what == CC_B)
+            return insn[*f].b;
+        *f = insn[*f].a;
+    }
+    if (what == CC_B && (insn[*f].op == IR_FL_INC || insn[*f].op == IR_FL_DEC))
+        return insn[*f].b;
+    if ((what == CC_B || what == CC_O) && insn[*f].op == IR_FL_MUL)
+        return insn[*f].b;
+    return 0;
+}
+
+/* Per block: the value that the nearest PUT below writes to a pinned register, until a barrier. */
+struct scan {
+    struct regalloc *ra;
+    ir_ref put[NUM_PINNED];
+};
+
+static void count_refs(struct regalloc *ra)
+{
+    for (unsigned i = 1; i < ra->num; i++) {
+        const struct ir_insn *in = &ra->insn[i];
+        const struct ir_op_info *info = &ir_ops[in->op];
+
+        ra->val[i] = (struct ra_value){ .reg = NO_REG, .hint = NO_REG, .slot = NO_SLOT, .zbits = 64 };
+        ra->dies[i] = 0;
+        if (info->a != '-')
+            ra->val[in->a].refs++;
+        if (info->b != '-')
+            ra->val[in->b].refs++;
+        if (info->c != '-')
+            ra->val[in->c].refs++;
+        if (info->d != '-')
+            ra->val[in->d].refs++;
+        ra->val[in->fl].refs++;
+    }
+}
+
+static void use(struct regalloc *ra, ir_ref v, unsigned i)
+{
+    if (!v || ra->val[v].last_use)
+        return;
+    ra->val[v].last_use = (uint16_t)i;
+    ra->val[v].dies_next = ra->dies[i];
+    ra->dies[i] = v;
+}
+
+/* The operands, or the word, that the bits of flags f are made of. */
+static void use_flags(struct regalloc *ra, ir_ref f, unsigned i)
+{
+    const struct ir_insn *in = &ra->insn[f];
+
+    if (!f)
+        return;
+    if (flags_in_word(in)) {
+        ra->val[f].mark |= RA_WORD;
+        use(ra, f, i);
+        return;
+    }
+    use(ra, in->a, i);
+    use(ra, in->b, i);
+    use(ra, in->c, i);
+}
+
+static void use_cond(struct regalloc *ra, ir_ref f, unsigned cc, unsigned i)
+{
+    ir_ref boolean = flags_resolve(ra->insn, &f, cc);
+
+    if (boolean) {
+        use(ra, boolean, i);
+        return;
+    }
+    use_flags(ra, f, i);
+    if (!flags_in_word(&ra->insn[f]))
+        ra->val[ra->insn[f].a].mark |= RA_FLAGS_WANTED;
+}
+
+static void use_bool(struct regalloc *ra, ir_ref v, unsigned i)
+{
+    const struct ir_insn *in = &ra->insn[v];
+
+    if (ra->val[v].refs != 1 || (in->op != IR_CMP && in->op != IR_COND)) {
+        use(ra, v, i);
+        return;
+    }
+    ra->val[v].mark |= RA_DEFERRED;
+    if (in->op == IR_COND) {
+        use_cond(ra, in->a, in->cc, i);
+    } else {
+        use(ra, in->a, i);
+        use(ra, in->b, i);
+    }
+}
+
+static void use_call(struct regalloc *ra, const struct ir_insn *in, unsigned i)
+{
+    use(ra, in->a, i);
+    use(ra, in->b, i);
+    use(ra, in->c, i);
+    use(ra, in->d, i);
+}
+
+static void use_operands(struct regalloc *ra, const struct ir_insn *in, unsigned i)
+{
+    const struct ir_op_info *info = &ir_ops[in->op];
+
+    if (info->a != '-')
+        use(ra, in->a, i);
+    if (info->b != '-')
+        use(ra, in->b, i);
+    if (info->c != '-')
+        use(ra, in->c, i);
+}
+
+static void scan_uses(struct regalloc *ra, const struct ir_insn *in, unsigned i)
+{
+    switch (in->op) {
+    case IR_COND:
+        use_cond(ra, in->a, in->cc, i);
+        break;
+    case IR_EFLAGS:
+    case IR_PUTFL:
+        use_flags(ra, in->a, i);
+        break;
+    case IR_FL_SETC:
+        use_flags(ra, in->a, i);
+        use(ra, in->b, i);
+        break;
+    case IR_BR:
+    case IR_TRAPIF:
+        use_bool(ra, in->a, i);
+        break;
+    case IR_SELECT:
+        use_bool(ra, in->a, i);
+        use(ra, in->b, i);
+        use(ra, in->c, i);
+        break;
+    case IR_CALL:
+        use_call(ra, in, i);
+        break;
+    default:
+        use_operands(ra, in, i);
+        break;
+    }
+    use_flags(ra, in->fl, i);
+}
+
+bool ra_is_silent(const struct regalloc *ra, unsigned i)
+{
+    const struct ir_op_info *info = &ir_ops[ra->insn[i].op];
+
+    if (info->effects & (E_WRITE | E_FAULT | E_END))
+        return false;
+    if (info->result == 'F')
+        return !(ra->val[i].mark & RA_WORD);
+    return !ra->val[i].last_use;
+}
+
+static void scan_put(struct scan *s, const struct ir_insn *in, unsigned i)
+{
+    struct regalloc *ra = s->ra;
+
+    for (unsigned r = 0; ra->val[i].hint != NO_REG && r < NUM_PINNED; r++)
+        if (x86_pinned[r] == ra->val[i].hint && s->put[r] != i)
+            ra->val[i].hint = NO_REG;
+    if (in->op == IR_PUT && in->imm < NUM_PINNED) {
+        s->put[in->imm] = in->a;
+        ra->val[in->a].hint = x86_pinned[in->imm];
+    } else if (in->op == IR_GET && in->imm < NUM_PINNED) {
+        s->put[in->imm] = 0;
+    } else if (ir_ops[in->op].effects & (E_FAULT | E_END)) {
+        memset(s->put, 0, sizeof(s->put));
+    }
+}
+
+void ra_analyse(struct regalloc *ra, struct enc *enc, const struct ir_insn *insn, unsigned num)
+{
+    struct scan s = { .ra = ra };
+
+    ra->enc = enc;
+    ra->insn = insn;
+    ra->num = num;
+    ra->locked = 0;
+    ra->num_slots = ra->num_free = 0;
+    memset(ra->head, 0, sizeof(ra->head));
+    memset(&ra->val[0], 0, sizeof(ra->val[0]));
+    count_refs(ra);
+    for (unsigned i = num - 1; i > 0; i--) {
+        scan_put(&s, &insn[i], i);
+        if (!ra_is_silent(ra, i))
+            scan_uses(ra, &insn[i], i);
+    }
+}

@@ -1,0 +1,113 @@
+/* Registers of a block being compiled: which value is where.
+ *
+ * rbp holds the CPU struct, rsp the frame. Guest registers 0..7 are pinned to
+ * host registers in all translated code; the rest are temporaries. A value may
+ * share a pinned register with the guest register that it was read from or
+ * written to, until that one is overwritten. All code emitted here is moves,
+ * so that the host's flags survive it. */
+#ifndef MIMUS_TCG_HOST_X86_64_REGALLOC_H
+#define MIMUS_TCG_HOST_X86_64_REGALLOC_H
+
+#include "tcg/host/x86_64/enc.h"
+#include "tcg/tcg.h"
+
+#define NUM_PINNED 8
+#define NUM_CALLER_PINNED 3
+#define NUM_TEMPS 6
+#define BIT_REG(r) (1u << (r))
+
+/* Host register of guest register 0..7. The first three are lost by C calls. */
+extern const uint8_t x86_pinned[NUM_PINNED];
+#define PINNED_MASK (0xf700u | BIT_REG(RBX))
+#define TEMP_MASK (BIT_REG(RAX) | BIT_REG(RCX) | BIT_REG(RDX) | BIT_REG(RSI) | BIT_REG(RDI) | BIT_REG(R11))
+extern const uint8_t x86_temps[NUM_TEMPS];
+
+/* The frame of translated code, at rsp. Arguments and result of the thunks, then spilled values: as many
+ * as a block can have. Its size keeps rsp a multiple of 16 after six pushes and the return address. */
+enum {
+    FRAME_ARG0 = 0, FRAME_ARG1 = 8, FRAME_ARG2 = 16, FRAME_WORD = 24, FRAME_RESULT = 32, FRAME_HOST_MXCSR = 40,
+    FRAME_SPILL = 48,
+    FRAME_SIZE = FRAME_SPILL + 8 * IR_MAX_INSNS + 8,
+};
+
+#define NO_SLOT 0xffff
+
+enum ra_mark {
+    RA_DEFERRED = 1,    /* CMP, COND: made by its only user */
+    RA_WORD = 2,        /* GETFL, SETC: kept as the six bits in an I32 */
+    RA_FLAGS_WANTED = 4 /* a condition looks at the flags of this result: make it by an instruction that sets them */
+};
+
+struct ra_value {
+    uint8_t reg;        /* NO_REG: in its slot, or a constant, or not made */
+    uint8_t zbits;      /* bits from here up are known to be zero */
+    uint8_t hint;       /* host register of the guest register that it will be written to, or NO_REG */
+    uint8_t mark;       /* enum ra_mark */
+    uint16_t slot;      /* of the frame, or NO_SLOT */
+    uint16_t last_use;  /* instruction; 0: unused */
+    ir_ref next;        /* next value in the same register */
+    ir_ref dies_next;   /* next value with the same last use */
+    uint16_t refs;      /* references from anywhere */
+};
+
+struct regalloc {
+    struct enc *enc;
+    const struct ir_insn *insn;
+    unsigned num;
+    uint32_t locked;                            /* registers in use by the current instruction */
+    ir_ref head[16];                            /* values in each register */
+    uint16_t num_slots;                         /* slots ever used */
+    uint16_t num_free;
+    uint16_t free_slot[IR_MAX_INSNS];
+    uint16_t slot_users[IR_MAX_INSNS];
+    ir_ref dies[IR_MAX_INSNS + 1];              /* values whose last use is this instruction */
+    struct ra_value val[IR_MAX_INSNS + 1];
+};
+
+/* ---- analysis of a block (live.c) ---- */
+
+/* Start a block: uses, last uses, hints, marks of insn[1 .. num). */
+void ra_analyse(struct regalloc *ra, struct enc *enc, const struct ir_insn *insn, unsigned num);
+/* Where condition cc of flags *f really comes from: walks *f through FL_SETC. Returns the boolean
+ * that equals (cc even) or is the opposite of (cc odd) the condition, or 0: look at *f. */
+ir_ref flags_resolve(const struct ir_insn *insn, ir_ref *f, unsigned cc);
+/* Has instruction i no code of its own? A value that nobody uses, flags, or what its only consumer makes. */
+bool ra_is_silent(const struct regalloc *ra, unsigned i);
+/* Flags operation that is kept as a word when its bits are needed. */
+static inline bool flags_in_word(const struct ir_insn *f) { return f->op == IR_GETFL || f->op == IR_FL_SETC; }
+
+/* ---- allocation (regalloc.c) ---- */
+
+/* Value v in a register, locked until ra_unlock. */
+unsigned ra_use(struct regalloc *ra, ir_ref v);
+/* Constant v as an immediate sign-extended from 32 bits; false: not a constant or does not fit. */
+bool ra_imm(const struct regalloc *ra, ir_ref v, int32_t *imm);
+/* A free temporary, locked. */
+unsigned ra_temp(struct regalloc *ra);
+/* Empty this temporary and lock it. Values in it go elsewhere. */
+void ra_take(struct regalloc *ra, unsigned reg);
+/* Value v in exactly this temporary, for reading only; locked. Values that were in it go elsewhere. */
+void ra_use_in(struct regalloc *ra, ir_ref v, unsigned reg);
+/* The values that die at instruction i leave their registers. */
+void ra_kill(struct regalloc *ra, unsigned i);
+/* A register for new value v: the pinned one that it is to be written to if that is free, else `prefer`
+ * (or NO_REG) if it is an empty temporary, else any temporary; none of `avoid` (mask). Locked. */
+unsigned ra_def(struct regalloc *ra, ir_ref v, unsigned prefer, uint32_t avoid, unsigned zbits);
+/* New value v is in `reg`, an empty register, or one whose content it shares. */
+void ra_attach(struct regalloc *ra, ir_ref v, unsigned reg, unsigned zbits);
+/* New value v is the same bits as value `of`. Kills what dies at v. */
+void ra_alias(struct regalloc *ra, ir_ref v, ir_ref of, unsigned zbits);
+/* The guest register in pinned `reg` is about to change: other values in it that live after instruction i
+ * move away. */
+void ra_overwrite(struct regalloc *ra, unsigned reg, unsigned i);
+/* Value v, if in a temporary, moves house to pinned `reg`, which was made equal to it. */
+void ra_rehouse(struct regalloc *ra, ir_ref v, unsigned reg);
+/* Write every value in the registers of `mask` that lives after instruction i to its slot. They stay in the registers. */
+void ra_save(struct regalloc *ra, uint32_t mask, unsigned i);
+/* The registers of `mask` have lost their content. */
+void ra_lose(struct regalloc *ra, uint32_t mask);
+static inline void ra_unlock(struct regalloc *ra) { ra->locked = 0; }
+static inline void ra_unlock_reg(struct regalloc *ra, unsigned reg) { ra->locked &= ~BIT_REG(reg); }
+static inline struct x86_mem slot_mem(unsigned slot) { return mem_at(RSP, FRAME_SPILL + 8 * (int32_t)slot); }
+
+#endif

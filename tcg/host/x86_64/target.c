@@ -1,0 +1,139 @@
+/* The x86-64 host backend: compiles a block in two scans (live.c) and one emitting walk. */
+#include "tcg/host/x86_64/target.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "tcg/host/x86_64/emit.h"
+
+_Static_assert((int)W8 == (int)IR_I8 && (int)W64 == (int)IR_I64, "IR types serve as host widths");
+
+/* Room that is asked for before compiling: the longest sequence for one IR instruction with its out-of-line part is
+ * below 320 bytes, entry and exits are below 4 KiB. */
+enum { ROOM_PER_INSN = 320, ROOM_PER_BLOCK = 4096, THUNKS_SIZE = 4096, CODE_ALIGN = 16 };
+
+typedef void emit_fn(struct emit *c, unsigned i);
+
+static emit_fn *const emitters[IR_NUM_OPS] = {
+    [IR_CONST] = emit_state, [IR_GET] = emit_state, [IR_PUT] = emit_state, [IR_LDE] = emit_state,
+    [IR_STE] = emit_state, [IR_PC] = emit_state, [IR_INSN] = emit_state,
+    [IR_ADD] = emit_arith, [IR_SUB] = emit_arith, [IR_AND] = emit_arith, [IR_OR] = emit_arith,
+    [IR_XOR] = emit_arith, [IR_MUL] = emit_arith, [IR_MULHU] = emit_mulh, [IR_MULHS] = emit_mulh,
+    [IR_NOT] = emit_unary, [IR_NEG] = emit_unary, [IR_BSWAP] = emit_unary,
+    [IR_SHL] = emit_shift, [IR_SHR] = emit_shift, [IR_SAR] = emit_shift, [IR_ROL] = emit_shift,
+    [IR_ROR] = emit_shift, [IR_CTZ] = emit_count_zeros, [IR_CLZ] = emit_count_zeros,
+    [IR_ZEXT] = emit_resize, [IR_SEXT] = emit_resize, [IR_TRUNC] = emit_resize,
+    [IR_EXTRACT] = emit_extract, [IR_DEPOSIT] = emit_deposit,
+    [IR_CMP] = emit_boolean, [IR_COND] = emit_boolean, [IR_SELECT] = emit_select,
+    [IR_FL_SETC] = emit_flags, [IR_GETFL] = emit_flags, [IR_PUTFL] = emit_flags, [IR_EFLAGS] = emit_flags,
+    [IR_LD] = emit_memory, [IR_ST] = emit_memory, [IR_LDV] = emit_memory, [IR_STV] = emit_memory,
+    [IR_BOUND] = emit_check, [IR_TRAPIF] = emit_check, [IR_CALL] = emit_call, [IR_VOP] = emit_vop,
+    [IR_GOTO] = emit_end, [IR_BR] = emit_end, [IR_GOTOI] = emit_end, [IR_LOOKUP] = emit_end, [IR_EXIT] = emit_end,
+};
+
+/* Operations whose code is moves only: the host's flags survive them. */
+static const bool keeps_flags[IR_NUM_OPS] = {
+    [IR_CONST] = true, [IR_GET] = true, [IR_PUT] = true, [IR_LDE] = true, [IR_STE] = true, [IR_PC] = true,
+    [IR_INSN] = true, [IR_ZEXT] = true, [IR_SEXT] = true, [IR_TRUNC] = true, [IR_NOT] = true, [IR_PUTFL] = true,
+};
+
+void emit_map(struct emit *c, uint32_t guest_off)
+{
+    c->map[c->num_map++] = (struct tcg_pc_entry){ (uint32_t)(c->enc.at - c->start), guest_off };
+}
+
+static void emit_block(struct emit *c)
+{
+    emit_entry(c);
+    for (unsigned i = 1; i < c->ir->num; i++) {
+        if (ra_is_silent(&c->ra, i))
+            continue;
+        emitters[c->insn[i].op](c, i);
+        ra_unlock(&c->ra);
+        if (c->flags_owner != i && !keeps_flags[c->insn[i].op])
+            c->flags_owner = 0;
+    }
+    emit_stubs(c);
+}
+
+/* ---- struct tcg_host ---- */
+
+static void *x86_init(const struct tcg_guest *guest, struct tcg_code_buf *buf)
+{
+    struct emit *c = calloc(1, sizeof(*c));
+
+    if (!c || buf->end - buf->at < THUNKS_SIZE) {
+        free(c);
+        return NULL;
+    }
+    c->guest = guest;
+    c->enc.at = buf->at;
+    x86_thunks_emit(&c->thunks, &c->enc, guest);
+    buf->at = c->enc.at;
+    return c;
+}
+
+static void x86_free(void *host)
+{
+    free(host);
+}
+
+static int x86_compile(void *host, const struct ir_block *ir, struct tcg_code_buf *buf, struct tcg_block *blk)
+{
+    struct emit *c = host;
+    size_t pad = -(uintptr_t)buf->at & (CODE_ALIGN - 1);
+
+    if ((size_t)(buf->end - buf->at) < ROOM_PER_BLOCK + (size_t)ir->num * ROOM_PER_INSN)
+        return -1;
+    c->ir = ir;
+    c->insn = ir->insn;
+    c->blk = blk;
+    c->start = c->enc.at = buf->at + pad;
+    c->guest_off = 0;
+    c->flags_owner = 0;
+    c->num_stubs = c->num_map = 0;
+    blk->jump_at[0] = blk->jump_at[1] = UINT32_MAX;
+    ra_analyse(&c->ra, &c->enc, ir->insn, ir->num);
+    emit_block(c);
+    blk->map = NULL;
+    if (c->num_map) {
+        blk->map = malloc(c->num_map * sizeof(c->map[0]));
+        if (!blk->map)
+            abort(); /* as everywhere: the host has no memory left */
+        memcpy(blk->map, c->map, c->num_map * sizeof(c->map[0]));
+    }
+    blk->num_map = c->num_map;
+    blk->code = c->start;
+    blk->code_size = (uint32_t)(c->enc.at - c->start);
+    buf->at = c->enc.at;
+    return 0;
+}
+
+static void x86_link(void *host, struct tcg_block *from, unsigned n, const void *to)
+{
+    uint8_t *jump = (uint8_t *)(uintptr_t)from->code + from->jump_at[n];
+
+    (void)host;
+    if (from->jump_at[n] == UINT32_MAX)
+        return;
+    __atomic_store_n((int32_t *)(void *)(jump + 1), to ? (int32_t)((const uint8_t *)to - (jump + 5)) : 0,
+                     __ATOMIC_RELEASE);
+}
+
+static uintptr_t x86_enter(void *host, void *env, const void *code)
+{
+    struct emit *c = host;
+    uintptr_t (*enter)(void *, const void *) = (uintptr_t (*)(void *, const void *))(uintptr_t)c->thunks.enter;
+
+    return enter(env, code);
+}
+
+const struct tcg_host tcg_host_x86_64 = {
+    .name = "x86_64",
+    .init = x86_init,
+    .free = x86_free,
+    .compile = x86_compile,
+    .link = x86_link,
+    .enter = x86_enter,
+    .disassemble = x86_disassemble,
+};

@@ -1,0 +1,226 @@
+/* Code that all blocks share: entering and leaving, look-up of the next block, calls of C functions. */
+#include "tcg/host/x86_64/emit.h"
+
+#include <stddef.h>
+
+static const uint8_t callee_saved[] = { RBX, RBP, R12, R13, R14, R15 };
+#define NUM_CALLEE_SAVED 6
+/* rsp in translated code is a multiple of 16: return address, six pushes, frame. */
+_Static_assert((8 + 8 * NUM_CALLEE_SAVED + FRAME_SIZE) % 16 == 0, "stack alignment of the ABI");
+
+static void store_pinned(struct enc *e, const struct tcg_guest *g, unsigned num)
+{
+    for (unsigned k = 0; k < num; k++)
+        enc_store(e, W64, env_mem(g->off_reg[k]), x86_pinned[k]);
+}
+
+static void load_pinned(struct enc *e, const struct tcg_guest *g, unsigned num)
+{
+    for (unsigned k = 0; k < num; k++)
+        enc_load(e, W64, x86_pinned[k], env_mem(g->off_reg[k]));
+}
+
+static const uint8_t *align_entry(struct enc *e)
+{
+    enc_nops(e, (unsigned)-(uintptr_t)e->at & 15);
+    return e->at;
+}
+
+/* uintptr_t enter(void *env, const void *code) */
+static const uint8_t *make_enter(struct enc *e, const struct tcg_guest *g)
+{
+    const uint8_t *entry = align_entry(e);
+
+    for (unsigned k = 0; k < NUM_CALLEE_SAVED; k++)
+        enc_push(e, callee_saved[k]);
+    enc_alu_ri(e, ALU_SUB, W64, RSP, FRAME_SIZE);
+    enc_mov_rr(e, W64, RBP, RDI);
+    enc_stmxcsr(e, mem_at(RSP, FRAME_HOST_MXCSR));
+    enc_ldmxcsr(e, env_mem(g->off_mxcsr));
+    load_pinned(e, g, NUM_PINNED);
+    enc_jmp_reg(e, RSI);
+    return entry;
+}
+
+static void make_leave(struct x86_thunks *t, struct enc *e, const struct tcg_guest *g)
+{
+    t->leave_none = align_entry(e);
+    enc_mov_ri(e, RAX, 0);
+    t->leave = e->at;
+    store_pinned(e, g, NUM_PINNED);
+    enc_stmxcsr(e, env_mem(g->off_mxcsr));
+    enc_ldmxcsr(e, mem_at(RSP, FRAME_HOST_MXCSR));
+    enc_alu_ri(e, ALU_ADD, W64, RSP, FRAME_SIZE);
+    for (unsigned k = NUM_CALLEE_SAVED; k-- > 0;)
+        enc_pop(e, callee_saved[k]);
+    enc_ret(e);
+}
+
+/* The jump cache: linear pc and mode must match, else leave to the run loop. */
+static const uint8_t *make_lookup(struct enc *e, const struct tcg_guest *g, const uint8_t *leave_none)
+{
+    const uint8_t *entry = align_entry(e);
+    uint32_t cache = g->off_jump_cache;
+
+    _Static_assert(sizeof(struct tcg_jump_entry) == 32, "slots are scaled by shifting");
+    enc_load(e, W64, RAX, env_mem(g->off_pc));
+    enc_alu_rm(e, ALU_ADD, W64, RAX, env_mem(g->off_code_base));
+    enc_mov_rr(e, W64, RCX, RAX);
+    enc_shift_ri(e, SH_SHR, W64, RCX, TCG_JC_BITS);
+    enc_alu_rr(e, ALU_XOR, W64, RCX, RAX);
+    enc_alu_ri(e, ALU_AND, W32, RCX, TCG_JC_SIZE - 1);
+    enc_shift_ri(e, SH_SHL, W32, RCX, 5);
+    enc_alu_rm(e, ALU_CMP, W64, RAX,
+               mem_indexed(RBP, RCX, (int32_t)(cache + offsetof(struct tcg_jump_entry, pc))));
+    enc_jcc_to(e, CC_NE, leave_none);
+    enc_load(e, W32, RDX, env_mem(g->off_mode));
+    enc_alu_rm(e, ALU_CMP, W64, RDX,
+               mem_indexed(RBP, RCX, (int32_t)(cache + offsetof(struct tcg_jump_entry, mode))));
+    enc_jcc_to(e, CC_NE, leave_none);
+    enc_jmp_mem(e, mem_indexed(RBP, RCX, (int32_t)(cache + offsetof(struct tcg_jump_entry, code))));
+    return entry;
+}
+
+/* ---- thunks that keep every register ---- */
+
+/* Saved below the return address; the size keeps the stack aligned at the call. */
+static const uint8_t kept[] = { RAX, RCX, RDX, RSI, RDI, R11, R8, R9, R10 };
+#define NUM_KEPT 9
+#define KEPT_SIZE (8 * NUM_KEPT)
+/* The frame as seen from inside such a thunk. */
+#define IN_KEPT(field) mem_at(RSP, KEPT_SIZE + 8 + (field))
+_Static_assert((8 + KEPT_SIZE) % 16 == 0, "stack alignment of the ABI");
+
+static void keep_registers(struct enc *e)
+{
+    enc_alu_ri(e, ALU_SUB, W64, RSP, KEPT_SIZE);
+    for (unsigned k = 0; k < NUM_KEPT; k++)
+        enc_store(e, W64, mem_at(RSP, 8 * (int32_t)k), kept[k]);
+}
+
+static void restore_registers(struct enc *e)
+{
+    for (unsigned k = 0; k < NUM_KEPT; k++)
+        enc_load(e, W64, kept[k], mem_at(RSP, 8 * (int32_t)k));
+    enc_alu_ri(e, ALU_ADD, W64, RSP, KEPT_SIZE);
+    enc_ret(e);
+}
+
+static void call_absolute(struct enc *e, const void *fn)
+{
+    enc_mov_ri(e, RAX, (uintptr_t)fn);
+    enc_call_reg(e, RAX);
+}
+
+/* A memory slow path. It may raise a guest exception: the return address and all guest registers are stored. */
+static const uint8_t *make_memory(struct enc *e, const struct tcg_guest *g, const void *fn, bool second, bool size)
+{
+    static const uint8_t regs[] = { RSI, RDX, RCX, R8 };
+    const uint8_t *entry = align_entry(e);
+    unsigned n = 0;
+
+    keep_registers(e);
+    enc_load(e, W64, RAX, mem_at(RSP, KEPT_SIZE));
+    enc_store(e, W64, env_mem(g->off_host_pc), RAX);
+    store_pinned(e, g, NUM_PINNED);
+    enc_mov_rr(e, W64, RDI, RBP);
+    enc_load(e, W64, regs[n++], IN_KEPT(FRAME_ARG0));
+    if (second)
+        enc_load(e, W64, regs[n++], IN_KEPT(FRAME_ARG1));
+    if (size)
+        enc_load(e, W8, regs[n++], IN_KEPT(FRAME_WORD));
+    enc_load(e, W8, regs[n], IN_KEPT(FRAME_WORD + 1));
+    call_absolute(e, fn);
+    enc_store(e, W64, IN_KEPT(FRAME_RESULT), RAX);
+    restore_registers(e);
+    return entry;
+}
+
+/* ir_flags_eval on operands at `at` and operation and type at `op`. */
+static void call_flags_eval(struct enc *e, struct x86_mem at, struct x86_mem op)
+{
+    struct x86_mem type = op;
+
+    type.disp++;
+    enc_load(e, W8, RDI, op);
+    enc_load(e, W8, RSI, type);
+    enc_load(e, W64, RDX, at);
+    at.disp += 8;
+    enc_load(e, W64, RCX, at);
+    at.disp += 8;
+    enc_load(e, W64, R8, at);
+    call_absolute(e, (const void *)(uintptr_t)ir_flags_eval);
+}
+
+static const uint8_t *make_flags(struct enc *e)
+{
+    const uint8_t *entry = align_entry(e);
+
+    keep_registers(e);
+    call_flags_eval(e, IN_KEPT(FRAME_ARG0), IN_KEPT(FRAME_WORD));
+    enc_store(e, W64, IN_KEPT(FRAME_RESULT), RAX);
+    restore_registers(e);
+    return entry;
+}
+
+static const uint8_t *make_cond(struct enc *e)
+{
+    const uint8_t *entry = align_entry(e);
+
+    keep_registers(e);
+    call_flags_eval(e, IN_KEPT(FRAME_ARG0), IN_KEPT(FRAME_WORD));
+    enc_load(e, W8, RDI, IN_KEPT(FRAME_WORD + 2));
+    enc_mov_rr(e, W32, RSI, RAX);
+    call_absolute(e, (const void *)(uintptr_t)ir_cond_eval);
+    enc_zext(e, W8, RAX, RAX);
+    enc_store(e, W64, IN_KEPT(FRAME_RESULT), RAX);
+    restore_registers(e);
+    return entry;
+}
+
+static const uint8_t *make_getfl(struct enc *e, const struct tcg_guest *g)
+{
+    const uint8_t *entry = align_entry(e);
+    struct x86_mem operands = env_mem(g->off_flags);
+    struct x86_mem op = env_mem(g->off_flags + (uint32_t)offsetof(struct tcg_flags, op));
+
+    keep_registers(e);
+    call_flags_eval(e, operands, op);
+    enc_store(e, W64, IN_KEPT(FRAME_RESULT), RAX);
+    restore_registers(e);
+    return entry;
+}
+
+/* ---- calls of helpers: rax = function, its arguments in place; temporaries are lost ---- */
+
+static const uint8_t *make_call(struct enc *e, const struct tcg_guest *g, unsigned num_stored, unsigned num_loaded)
+{
+    const uint8_t *entry = align_entry(e);
+
+    enc_load(e, W64, R11, mem_at(RSP, 0));
+    enc_store(e, W64, env_mem(g->off_host_pc), R11);
+    enc_alu_ri(e, ALU_SUB, W64, RSP, 8);
+    store_pinned(e, g, num_stored);
+    enc_call_reg(e, RAX);
+    load_pinned(e, g, num_loaded);
+    enc_alu_ri(e, ALU_ADD, W64, RSP, 8);
+    enc_ret(e);
+    return entry;
+}
+
+void x86_thunks_emit(struct x86_thunks *t, struct enc *e, const struct tcg_guest *g)
+{
+    t->enter = make_enter(e, g);
+    make_leave(t, e, g);
+    t->lookup = make_lookup(e, g, t->leave_none);
+    t->load = make_memory(e, g, (const void *)(uintptr_t)g->load, false, true);
+    t->store = make_memory(e, g, (const void *)(uintptr_t)g->store, true, true);
+    t->load16 = make_memory(e, g, (const void *)(uintptr_t)g->load16, true, false);
+    t->store16 = make_memory(e, g, (const void *)(uintptr_t)g->store16, true, false);
+    t->flags = make_flags(e);
+    t->cond = make_cond(e);
+    t->getfl = make_getfl(e, g);
+    t->call_plain = make_call(e, g, NUM_CALLER_PINNED, NUM_CALLER_PINNED);
+    t->call_read = make_call(e, g, NUM_PINNED, NUM_CALLER_PINNED);
+    t->call_write = make_call(e, g, NUM_PINNED, NUM_PINNED);
+}

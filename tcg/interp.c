@@ -1,0 +1,396 @@
+/* The interpreter of IR: serves hosts without a backend and is the oracle for passes and backends.
+ *
+ * An integer value is a uint64_t whose bits above the value's type are garbage,
+ * as ir.def allows; who needs them extends. A flags value is not computed when
+ * it is made: who uses it evaluates the instruction that made it, whose
+ * operands are all still there. Only GETFL is evaluated where it stands.
+ * Leaving by an exception costs nothing on the straight way: what
+ * tcg_fault_offset needs is the index of the instruction that called out. */
+#include <string.h>
+
+#include "base/bits.h"
+#include "tcg/build.h"
+#include "tcg/cache.h"
+
+#if defined(__x86_64__) || (defined(__i386__) && defined(__SSE__))
+#include <xmmintrin.h>
+static uint32_t host_mxcsr(void) { return _mm_getcsr(); }
+static void set_host_mxcsr(uint32_t v) { _mm_setcsr(v); }
+#else
+/* No unit that understands MXCSR: vector operations in C use the host's default environment. */
+static uint32_t host_mxcsr(void) { return 0x1f80; }
+static void set_host_mxcsr(uint32_t v) { (void)v; }
+#endif
+
+/* One block being interpreted. */
+struct run {
+    struct tcg *t;
+    const struct tcg_guest *guest;
+    void *env;
+    struct tcg_block *blk;
+    uint64_t *v;
+    struct tcg_block *next;   /* after the block's end: where to go on; NULL: leave */
+    uintptr_t result;         /* then: what tcg_interp_run returns */
+};
+
+static uint64_t mask_to(uint64_t v, unsigned type)
+{
+    return v & MASK(IR_BITS(type));
+}
+
+static uint64_t load_typed(const void *p, unsigned type)
+{
+    switch (type) {
+    case IR_I8: return load_le(p, 1);
+    case IR_I16: return load_le(p, 2);
+    case IR_I32: return load_le(p, 4);
+    default: return load_le(p, 8);
+    }
+}
+
+static void store_typed(void *p, unsigned type, uint64_t v)
+{
+    switch (type) {
+    case IR_I8: store_le(p, 1, v); break;
+    case IR_I16: store_le(p, 2, v); break;
+    case IR_I32: store_le(p, 4, v); break;
+    default: store_le(p, 8, v); break;
+    }
+}
+
+/* CPU struct fields have the host's byte order. */
+static uint64_t load_field(void *env, uint64_t offset, unsigned type)
+{
+    void *p = tcg_field(env, offset);
+
+    switch (type) {
+    case IR_I8: return *(uint8_t *)p;
+    case IR_I16: return *(uint16_t *)p;
+    case IR_I32: return *(uint32_t *)p;
+    default: return *(uint64_t *)p;
+    }
+}
+
+static void store_field(void *env, uint64_t offset, unsigned type, uint64_t v)
+{
+    void *p = tcg_field(env, offset);
+
+    switch (type) {
+    case IR_I8: *(uint8_t *)p = (uint8_t)v; break;
+    case IR_I16: *(uint16_t *)p = (uint16_t)v; break;
+    case IR_I32: *(uint32_t *)p = (uint32_t)v; break;
+    default: *(uint64_t *)p = v; break;
+    }
+}
+
+/* ---- flags ---- */
+
+static uint32_t flags_of(const struct ir_insn *ir, const uint64_t *v, ir_ref fl)
+{
+    const struct ir_insn *in = &ir[fl];
+
+    if (in->op == IR_GETFL)
+        return (uint32_t)v[fl];
+    if (in->op == IR_FL_SETC)
+        return (flags_of(ir, v, in->a) & ~(uint32_t)IR_CF) | (v[in->b] & IR_CF);
+    return ir_flags_eval(in->op, in->type, v[in->a], v[in->b], v[in->c]);
+}
+
+void tcg_interp_commit(struct tcg *t, void *env, ir_ref fl)
+{
+    const struct ir_insn *ir = t->interp.block->ir, *in = &ir[fl];
+    const uint64_t *v = t->interp.value;
+    struct tcg_flags *f = tcg_field(env, t->guest->off_flags);
+
+    if (in->op == IR_GETFL || in->op == IR_FL_SETC)
+        *f = (struct tcg_flags){ .a = flags_of(ir, v, fl), .op = IR_FL_RAW, .type = IR_I32 };
+    else
+        *f = (struct tcg_flags){ .a = v[in->a], .b = v[in->b], .c = v[in->c], .op = in->op, .type = in->type };
+}
+
+static uint32_t guest_flags(const struct run *r)
+{
+    const struct tcg_flags *f = tcg_field(r->env, r->guest->off_flags);
+
+    return ir_flags_eval(f->op, f->type, f->a, f->b, f->c);
+}
+
+/* ---- guest memory: the inline probe as host code does it ---- */
+
+/* Host address of `size` bytes at `addr`, or NULL for the slow path. An access that crosses a page has its
+ * last byte under another tag, so the one compare finds that too. */
+static void *probe(const struct run *r, const struct ir_insn *in, uint64_t addr, unsigned size, bool write)
+{
+    const uint64_t page_mask = ~MASK(TCG_PAGE_BITS);
+    const struct tcg_tlb_entry *e = tcg_field(r->env, r->guest->off_tlb);
+
+    e += (size_t)r->blk->mmu * TCG_TLB_SIZE + ((addr >> TCG_PAGE_BITS) & (TCG_TLB_SIZE - 1));
+    if (((addr + size - 1) & page_mask) != (write || (in->aux & IR_MEM_RMW) ? e->tag_write : e->tag_read))
+        return NULL;
+    if ((in->aux & IR_MEM_SUPER) || ((in->aux & IR_MEM_ALIGN) && (addr & 15)))
+        return NULL;
+    return (void *)(uintptr_t)(addr + e->addend);
+}
+
+static uint64_t address(const struct run *r, ir_ref a)
+{
+    return mask_to(r->v[a], ir_result_type(&r->blk->ir[a]));
+}
+
+static uint64_t do_load(const struct run *r, const struct ir_insn *in)
+{
+    uint64_t addr = address(r, in->a);
+    unsigned size = IR_BYTES(in->type);
+    const void *p = probe(r, in, addr, size, false);
+
+    return p ? load_typed(p, in->type) : r->guest->load(r->env, addr, size, in->aux);
+}
+
+static void do_store(const struct run *r, const struct ir_insn *in)
+{
+    uint64_t addr = address(r, in->a);
+    unsigned size = IR_BYTES(in->type);
+    void *p = probe(r, in, addr, size, true);
+
+    if (p)
+        store_typed(p, in->type, r->v[in->b]);
+    else
+        r->guest->store(r->env, addr, mask_to(r->v[in->b], in->type), size, in->aux);
+}
+
+static void do_load16(const struct run *r, const struct ir_insn *in)
+{
+    uint64_t addr = address(r, in->a);
+    const void *p = probe(r, in, addr, 16, false);
+
+    if (p)
+        memcpy(tcg_field(r->env, in->imm), p, 16);
+    else
+        r->guest->load16(r->env, addr, tcg_field(r->env, in->imm), in->aux);
+}
+
+static void do_store16(const struct run *r, const struct ir_insn *in)
+{
+    uint64_t addr = address(r, in->a);
+    void *p = probe(r, in, addr, 16, true);
+
+    if (p)
+        memcpy(p, tcg_field(r->env, in->imm), 16);
+    else
+        r->guest->store16(r->env, addr, tcg_field(r->env, in->imm), in->aux);
+}
+
+/* ---- helpers ---- */
+
+static uint64_t call(void *env, const struct tcg_helper *h, const uint64_t arg[4])
+{
+    switch (strlen(h->args)) {
+    case 0: return ((uint64_t (*)(void *))h->fn)(env);
+    case 1: return ((uint64_t (*)(void *, uint64_t))h->fn)(env, arg[0]);
+    case 2: return ((uint64_t (*)(void *, uint64_t, uint64_t))h->fn)(env, arg[0], arg[1]);
+    case 3: return ((uint64_t (*)(void *, uint64_t, uint64_t, uint64_t))h->fn)(env, arg[0], arg[1], arg[2]);
+    default:
+        return ((uint64_t (*)(void *, uint64_t, uint64_t, uint64_t, uint64_t))h->fn)(env, arg[0], arg[1], arg[2],
+                                                                                     arg[3]);
+    }
+}
+
+static uint64_t do_call(const struct run *r, const struct ir_insn *in)
+{
+    const struct tcg_helper *h = &r->guest->helpers[in->imm];
+    const ir_ref ref[4] = { in->a, in->b, in->c, in->d };
+    uint64_t arg[4] = { 0 };
+
+    for (unsigned n = 0; h->args[n]; n++)
+        arg[n] = h->args[n] == '4' ? (uint32_t)r->v[ref[n]] : r->v[ref[n]];
+    return call(r->env, h, arg);
+}
+
+static void do_bound(const struct run *r, const struct ir_insn *in)
+{
+    uint64_t a = address(r, in->a), more = in->imm >> 16 & 0xffff;
+    const uint64_t *range = tcg_field(r->env, in->imm & 0xffff);
+
+    if (a < range[0] || a > range[1] || range[1] - a < more)
+        call(r->env, &r->guest->helpers[in->imm >> 32 & 0xffff], (const uint64_t[4]){ a, in->imm >> 48 });
+}
+
+static void do_vop(const struct run *r, uint64_t imm)
+{
+    tcg_vops[imm & 0xffff].fn(tcg_field(r->env, imm >> 16 & 0xffff), tcg_field(r->env, imm >> 32 & 0xffff),
+                              tcg_field(r->env, imm >> 48));
+}
+
+/* ---- block ends ---- */
+
+static uint64_t *guest_pc(const struct run *r)
+{
+    return tcg_field(r->env, r->guest->off_pc);
+}
+
+static void move_pc(const struct run *r, unsigned type, uint64_t delta)
+{
+    uint64_t *pc = guest_pc(r);
+
+    *pc = mask_to(*pc + (uint64_t)(int32_t)delta, type);
+}
+
+static void look_up(struct run *r)
+{
+    uint64_t pc = *guest_pc(r) + *(uint64_t *)tcg_field(r->env, r->guest->off_code_base);
+    const struct tcg_jump_entry *e = tcg_field(r->env, r->guest->off_jump_cache);
+
+    e += (pc ^ pc >> TCG_JC_BITS) & (TCG_JC_SIZE - 1);
+    if (e->pc == pc && e->mode == *(uint32_t *)tcg_field(r->env, r->guest->off_mode))
+        r->next = (struct tcg_block *)(uintptr_t)e->code;
+}
+
+/* Exit n, the pc being right. */
+static void take_exit(struct run *r, const struct ir_insn *in, unsigned n)
+{
+    if (in->aux & IR_FAR(n)) {
+        look_up(r);
+        return;
+    }
+    r->next = r->blk->target[n];
+    r->result = (uintptr_t)r->blk | n;
+}
+
+static void do_end(struct run *r, const struct ir_insn *in)
+{
+    unsigned n = 0;
+
+    r->next = NULL;
+    r->result = 0;
+    switch (in->op) {
+    case IR_BR:
+        n = (uint32_t)r->v[in->a] == 0;
+        /* fall through */
+    case IR_GOTO:
+        move_pc(r, in->type, in->imm >> (32 * n));
+        take_exit(r, in, n);
+        break;
+    case IR_GOTOI:
+        *guest_pc(r) = r->v[in->a];
+        /* fall through */
+    case IR_LOOKUP:
+        look_up(r);
+        break;
+    default: /* EXIT */
+        if (!in->aux)
+            move_pc(r, in->type, in->imm);
+        break;
+    }
+}
+
+/* ---- the loop ---- */
+
+/* Operations with effects on, or use of, the guest's state; pure ones go to ir_eval. */
+static uint64_t step(struct run *r, const struct ir_insn *in, unsigned i)
+{
+    uint64_t *v = r->v;
+
+    switch (in->op) {
+    case IR_GET:
+        return *(uint64_t *)tcg_field(r->env, r->guest->off_reg[in->imm]);
+    case IR_PUT:
+        *(uint64_t *)tcg_field(r->env, r->guest->off_reg[in->imm]) = mask_to(v[in->a], in->type);
+        return 0;
+    case IR_LDE:
+        return load_field(r->env, in->imm, in->type);
+    case IR_STE:
+        store_field(r->env, in->imm, in->type, v[in->a]);
+        return 0;
+    case IR_PC:
+        return *guest_pc(r) + in->imm;
+    case IR_GETFL:
+        return guest_flags(r);
+    case IR_PUTFL:
+        tcg_interp_commit(r->t, r->env, in->a);
+        return 0;
+    case IR_EFLAGS:
+        return flags_of(r->blk->ir, v, in->a);
+    case IR_COND:
+        return ir_cond_eval(in->cc, flags_of(r->blk->ir, v, in->a));
+    case IR_VOP:
+        do_vop(r, in->imm);
+        return 0;
+    case IR_INSN:
+        return 0;
+    }
+    r->t->interp.insn = i; /* the rest may be left by an exception */
+    switch (in->op) {
+    case IR_LD:
+        return do_load(r, in);
+    case IR_ST:
+        do_store(r, in);
+        return 0;
+    case IR_LDV:
+        do_load16(r, in);
+        return 0;
+    case IR_STV:
+        do_store16(r, in);
+        return 0;
+    case IR_BOUND:
+        do_bound(r, in);
+        return 0;
+    case IR_TRAPIF:
+        if ((uint32_t)v[in->a])
+            call(r->env, &r->guest->helpers[in->imm & UINT32_MAX], (const uint64_t[4]){ in->imm >> 32 });
+        return 0;
+    default: /* CALL */
+        return do_call(r, in);
+    }
+}
+
+static void run_block(struct run *r)
+{
+    const struct ir_insn *ir = r->blk->ir;
+    uint64_t *v = r->v;
+
+    for (unsigned i = 1;; i++) {
+        const struct ir_insn *in = &ir[i];
+
+        if (in->op == IR_CONST)
+            v[i] = in->imm;
+        else if (in->op == IR_ADD)
+            v[i] = v[in->a] + v[in->b];
+        else if (in->op > IR_ADD && in->op <= IR_SELECT)
+            v[i] = ir_eval(in->op, in->type, in->cc, in->imm, ir_result_type(&ir[in->a]), v[in->a], v[in->b], v[in->c]);
+        else if (in->op >= IR_FL_ADD && in->op <= IR_FL_SETC)
+            continue;
+        else if (in->op >= IR_GOTO)
+            break;
+        else
+            v[i] = step(r, in, i);
+    }
+    do_end(r, &ir[r->blk->num_ir - 1]);
+}
+
+void tcg_interp_leave(struct tcg *t, void *env)
+{
+    *(uint32_t *)tcg_field(env, t->guest->off_mxcsr) = host_mxcsr();
+    set_host_mxcsr(t->interp.host_mxcsr);
+    t->interp.block = NULL;
+}
+
+uintptr_t tcg_interp_run(struct tcg *t, const struct tcg_guest *guest, void *env, struct tcg_block *blk)
+{
+    struct run r = { .t = t, .guest = guest, .env = env, .v = t->interp.value, .next = blk };
+    const uint32_t *exit_request = tcg_field(env, guest->off_exit_request);
+
+    t->interp.value[0] = 0;
+    t->interp.host_mxcsr = host_mxcsr();
+    set_host_mxcsr(*(uint32_t *)tcg_field(env, guest->off_mxcsr));
+    while (r.next) {
+        r.blk = r.next;
+        if (__atomic_load_n(exit_request, __ATOMIC_RELAXED)) {
+            r.result = 0;
+            break;
+        }
+        t->interp.block = r.blk;
+        run_block(&r);
+    }
+    tcg_interp_leave(t, env);
+    return r.result;
+}

@@ -1,0 +1,161 @@
+/* The intermediate representation: one block of typed values in a flat array.
+ *
+ * A block has one entry and ends with one E_END instruction; it has no
+ * internal jumps. Operations are the rows of ir.def. */
+#ifndef MIMUS_TCG_IR_H
+#define MIMUS_TCG_IR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum ir_op {
+#define IR_OP(name, r, a, b, c, d, eff) IR_##name,
+#include "tcg/ir.def"
+    IR_NUM_OPS
+};
+
+enum ir_type { IR_I8, IR_I16, IR_I32, IR_I64 };
+/* Width in bytes and bits. */
+#define IR_BYTES(t) (1u << (t))
+#define IR_BITS(t) (8u << (t))
+
+enum ir_effect { E_PURE = 1, E_READ = 2, E_WRITE = 4, E_FAULT = 8, E_END = 16 };
+
+enum ir_cmp { IR_CMP_EQ, IR_CMP_NE, IR_CMP_LTU, IR_CMP_LEU, IR_CMP_GTU, IR_CMP_GEU,
+              IR_CMP_LTS, IR_CMP_LES, IR_CMP_GTS, IR_CMP_GES };
+
+/* aux of LD, ST, LDV, STV. */
+enum ir_mem {
+    IR_MEM_RMW = 1,     /* LD that a store to the same place will follow: check for writing */
+    IR_MEM_STACK = 2,   /* through SS: a non-canonical address is #SS, not #GP */
+    IR_MEM_ALIGN = 4,   /* LDV, STV: an address that is not a multiple of 16 goes to the slow path, which raises #GP */
+    IR_MEM_SUPER = 8,   /* implicit supervisor access whatever the CPL */
+};
+#define IR_FAR(n) (1u << (n)) /* aux of GOTO, BR */
+
+/* EFLAGS places of the six arithmetic flags. */
+enum { IR_CF = 0x001, IR_PF = 0x004, IR_AF = 0x010, IR_ZF = 0x040, IR_SF = 0x080, IR_OF = 0x800,
+       IR_FLAGS6 = 0x8d5 };
+
+typedef uint16_t ir_ref; /* index into the block; 0 = none (insn[0] is never a value) */
+
+struct ir_insn {
+    uint8_t op;
+    uint8_t type;   /* enum ir_type: the T of the row */
+    uint8_t cc;     /* CMP: enum ir_cmp; COND: x86 condition number */
+    uint8_t aux;
+    ir_ref a, b, c, d;
+    ir_ref fl;      /* E_FAULT instructions after opt_flags: the flags to be committed before leaving the block here; 0: the guest's flags are up to date */
+    uint16_t uses;  /* number of references, kept by the passes */
+    uint64_t imm;
+};
+
+#define IR_MAX_INSNS 2048  /* capacity of a block; emission stops in time (ir_room) */
+
+struct ir_block {
+    struct ir_insn *insn;   /* [1 .. num) are in use */
+    unsigned num;
+    /* What the block is a translation of. */
+    uint64_t phys;          /* RAM offset of the first byte */
+    uint64_t phys2;         /* RAM offset of the page that holds its tail when it crosses a page, else ~0 */
+    uint64_t pc;            /* linear address, for logs and filters only: blocks are position-independent */
+    uint32_t mode;          /* mode bits: part of the key */
+    uint32_t guest_size;    /* bytes */
+    uint32_t guest_insns;
+    uint8_t mmu;            /* software TLB set used by LD and ST (0 .. guest->num_mmu-1) */
+};
+
+/* One row of ir.def as data. */
+struct ir_op_info {
+    const char *name;
+    char result, a, b, c, d; /* letters */
+    uint8_t effects;
+};
+extern const struct ir_op_info ir_ops[IR_NUM_OPS];
+
+/* ---- building (ir_build.c, ir_fold.c) ----
+ *
+ * The builder folds constants, simplifies, shares equal pure values and
+ * forwards guest-register reads while building. With `fold` off it appends what
+ * it is told, for the unoptimised engine. */
+struct ir_builder;
+struct tcg_guest;
+
+struct ir_builder *ir_builder_new(const struct tcg_guest *guest, bool fold);
+void ir_builder_free(struct ir_builder *b);
+/* Start an empty block and return it; the builder owns it and reuses it at the next start. */
+struct ir_block *ir_start(struct ir_builder *b);
+struct ir_block *ir_block(struct ir_builder *b);
+/* Instructions that still fit. */
+unsigned ir_room(const struct ir_builder *b);
+/* Undo everything appended since ir_mark() (the last instruction could not be translated after all). */
+unsigned ir_mark(struct ir_builder *b);
+void ir_rewind(struct ir_builder *b, unsigned mark);
+
+ir_ref ir_const(struct ir_builder *b, enum ir_type t, uint64_t v);
+ir_ref ir_get(struct ir_builder *b, enum ir_type t, unsigned reg);            /* I32, I64 */
+void   ir_put(struct ir_builder *b, enum ir_type t, unsigned reg, ir_ref v);  /* I32, I64 */
+ir_ref ir_lde(struct ir_builder *b, enum ir_type t, unsigned offset);
+void   ir_ste(struct ir_builder *b, enum ir_type t, unsigned offset, ir_ref v);
+ir_ref ir_pc(struct ir_builder *b, enum ir_type t, int64_t delta);
+/* NOT NEG BSWAP CTZ CLZ. */
+ir_ref ir_un(struct ir_builder *b, enum ir_op op, enum ir_type t, ir_ref a);
+/* ADD .. MULHS, SHL .. ROR (shift count I32). */
+ir_ref ir_bin(struct ir_builder *b, enum ir_op op, enum ir_type t, ir_ref x, ir_ref y);
+ir_ref ir_bini(struct ir_builder *b, enum ir_op op, enum ir_type t, ir_ref x, uint64_t imm);
+/* Resize to `to`: zero- or sign-extend or truncate as the type of `a` asks; no-op when equal. */
+ir_ref ir_zext(struct ir_builder *b, enum ir_type to, ir_ref a);
+ir_ref ir_sext(struct ir_builder *b, enum ir_type to, ir_ref a);
+ir_ref ir_extract(struct ir_builder *b, enum ir_type t, ir_ref a, unsigned pos, unsigned len);
+ir_ref ir_deposit(struct ir_builder *b, enum ir_type t, ir_ref a, unsigned pos, unsigned len, ir_ref field);
+ir_ref ir_cmp(struct ir_builder *b, enum ir_cmp cc, enum ir_type t, ir_ref x, ir_ref y);
+ir_ref ir_select(struct ir_builder *b, enum ir_type t, ir_ref cond, ir_ref yes, ir_ref no);
+/* Flags of kind op (FL_*); unused operands 0. t is the operation's width. */
+ir_ref ir_flags(struct ir_builder *b, enum ir_op op, enum ir_type t, ir_ref x, ir_ref y, ir_ref z);
+ir_ref ir_getfl(struct ir_builder *b);
+void   ir_putfl(struct ir_builder *b, ir_ref fl);
+ir_ref ir_eflags(struct ir_builder *b, ir_ref fl);
+ir_ref ir_cond(struct ir_builder *b, unsigned cc, ir_ref fl);
+ir_ref ir_ld(struct ir_builder *b, enum ir_type t, ir_ref addr, unsigned mem);
+void   ir_st(struct ir_builder *b, enum ir_type t, ir_ref addr, ir_ref v, unsigned mem);
+void   ir_ldv(struct ir_builder *b, ir_ref addr, unsigned offset, unsigned mem);
+void   ir_stv(struct ir_builder *b, ir_ref addr, unsigned offset, unsigned mem);
+void   ir_bound(struct ir_builder *b, ir_ref a, unsigned offset, unsigned size, unsigned helper, unsigned arg);
+void   ir_trapif(struct ir_builder *b, ir_ref cond, unsigned helper, uint32_t arg);
+/* Unused arguments 0. Returns 0 for a void helper. */
+ir_ref ir_call(struct ir_builder *b, unsigned helper, ir_ref a0, ir_ref a1, ir_ref a2, ir_ref a3);
+void   ir_vop(struct ir_builder *b, unsigned vop, unsigned dst, unsigned src1, unsigned src2);
+void   ir_insn_start(struct ir_builder *b, uint32_t offset, uint32_t len);
+void   ir_goto(struct ir_builder *b, enum ir_type ip, int32_t delta, bool far_exit);
+void   ir_br(struct ir_builder *b, enum ir_type ip, ir_ref cond, int32_t taken, bool taken_far, int32_t next, bool next_far);
+void   ir_gotoi(struct ir_builder *b, ir_ref pc);
+void   ir_lookup(struct ir_builder *b);
+void   ir_exit(struct ir_builder *b, enum ir_type ip, int32_t delta);
+void   ir_exit_dynamic(struct ir_builder *b);      /* a helper has set pc */
+enum ir_type ir_type_of(const struct ir_builder *b, ir_ref v); /* of a value that is not flags */
+bool   ir_is_const(const struct ir_builder *b, ir_ref v, uint64_t *value);
+
+/* ---- passes: each is one file with one function ---- */
+
+/* Sink flag writes to the exits that need them; set `fl` of E_FAULT instructions; drop dead ones. */
+void ir_opt_flags(struct ir_block *blk, const struct tcg_guest *guest);
+/* Drop register writes that are overwritten before anything can see them. */
+void ir_opt_regs(struct ir_block *blk, const struct tcg_guest *guest);
+/* Drop values that nobody uses; set `uses`. Always the last pass. */
+void ir_opt_dead(struct ir_block *blk, const struct tcg_guest *guest);
+
+/* Check every rule that ir.def states. Returns NULL, or a description of the first violation (static buffer of `err`). */
+const char *ir_verify(const struct ir_block *blk, const struct tcg_guest *guest, char *err, size_t size);
+void ir_print(FILE *out, const struct ir_block *blk, const struct tcg_guest *guest);
+
+/* ---- meaning of flags, shared by folding, interpreter and CPU (flags.c) ---- */
+
+/* The six flag bits made by operation `op` (IR_FL_ADD .. IR_FL_RAW; not SETC) of width t. */
+uint32_t ir_flags_eval(unsigned op, unsigned t, uint64_t a, uint64_t b, uint64_t c);
+/* Does x86 condition cc (0..15) hold in these flag bits? */
+bool ir_cond_eval(unsigned cc, uint32_t flags);
+/* Result of a pure integer operation on constants; operands may carry garbage above their width. */
+uint64_t ir_eval(unsigned op, unsigned t, unsigned cc, uint64_t imm, unsigned src_type, uint64_t a, uint64_t b, uint64_t c);
+
+#endif

@@ -1,0 +1,241 @@
+/* Check a block against the rules that ir.def states. Only for what the table cannot say is there code by operation. */
+#include <string.h>
+
+#include "base/bits.h"
+#include "tcg/build.h"
+
+struct check {
+    const struct ir_block *blk;
+    const struct tcg_guest *guest;
+    unsigned i;                   /* the instruction at hand */
+    const struct ir_insn *in;
+    const char *bad;              /* the first violation */
+};
+
+static void require(struct check *c, bool holds, const char *rule)
+{
+    if (!holds && !c->bad)
+        c->bad = rule;
+}
+
+static const struct tcg_helper *helper_at(const struct check *c, uint64_t n)
+{
+    return n < c->guest->num_helpers ? &c->guest->helpers[n] : NULL;
+}
+
+/* Letter of the value that instruction v makes: '-', 'F', or 'V' for an integer. */
+static char result_kind(const struct check *c, ir_ref v)
+{
+    const struct ir_insn *d = &c->blk->insn[v];
+    const struct tcg_helper *h;
+
+    if (d->op != IR_CALL)
+        return ir_ops[d->op].result == '-' ? '-' : ir_ops[d->op].result == 'F' ? 'F' : 'V';
+    h = helper_at(c, d->imm);
+    return h && h->result != 'v' ? 'V' : '-';
+}
+
+static void check_type(struct check *c, ir_ref v, char letter)
+{
+    unsigned t = ir_result_type(&c->blk->insn[v]), own = c->in->type;
+
+    switch (letter) {
+    case 'T':
+        require(c, t == own, "operand is not of the instruction's type");
+        break;
+    case '4':
+        require(c, t == IR_I32, "operand is not I32");
+        break;
+    case '8':
+        require(c, t == IR_I64, "operand is not I64");
+        break;
+    case 'A':
+        require(c, t == IR_I32 || t == IR_I64, "address is neither I32 nor I64");
+        break;
+    default: /* S */
+        require(c, c->in->op == IR_TRUNC ? t > own : t < own, "source is not of the other size");
+        break;
+    }
+}
+
+static void check_operand(struct check *c, ir_ref v, char letter)
+{
+    if (letter == '-') {
+        require(c, !v, "operand where none belongs");
+        return;
+    }
+    require(c, v, "operand is missing");
+    require(c, v < c->i, "operand is not defined before its use");
+    if (c->bad)
+        return;
+    require(c, result_kind(c, v) == (letter == 'F' ? 'F' : 'V'),
+            letter == 'F' ? "operand is no flags value" : "operand is no integer value");
+    if (letter != 'F' && !c->bad)
+        check_type(c, v, letter);
+}
+
+/* ---- what the letters do not say ---- */
+
+static void check_call(struct check *c)
+{
+    const struct tcg_helper *h = helper_at(c, c->in->imm);
+    const ir_ref arg[4] = { c->in->a, c->in->b, c->in->c, c->in->d };
+
+    require(c, h, "no such helper");
+    if (!h)
+        return;
+    require(c, c->in->type == (h->result == '8' ? IR_I64 : IR_I32), "call's type is not the helper's");
+    for (unsigned n = 0, len = (unsigned)strlen(h->args); n < 4; n++)
+        check_operand(c, arg[n], n < len ? h->args[n] : '-');
+}
+
+static void check_exit_helper(struct check *c, uint64_t n, size_t args)
+{
+    const struct tcg_helper *h = helper_at(c, n);
+
+    require(c, h, "no such helper");
+    require(c, !h || (h->effects & H_NORETURN), "helper of a check returns");
+    require(c, !h || strlen(h->args) == args, "helper of a check takes other arguments");
+}
+
+static void check_field(struct check *c, unsigned len)
+{
+    uint64_t off = c->in->imm;
+    const struct tcg_guest *g = c->guest;
+
+    require(c, off <= INT32_MAX, "CPU field offset out of range");
+    for (unsigned r = 0; r < TCG_NUM_REGS; r++)
+        require(c, off + len <= g->off_reg[r] || off >= g->off_reg[r] + 8u, "CPU field is a guest register");
+    require(c, off + len <= g->off_flags || off >= g->off_flags + sizeof(struct tcg_flags),
+            "CPU field is the guest's flags");
+}
+
+static void check_bits(struct check *c)
+{
+    uint64_t pos = c->in->imm >> 8, len = c->in->imm & 0xff;
+
+    require(c, c->in->type >= IR_I32, "type is neither I32 nor I64");
+    require(c, len && pos < 64 && pos + len <= IR_BITS(c->in->type), "bit field out of range");
+}
+
+static void check_shift(struct check *c)
+{
+    const struct ir_insn *n = &c->blk->insn[c->in->b];
+
+    require(c, n->op != IR_CONST || n->imm < IR_BITS(c->in->type), "shift count not less than the width");
+}
+
+static void check_memory(struct check *c)
+{
+    require(c, c->in->aux < 16, "unknown memory flags");
+    require(c, c->blk->mmu < c->guest->num_mmu, "no such TLB set");
+    if (c->in->op == IR_LDV || c->in->op == IR_STV)
+        check_field(c, 16);
+}
+
+static void check_pc(struct check *c)
+{
+    bool far = c->in->op == IR_GOTO || c->in->op == IR_BR;
+
+    require(c, c->in->type >= IR_I16, "pc is not I16, I32 or I64");
+    require(c, c->in->aux <= (far ? 3u : c->in->op == IR_EXIT), "unknown exit flags");
+}
+
+static void check_special(struct check *c)
+{
+    const struct ir_insn *in = c->in;
+
+    switch (in->op) {
+    case IR_GET:
+    case IR_PUT:
+        require(c, in->imm < TCG_NUM_REGS, "no such register");
+        /* fall through */
+    case IR_BSWAP:
+    case IR_CTZ:
+    case IR_CLZ:
+        require(c, in->type >= IR_I32, "type is neither I32 nor I64");
+        break;
+    case IR_LDE:
+    case IR_STE:
+        check_field(c, IR_BYTES(in->type));
+        break;
+    case IR_SHL: case IR_SHR: case IR_SAR: case IR_ROL: case IR_ROR:
+        check_shift(c);
+        break;
+    case IR_EXTRACT:
+    case IR_DEPOSIT:
+        check_bits(c);
+        break;
+    case IR_CMP:
+        require(c, in->cc <= IR_CMP_GES, "no such comparison");
+        break;
+    case IR_COND:
+        require(c, in->cc < 16, "no such condition");
+        break;
+    case IR_LD: case IR_ST: case IR_LDV: case IR_STV:
+        check_memory(c);
+        break;
+    case IR_BOUND:
+        check_exit_helper(c, in->imm >> 32 & 0xffff, 2);
+        break;
+    case IR_TRAPIF:
+        check_exit_helper(c, in->imm & UINT32_MAX, 1);
+        break;
+    case IR_CALL:
+        check_call(c);
+        break;
+    case IR_VOP:
+        require(c, (in->imm & 0xffff) < TCG_NUM_VOPS, "no such vector operation");
+        break;
+    case IR_GOTO: case IR_BR: case IR_EXIT:
+        check_pc(c);
+        break;
+    }
+}
+
+static void check_fl(struct check *c)
+{
+    if (!c->in->fl)
+        return;
+    require(c, (ir_ops[c->in->op].effects & E_FAULT) && c->in->op != IR_CALL, "fl on what does not fault");
+    check_operand(c, c->in->fl, 'F');
+}
+
+static void check_insn(struct check *c)
+{
+    const struct ir_op_info *op;
+
+    require(c, c->in->op < IR_NUM_OPS, "no such operation");
+    require(c, c->in->type <= IR_I64, "no such type");
+    if (c->bad)
+        return;
+    op = &ir_ops[c->in->op];
+    require(c, !(op->effects & E_END) == (c->i + 1 < c->blk->num), op->effects & E_END ?
+            "block end before the last instruction" : "last instruction is no block end");
+    if (c->in->op != IR_CALL) {
+        check_operand(c, c->in->a, op->a);
+        check_operand(c, c->in->b, op->b);
+        check_operand(c, c->in->c, op->c);
+        check_operand(c, c->in->d, op->d);
+    }
+    if (!c->bad)
+        check_special(c);
+    check_fl(c);
+}
+
+const char *ir_verify(const struct ir_block *blk, const struct tcg_guest *guest, char *err, size_t size)
+{
+    struct check c = { .blk = blk, .guest = guest };
+
+    if (blk->num < 2 || blk->num > IR_MAX_INSNS) {
+        snprintf(err, size, "block of %u instructions", blk->num);
+        return err;
+    }
+    for (c.i = 1; c.i < blk->num && !c.bad; c.i++) {
+        c.in = &blk->insn[c.i];
+        check_insn(&c);
+        if (c.bad)
+            snprintf(err, size, "v%u %s: %s", c.i, c.in->op < IR_NUM_OPS ? ir_ops[c.in->op].name : "?", c.bad);
+    }
+    return c.bad ? err : NULL;
+}

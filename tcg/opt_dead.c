@@ -1,0 +1,54 @@
+/* Drop values that nobody uses, count the uses of the others, and close the gaps.
+ *
+ * One pass backward counts references (`fl` is one of them): an instruction that
+ * has no use when it is reached, and no effect but reading, disappears and its
+ * operands are not counted. One pass forward renumbers. */
+#include "tcg/tcg.h"
+
+static bool has_effect(const struct ir_insn *in, const struct tcg_guest *guest)
+{
+    if (in->op == IR_CALL)
+        return guest->helpers[in->imm].effects & ~(uint32_t)(H_READ | H_RFLAGS | H_RREGS);
+    return ir_ops[in->op].effects & (E_WRITE | E_FAULT | E_END);
+}
+
+static void count_uses(struct ir_block *blk, const struct tcg_guest *guest)
+{
+    struct ir_insn *insn = blk->insn;
+
+    for (unsigned i = 0; i < blk->num; i++)
+        insn[i].uses = 0;
+    for (unsigned i = blk->num - 1; i > 0; i--) {
+        if (!insn[i].uses && !has_effect(&insn[i], guest))
+            continue;
+        insn[insn[i].a].uses++;
+        insn[insn[i].b].uses++;
+        insn[insn[i].c].uses++;
+        insn[insn[i].d].uses++;
+        insn[insn[i].fl].uses++;
+    }
+    insn[0].uses = 0;
+}
+
+void ir_opt_dead(struct ir_block *blk, const struct tcg_guest *guest)
+{
+    ir_ref map[IR_MAX_INSNS];
+    unsigned out = 1;
+
+    count_uses(blk, guest);
+    map[0] = 0;
+    for (unsigned i = 1; i < blk->num; i++) {
+        struct ir_insn in = blk->insn[i];
+
+        if (!in.uses && !has_effect(&in, guest))
+            continue;
+        in.a = map[in.a];
+        in.b = map[in.b];
+        in.c = map[in.c];
+        in.d = map[in.d];
+        in.fl = map[in.fl];
+        map[i] = (ir_ref)out;
+        blk->insn[out++] = in;
+    }
+    blk->num = out;
+}

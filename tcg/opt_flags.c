@@ -1,0 +1,78 @@
+/* Sink flag writes: the guest's flags are written only where something can see them.
+ *
+ * One pass forward carries `pending`, the value of the last PUTFL that is not
+ * committed yet.
+ * - A PUTFL disappears and becomes pending; what was pending before is dead.
+ * - An E_FAULT instruction other than CALL gets `fl` = pending: its way out commits it, its
+ *   straight way does not.
+ * - A helper that reads flags, may fault or never returns, a GETFL, and the
+ *   block's end get a PUTFL of pending right before them.
+ * - A helper that only writes flags kills pending.
+ * - A PUTFL of a GETFL with no change of the guest's flags since then is nothing.
+ * A GETFL never moves and no commit moves across one: it is evaluated where it stands.
+ * Each PUTFL put in stands for one taken out before, so the block never grows. */
+#include "tcg/tcg.h"
+
+struct sink {
+    struct ir_insn *insn;
+    unsigned out;       /* next instruction to be written; never ahead of the one being read */
+    ir_ref pending;     /* in new numbers; 0: the guest's flags are up to date */
+    ir_ref changed;     /* the last instruction that changed the guest's flags */
+    ir_ref map[IR_MAX_INSNS];   /* old number -> new number */
+};
+
+static void commit(struct sink *s)
+{
+    if (!s->pending)
+        return;
+    s->changed = (ir_ref)s->out;
+    s->insn[s->out++] = (struct ir_insn){ .op = IR_PUTFL, .type = IR_I32, .a = s->pending };
+    s->pending = 0;
+}
+
+static void put(struct sink *s, ir_ref fl)
+{
+    s->pending = s->insn[fl].op == IR_GETFL && fl > s->changed ? 0 : fl;
+}
+
+static void before_call(struct sink *s, uint32_t effects)
+{
+    if (effects & (H_RFLAGS | H_FAULT | H_NORETURN))
+        commit(s);
+    if (effects & H_WFLAGS) {
+        s->pending = 0;
+        s->changed = (ir_ref)s->out;
+    }
+}
+
+void ir_opt_flags(struct ir_block *blk, const struct tcg_guest *guest)
+{
+    struct sink s;
+
+    s.insn = blk->insn;
+    s.out = 1;
+    s.pending = s.changed = s.map[0] = 0;
+    for (unsigned i = 1; i < blk->num; i++) {
+        struct ir_insn in = blk->insn[i];
+        uint8_t effects = ir_ops[in.op].effects;
+
+        in.a = s.map[in.a];
+        in.b = s.map[in.b];
+        in.c = s.map[in.c];
+        in.d = s.map[in.d];
+        if (in.op == IR_PUTFL) {
+            put(&s, in.a);
+            s.map[i] = 0;
+            continue;
+        }
+        if (in.op == IR_CALL)
+            before_call(&s, guest->helpers[in.imm].effects);
+        else if (in.op == IR_GETFL || (effects & E_END))
+            commit(&s);
+        else if (effects & E_FAULT)
+            in.fl = s.pending;
+        s.map[i] = (ir_ref)s.out;
+        s.insn[s.out++] = in;
+    }
+    blk->num = s.out;
+}

@@ -1,0 +1,232 @@
+/* The translator's public face: what the guest CPU tells it about itself, and
+ * the cache of translated blocks. Knows no x86 guest and no device. */
+#ifndef MIMUS_TCG_TCG_H
+#define MIMUS_TCG_TCG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "tcg/ir.h"
+
+struct log;
+struct error;
+
+/* ---- helpers ---- */
+
+enum tcg_helper_effect {
+    H_PURE = 0,        /* depends on its arguments alone */
+    H_READ = 1,        /* reads guest registers, flags or other state */
+    H_WRITE = 2,       /* writes state other than guest registers and flags (CPU struct, guest memory) */
+    H_WREGS = 4,       /* writes guest general registers */
+    H_RFLAGS = 8,      /* reads the guest's arithmetic flags (they are committed first) */
+    H_WFLAGS = 16,     /* writes them */
+    H_FAULT = 32,      /* may raise a guest exception, i.e. not return: everything is committed first */
+    H_NORETURN = 64,   /* never returns */
+    H_RREGS = 128,     /* reads guest general registers (they are committed first) */
+};
+
+struct tcg_helper {
+    const char *name;
+    void *fn;           /* uint64_t fn(void *env, uint64_t, ...): as many arguments as `args` has letters */
+    char result;        /* 'v' none, '4' I32, '8' I64 */
+    const char *args;   /* of '4' and '8', up to four; I32 arguments arrive zero-extended */
+    uint32_t effects;
+};
+
+/* ---- the guest as the translator sees it ---- */
+
+#define TCG_NUM_REGS 16
+
+/* Lazy flags in the CPU struct. op = enum ir_op FL_* (not SETC), type = ir_type: flags = ir_flags_eval(op, type, a, b, c). */
+struct tcg_flags {
+    uint64_t a, b, c;
+    uint8_t op, type;
+    uint8_t pad[6];
+};
+
+/* One entry of the software TLB. A tag holds the page's linear address; bits
+ * below the page size make the inline compare fail and force the slow path.
+ * An empty tag is ~0. Host address = linear address + addend. */
+struct tcg_tlb_entry {
+    uint64_t tag_read, tag_write, tag_exec;
+    uint64_t addend;
+};
+#define TCG_TLB_BITS 10
+#define TCG_TLB_SIZE (1u << TCG_TLB_BITS)  /* entries per set, direct-mapped by page number */
+#define TCG_PAGE_BITS 12
+
+/* Cache of block entries by linear pc, for look-up in translated code:
+ * slot = (pc ^ pc >> TCG_JC_BITS) & (TCG_JC_SIZE - 1). Emptied by the guest when address mappings change. */
+struct tcg_jump_entry {
+    uint64_t pc;       /* linear: code_base + pc register */
+    uint64_t mode;     /* mode bits; ~0: empty */
+    const void *code;  /* host entry point; interpreter: struct tcg_block * */
+    const void *pad;
+};
+#define TCG_JC_BITS 10
+#define TCG_JC_SIZE (1u << TCG_JC_BITS)
+
+/* Offsets are into the CPU struct (`env`). */
+struct tcg_guest {
+    uint32_t off_reg[TCG_NUM_REGS];   /* uint64_t each */
+    const char *reg_name[TCG_NUM_REGS];
+    uint32_t off_pc;                  /* uint64_t; at block entry always the block's first pc */
+    uint32_t off_code_base;           /* uint64_t added to pc for its linear address */
+    uint32_t off_mode;                /* uint32_t mode bits */
+    uint32_t off_flags;               /* struct tcg_flags */
+    uint32_t off_exit_request;        /* uint32_t; not 0: leave at the next block entry */
+    uint32_t off_tlb;                 /* struct tcg_tlb_entry [num_mmu][TCG_TLB_SIZE] */
+    uint32_t off_jump_cache;          /* struct tcg_jump_entry [TCG_JC_SIZE] */
+    uint32_t off_host_pc;             /* uint64_t: return address of the latest call out of translated code */
+    uint32_t off_mxcsr;               /* uint32_t: vector control word while in translated code, with all exceptions masked; sticky flags return here */
+    uint32_t off_spill;               /* uint64_t [TCG_NUM_SPILL], the backend's own */
+    uint32_t num_mmu;
+    const struct tcg_helper *helpers;
+    uint32_t num_helpers;
+    /* Guest memory, the slow path: any address and alignment; may raise a
+     * guest exception (not return). size is in bytes: 1, 2, 4, 8. mem: IR_MEM_*. */
+    uint64_t (*load)(void *env, uint64_t addr, uint32_t size, uint32_t mem);
+    void (*store)(void *env, uint64_t addr, uint64_t value, uint32_t size, uint32_t mem);
+    void (*load16)(void *env, uint64_t addr, void *field, uint32_t mem);        /* LDV */
+    void (*store16)(void *env, uint64_t addr, const void *field, uint32_t mem); /* STV */
+};
+#define TCG_NUM_SPILL 64
+
+/* ---- translated blocks ---- */
+
+enum tcg_engine { TCG_JIT, TCG_INTERP };
+
+struct tcg_options {
+    enum tcg_engine engine;
+    bool optimise;          /* run folding and passes */
+    bool verify;            /* ir_verify between passes (debug builds and tests) */
+    size_t cache_size;      /* bytes of host code; 0: default */
+};
+
+struct tcg_block {
+    /* key */
+    uint64_t phys, phys2;
+    uint32_t mode;
+    uint16_t size, insns;       /* guest bytes and instructions */
+    bool dropped;               /* invalidated: never enter or chain to it again */
+    bool one_insn;              /* made by a one-instruction translation: not found by tcg_find */
+    uint8_t mmu;                /* software TLB set of its loads and stores */
+    uint64_t pc;                /* for logs */
+    const void *code;           /* host entry point (jit) */
+    struct ir_insn *ir;         /* interpreter: the block's own copy */
+    uint32_t num_ir;
+    uint32_t code_size;
+    struct tcg_pc_entry *map;   /* jit: return address offset -> guest offset, sorted */
+    uint32_t num_map;
+    uint32_t jump_at[2];        /* jit: offset of the patchable jump of exit n, or ~0 */
+    struct tcg_block *target[2];/* chained to */
+    struct tcg_block *next_in[2];   /* list of blocks chained to the same target, see incoming */
+    struct tcg_block *incoming;     /* first block chained to this one; low bit = its exit number */
+    struct tcg_block *next_hash;
+    struct tcg_block *next_page[2]; /* lists by RAM page: [0] of phys, [1] of phys2 */
+};
+
+struct tcg_pc_entry {
+    uint32_t host_off;   /* return address - code */
+    uint32_t guest_off;  /* offset of the guest instruction from the block's first byte */
+};
+
+struct tcg_stats {
+    uint64_t blocks, guest_insns, guest_bytes, host_bytes, ir_insns;
+    uint64_t translate_ns;      /* from decode to runnable code: added by tcg_add_time */
+    uint64_t flushes, invalidations, chains, cache_used, cache_size;
+};
+
+struct tcg;
+
+/* `guest` must outlive it. NULL with `err` when executable memory is refused. */
+struct tcg *tcg_new(const struct tcg_guest *guest, const struct tcg_options *opt, struct log *log, struct error *err);
+void tcg_free(struct tcg *t);
+struct ir_builder *tcg_builder(struct tcg *t);
+const struct tcg_options *tcg_opts(struct tcg *t);
+
+/* A live block for this key, or NULL. */
+struct tcg_block *tcg_find(struct tcg *t, uint64_t phys, uint64_t phys2, uint32_t mode);
+/* Optimise, verify, print as the log asks, compile, enter into the cache. When the cache is full,
+ * everything is dropped first (then `*flushed` = true: pointers to blocks and the jump cache are stale). Never NULL. */
+struct tcg_block *tcg_translate(struct tcg *t, struct ir_block *ir, bool one_insn, bool *flushed);
+/* Drop all blocks. Must not be called from within translated code. */
+void tcg_flush(struct tcg *t);
+/* Drop the blocks that overlap bytes [ram_off, ram_off + len). Returns how many; memory of code
+ * stays until the next flush, so this may be called from a helper. Dropped blocks are unchained. */
+unsigned tcg_invalidate(struct tcg *t, uint64_t ram_off, uint64_t len);
+/* Does any live block overlap these bytes / this page? */
+bool tcg_has_code(struct tcg *t, uint64_t ram_off, uint64_t len);
+bool tcg_page_has_code(struct tcg *t, uint64_t ram_off);
+/* Direct chaining: exit `n` of `from` goes to `to` from now on (not when either is dropped, one_insn or `to` crosses a page). */
+void tcg_chain(struct tcg *t, struct tcg_block *from, unsigned n, struct tcg_block *to);
+
+/* Enter at `blk` and run until something leaves. Returns the block that was
+ * left through an unchained exit with its number in *exit_no, so that the caller
+ * may chain it; NULL when there is nothing to chain. */
+struct tcg_block *tcg_run(struct tcg *t, void *env, struct tcg_block *blk, unsigned *exit_no);
+
+/* After a guest exception was raised below tcg_run (by longjmp past it):
+ * commits pending flags (interpreter) and returns the offset of the guest
+ * instruction from the pc register's value, and the block it is in. */
+uint32_t tcg_fault_offset(struct tcg *t, void *env, struct tcg_block **blk);
+/* The block that is executing now, as seen from a helper or memory slow path; NULL outside. */
+struct tcg_block *tcg_current(struct tcg *t, void *env);
+
+struct tcg_stats tcg_get_stats(struct tcg *t);
+void tcg_add_time(struct tcg *t, uint64_t ns);
+
+/* ---- a host backend: one const struct ---- */
+
+struct tcg_code_buf { uint8_t *start, *at, *end; };
+
+struct tcg_host {
+    const char *name;
+    /* Emit the thunks shared by all blocks (enter, leave, slow paths, look-up). */
+    void *(*init)(const struct tcg_guest *guest, struct tcg_code_buf *buf);
+    void (*free)(void *host);
+    /* Compile `ir` into buf; fill blk's code, map, jump_at. map entries are appended to *map (malloc'ed by the
+     * backend, owned by the block). Returns 0, or -1 when buf has no room (nothing is kept). */
+    int (*compile)(void *host, const struct ir_block *ir, struct tcg_code_buf *buf, struct tcg_block *blk);
+    /* Redirect exit n of `from` to `to`'s entry, or back to its own leave stub when `to` is NULL. */
+    void (*link)(void *host, struct tcg_block *from, unsigned n, const void *to);
+    /* Run from `code`. Returns (uintptr_t)block | exit number, or 0. */
+    uintptr_t (*enter)(void *host, void *env, const void *code);
+    void (*disassemble)(FILE *out, const uint8_t *code, size_t len);
+};
+/* NULL when this host has no backend: the interpreter serves. A backend's definition replaces the weak one of
+ * tcg/host_none.c. */
+const struct tcg_host *tcg_host_native(void);
+
+/* ---- the interpreter of optimised IR ---- */
+uintptr_t tcg_interp_run(struct tcg *t, const struct tcg_guest *guest, void *env, struct tcg_block *blk);
+
+/* ---- vector operations ---- */
+
+/* Rows of vec.def. Operands are 16-byte fields. */
+enum tcg_vop {
+#define VOP(name, fn, kind, prefix, opcode) TCG_V_##name,
+#include "tcg/vec.def"
+    TCG_NUM_VOPS
+};
+struct tcg_vop_info {
+    const char *name;
+    void (*fn)(void *dst, const void *a, const void *b); /* the meaning, in C: interpreter and hosts without the instruction */
+    uint8_t kind;      /* enum tcg_vop_kind */
+    uint8_t prefix;    /* x86 encoding of the same operation: 0, 0x66, 0xf2, 0xf3 */
+    uint8_t opcode;    /* in map 0F; 0: none */
+};
+enum tcg_vop_kind {
+    VK_X,      /* 128-bit integer or logical: dst = a op b (a is dst's old value in two-operand form) */
+    VK_XF,     /* as X, floating point: depends on and accumulates in MXCSR */
+    VK_X1,     /* one source: dst = op(b) */
+    VK_XF1,    /* one source, floating point; lanes that the operation leaves alone come from a */
+    VK_Q,      /* 64-bit (MMX) form of an integer operation on the low 8 bytes */
+    VK_Q1,     /* 64-bit, one source */
+    VK_C,      /* no host instruction: call fn */
+};
+extern const struct tcg_vop_info tcg_vops[TCG_NUM_VOPS + 1]; /* the last row is empty */
+
+#endif
