@@ -1,5 +1,5 @@
-/* The static ACPI tables (ACPI specification 5.0, chapter 5; IA-PC HPET specification 3.2.4) and the script by which
- * the firmware relocates them. */
+/* The static ACPI tables (ACPI specification 5.0, chapter 5; IA-PC HPET specification 3.2.4) and the script
+ * by which the firmware relocates them. */
 #include "machine/acpi.h"
 
 #include <glib.h>
@@ -13,13 +13,16 @@
 #define TABLES_FILE "etc/acpi/tables"
 
 enum {
-    HEADER_SIZE = 36, HEADER_LENGTH = 4, HEADER_CHECKSUM = 9, FACS_SIZE = 64, TABLES_ALIGN = 64, RSDP_SIZE = 20,
+    HEADER_SIZE = 36, HEADER_LENGTH = 4, HEADER_CHECKSUM = 9, FACS_SIZE = 64, TABLES_ALIGN = 64,
+    RSDP_SIZE = 20,
     SCI_INT = 9, PM1A_EVT = 0x600, PM1A_CNT = 0x604, PM_TMR = 0x608, GPE0 = 0xAFE0, SMI_CMD = 0xB2,
     RESET_PORT = 0xCF9, RESET_VALUE = 0x0F, RTC_CENTURY = 0x32,
     LOCAL_APIC = 0xFEE00000, IO_APIC = 0xFEC00000, HPET_BASE = 0xFED00000,
 };
 
-enum fadt_flag { WBINVD = 1 << 0, PROC_C1 = 1 << 2, SLP_BUTTON = 1 << 5, RTC_S4 = 1 << 7, RESET_REG_SUP = 1 << 10 };
+enum fadt_flag {
+    WBINVD = 1 << 0, PROC_C1 = 1 << 2, SLP_BUTTON = 1 << 5, RTC_S4 = 1 << 7, RESET_REG_SUP = 1 << 10
+};
 enum iapc_boot_flag { LEGACY_DEVICES = 1, BOOT_8042 = 2 };
 enum madt_type { MADT_LOCAL_APIC, MADT_IO_APIC, MADT_OVERRIDE, MADT_LOCAL_NMI = 4 };
 enum { PCAT_COMPAT = 1, MPS_HIGH_EDGE = 0x05, MPS_HIGH_LEVEL = 0x0D };
@@ -88,7 +91,7 @@ static void put_ports(GByteArray *b, unsigned bytes, uint16_t port)
     put(b, 1, bytes ? 1 : 0);
     put(b, 1, bytes * 8);
     put(b, 1, 0);
-    put(b, 1, bytes == 1 ? 1 : bytes == 2 ? 2 : bytes == 4 ? 3 : 0);
+    put(b, 1, bytes == 1 ? 1 : 0); /* access size: undefined for register blocks */
     put(b, 8, port);
 }
 

@@ -9,7 +9,7 @@ struct fw_cfg;
 
 struct acpi_config {
     unsigned num_cpus;         /* 1..255, APIC ids 0.. */
-    uint32_t pci_hole;         /* first address of the PCI memory window: the end of RAM below 4 GiB, or above it */
+    uint32_t pci_hole;         /* first address of the PCI memory window, from the end of low RAM on */
     bool hpet, floppy, com1, com2, lpt, fw_cfg;
 };
 

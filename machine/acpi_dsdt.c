@@ -182,7 +182,7 @@ struct isa_device {
     int irq, dma; /* -1: none */
 };
 
-static const struct isa_device isa_rtc = { "RTC", "PNP0B00", 0, { { 0x70, 8 } }, 8, -1 };
+static const struct isa_device isa_rtc = { "RTC", "PNP0B00", 0, { { 0x70, 2 } }, 8, -1 };
 static const struct isa_device isa_timer = { "TMR", "PNP0100", 0, { { 0x40, 4 } }, 0, -1 };
 static const struct isa_device isa_speaker = { "SPKR", "PNP0800", 0, { { 0x61, 1 } }, -1, -1 };
 static const struct isa_device isa_keyboard = { "KBD", "PNP0303", 0, { { 0x60, 1 }, { 0x64, 1 } }, 1, -1 };

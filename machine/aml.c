@@ -7,11 +7,11 @@
 #include "base/bits.h"
 
 enum aml_op {
-    ZERO_OP = 0x00, ONE_OP = 0x01, NAME_OP = 0x08, BYTE_PREFIX = 0x0A, WORD_PREFIX = 0x0B, DWORD_PREFIX = 0x0C,
-    STRING_PREFIX = 0x0D, SCOPE_OP = 0x10, BUFFER_OP = 0x11, PACKAGE_OP = 0x12, METHOD_OP = 0x14,
+    ZERO_OP = 0x00, ONE_OP = 0x01, NAME_OP = 0x08, BYTE_PREFIX = 0x0A, WORD_PREFIX = 0x0B, DWORD_PREFIX =
+    0x0C, STRING_PREFIX = 0x0D, SCOPE_OP = 0x10, BUFFER_OP = 0x11, PACKAGE_OP = 0x12, METHOD_OP = 0x14,
     DUAL_NAME_PREFIX = 0x2E, MULTI_NAME_PREFIX = 0x2F, EXT_PREFIX = 0x5B, STORE_OP = 0x70, AND_OP = 0x7B,
-    OR_OP = 0x7D, CREATE_DWORD_FIELD_OP = 0x8A, LLESS_OP = 0x95, IF_OP = 0xA0, ELSE_OP = 0xA1, RETURN_OP = 0xA4,
-    EXT_REGION_OP = 0x80, EXT_FIELD_OP = 0x81, EXT_DEVICE_OP = 0x82, EXT_PROCESSOR_OP = 0x83,
+    OR_OP = 0x7D, CREATE_DWORD_FIELD_OP = 0x8A, LLESS_OP = 0x95, IF_OP = 0xA0, ELSE_OP = 0xA1, RETURN_OP =
+    0xA4, EXT_REGION_OP = 0x80, EXT_FIELD_OP = 0x81, EXT_DEVICE_OP = 0x82, EXT_PROCESSOR_OP = 0x83,
 };
 enum { KIND_PLAIN, KIND_RESOURCES };
 enum { END_TAG = 0x79, NAME_SEG = 4 };
@@ -353,8 +353,8 @@ void aml_res_interrupts(struct aml *a, const uint32_t *irqs, unsigned count)
         emit_le(a, 4, irqs[i]);
 }
 
-/* Address space descriptors share a form: type, flags (12: minimum and maximum are fixed), granularity, minimum,
- * maximum, translation, length, each `size` bytes. */
+/* Address space descriptors share a form: type, flags (12: minimum and maximum are fixed), granularity,
+ * minimum, maximum, translation, length, each `size` bytes. */
 static void address_space(struct aml *a, unsigned size, uint8_t type, uint8_t type_flags, uint32_t first,
                           uint32_t last)
 {

@@ -38,17 +38,17 @@ void aml_name(struct aml *a, const char *name);              /* Name(name, ...):
 void aml_int(struct aml *a, uint32_t value);
 void aml_string(struct aml *a, const char *s);
 void aml_eisaid(struct aml *a, const char *id);              /* "PNP0A03" */
-void aml_path(struct aml *a, const char *path);              /* a reference: segments are padded to four characters */
+void aml_path(struct aml *a, const char *path);              /* segments are padded to four characters */
 void aml_local(struct aml *a, unsigned local);               /* AML_LOCAL0 + n, AML_ARG0 + n */
 void aml_return(struct aml *a);                              /* the value follows */
 void aml_store(struct aml *a);                               /* source and target follow */
-void aml_and(struct aml *a);                                 /* two operands and a target (or aml_null) follow */
+void aml_and(struct aml *a);                                 /* two operands and a target follow */
 void aml_or(struct aml *a);
 void aml_less(struct aml *a);                                /* two operands follow */
 void aml_null(struct aml *a);
 void aml_region(struct aml *a, const char *name, enum aml_region_space space, uint32_t offset, uint32_t len);
 void aml_field_unit(struct aml *a, const char *name, unsigned bits);
-void aml_create_dword(struct aml *a);                        /* buffer, then aml_int(index), then aml_path(name) */
+void aml_create_dword(struct aml *a);                        /* CreateDWordField: buffer, index, name follow */
 void aml_processor(struct aml *a, const char *name, uint8_t id);
 
 /* ---- resource descriptors (section 6.4), within aml_resources() ---- */

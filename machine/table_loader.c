@@ -1,5 +1,5 @@
-/* Commands of the firmware's table loader, in the form that SeaBIOS's romfile_loader reads: 128 bytes each, file
- * names of 56 bytes, integers little-endian. */
+/* Commands of the firmware's table loader, in the form that SeaBIOS's romfile_loader reads: 128 bytes each,
+ * file names of 56 bytes, integers little-endian. */
 #include "machine/table_loader.h"
 
 #include <assert.h>
@@ -28,7 +28,8 @@ void table_loader_allocate(GByteArray *script, const char *file, uint32_t align,
     g_byte_array_append(script, c, sizeof(c));
 }
 
-void table_loader_pointer(GByteArray *script, const char *dest, const char *src, uint32_t offset, uint8_t size)
+void table_loader_pointer(GByteArray *script, const char *dest, const char *src, uint32_t offset,
+                          uint8_t size)
 {
     uint8_t c[COMMAND_SIZE] = { LOADER_ADD_POINTER };
 
@@ -39,7 +40,8 @@ void table_loader_pointer(GByteArray *script, const char *dest, const char *src,
     g_byte_array_append(script, c, sizeof(c));
 }
 
-void table_loader_checksum(GByteArray *script, const char *file, uint32_t offset, uint32_t start, uint32_t len)
+void table_loader_checksum(GByteArray *script, const char *file, uint32_t offset, uint32_t start,
+                           uint32_t len)
 {
     uint8_t c[COMMAND_SIZE] = { LOADER_ADD_CHECKSUM };
 

@@ -9,7 +9,7 @@
 
 #include "base/bits.h"
 #include "cpu/cpu.h"
-#include "cpu/disas.h"
+#include "cpu/decode.h"
 #include "memory/memory.h"
 
 #define COUNT_MAX 4096
@@ -131,6 +131,26 @@ static void print_numbers(struct request *r)
     }
 }
 
+/* One instruction as text; returns its length, at least 1. */
+static unsigned format_instruction(const struct request *r, const uint8_t *code, unsigned avail, char *out, size_t room)
+{
+    struct insn insn;
+    FILE *f;
+
+    if (insn_decode(&insn, code, avail, cpu_code_bits(r->cpu)) != DECODE_OK) {
+        snprintf(out, room, ".byte 0x%02x", code[0]);
+        return 1;
+    }
+    f = fmemopen(out, room, "w");
+    if (f) {
+        insn_print(f, &insn, r->addr);
+        fclose(f);
+        out[room - 1] = '\0';
+        out[strcspn(out, "\n")] = '\0';
+    }
+    return insn.len;
+}
+
 static void print_instructions(struct request *r)
 {
     for (unsigned i = 0; i < r->count; i++) {
@@ -144,7 +164,7 @@ static void print_instructions(struct request *r)
             r->print(r->opaque, line);
             return;
         }
-        len = insn_format(line + n, sizeof(line) - (size_t)n, buf, avail, cpu_code_bits(r->cpu), r->addr);
+        len = format_instruction(r, buf, avail, line + n, sizeof(line) - (size_t)n);
         r->print(r->opaque, line);
         r->addr += len;
     }

@@ -88,12 +88,14 @@ static void cmd_powerdown(struct monitor *mon, char *arg)
 static void cmd_screendump(struct monitor *mon, char *arg)
 {
     struct error err = { "" };
+    size_t len = strlen(arg);
+    const char *format = len > 4 && !strcmp(arg + len - 4, ".ppm") ? "ppm" : "png";
 
     if (!*arg)
         monitor_puts(mon, "screendump: a file name is missing\n");
     else if (!mon->m.display)
         monitor_puts(mon, "screendump: this machine has no display\n");
-    else if (screendump_write(mon->m.display->render(mon->m.display->opaque), arg, &err))
+    else if (screendump_write(mon->m.display->render(mon->m.display->opaque), arg, format, &err))
         monitor_printf(mon, "%s\n", err.msg);
 }
 

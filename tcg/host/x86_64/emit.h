@@ -97,7 +97,7 @@ void emit_arith(struct emit *c, unsigned i);        /* ADD .. SUB, AND OR XOR, M
 void emit_mulh(struct emit *c, unsigned i);
 void emit_unary(struct emit *c, unsigned i);        /* NOT NEG BSWAP */
 void emit_count_zeros(struct emit *c, unsigned i);  /* CTZ CLZ */
-void emit_shift(struct emit *c, unsigned i);
+void emit_shift_op(struct emit *c, unsigned i);
 void emit_resize(struct emit *c, unsigned i);       /* ZEXT SEXT TRUNC */
 void emit_extract(struct emit *c, unsigned i);
 void emit_deposit(struct emit *c, unsigned i);
@@ -106,7 +106,7 @@ void emit_select(struct emit *c, unsigned i);
 void emit_flags(struct emit *c, unsigned i);        /* SETC GETFL PUTFL EFLAGS */
 void emit_memory(struct emit *c, unsigned i);       /* LD ST LDV STV */
 void emit_check(struct emit *c, unsigned i);        /* BOUND TRAPIF */
-void emit_call(struct emit *c, unsigned i);
+void emit_helper_call(struct emit *c, unsigned i);
 void emit_vop(struct emit *c, unsigned i);
 void emit_end(struct emit *c, unsigned i);          /* GOTO BR GOTOI LOOKUP EXIT */
 void emit_entry(struct emit *c);

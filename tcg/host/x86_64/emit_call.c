@@ -115,7 +115,7 @@ static const uint8_t *call_thunk(const struct emit *c, uint32_t effects)
     return c->thunks.call_plain;
 }
 
-void emit_call(struct emit *c, unsigned i)
+void emit_helper_call(struct emit *c, unsigned i)
 {
     const struct ir_insn *in = &c->insn[i];
     const struct tcg_helper *h = &c->guest->helpers[in->imm];

@@ -208,7 +208,7 @@ static unsigned shift_prepare(struct emit *c, const struct ir_insn *in, unsigned
     return rotate ? in->type : reg_width(in->type);
 }
 
-void emit_shift(struct emit *c, unsigned i)
+void emit_shift_op(struct emit *c, unsigned i)
 {
     const struct ir_insn *in = &c->insn[i];
     unsigned bits = in->op == IR_SHR || in->type >= IR_I32 ? IR_BITS(in->type) : 64;

@@ -20,14 +20,14 @@ static emit_fn *const emitters[IR_NUM_OPS] = {
     [IR_ADD] = emit_arith, [IR_SUB] = emit_arith, [IR_AND] = emit_arith, [IR_OR] = emit_arith,
     [IR_XOR] = emit_arith, [IR_MUL] = emit_arith, [IR_MULHU] = emit_mulh, [IR_MULHS] = emit_mulh,
     [IR_NOT] = emit_unary, [IR_NEG] = emit_unary, [IR_BSWAP] = emit_unary,
-    [IR_SHL] = emit_shift, [IR_SHR] = emit_shift, [IR_SAR] = emit_shift, [IR_ROL] = emit_shift,
-    [IR_ROR] = emit_shift, [IR_CTZ] = emit_count_zeros, [IR_CLZ] = emit_count_zeros,
+    [IR_SHL] = emit_shift_op, [IR_SHR] = emit_shift_op, [IR_SAR] = emit_shift_op, [IR_ROL] = emit_shift_op,
+    [IR_ROR] = emit_shift_op, [IR_CTZ] = emit_count_zeros, [IR_CLZ] = emit_count_zeros,
     [IR_ZEXT] = emit_resize, [IR_SEXT] = emit_resize, [IR_TRUNC] = emit_resize,
     [IR_EXTRACT] = emit_extract, [IR_DEPOSIT] = emit_deposit,
     [IR_CMP] = emit_boolean, [IR_COND] = emit_boolean, [IR_SELECT] = emit_select,
     [IR_FL_SETC] = emit_flags, [IR_GETFL] = emit_flags, [IR_PUTFL] = emit_flags, [IR_EFLAGS] = emit_flags,
     [IR_LD] = emit_memory, [IR_ST] = emit_memory, [IR_LDV] = emit_memory, [IR_STV] = emit_memory,
-    [IR_BOUND] = emit_check, [IR_TRAPIF] = emit_check, [IR_CALL] = emit_call, [IR_VOP] = emit_vop,
+    [IR_BOUND] = emit_check, [IR_TRAPIF] = emit_check, [IR_CALL] = emit_helper_call, [IR_VOP] = emit_vop,
     [IR_GOTO] = emit_end, [IR_BR] = emit_end, [IR_GOTOI] = emit_end, [IR_LOOKUP] = emit_end, [IR_EXIT] = emit_end,
 };
 
