@@ -1,7 +1,9 @@
 /* Control registers: SDM vol. 3, 2.5, 4.1 and 10.8.5 (switching IA-32e mode); MOV CR in vol. 2. */
 #include "cpu/sys.h"
+#include "cpu/x87.h"
 
-#define CR0_WRITABLE (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | (uint64_t)CR0_PG)
+#define CR0_WRITABLE \
+    (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | (uint64_t)CR0_PG)
 #define PHYS_BITS 40
 
 static _Noreturn void raise_gp(struct cpu *cpu)
@@ -51,9 +53,10 @@ void cpu_write_cr0(struct cpu *cpu, uint64_t value)
         cpu->efer &= ~(uint64_t)EFER_LMA;
     if (changed & old & CR0_PE)
         seg_enter_real(cpu);
-    if (changed & (CR0_PG | CR0_WP | CR0_PE))
+    if ((changed & CR0_PG) || ((value & CR0_PG) && (changed & CR0_WP)))
         mmu_flush(cpu, true);
     cpu_update_mode(cpu);
+    fpu_update_pending(cpu); /* CR0.NE */
 }
 
 void cpu_write_cr3(struct cpu *cpu, uint64_t value)

@@ -78,6 +78,8 @@ void cpu_print_jit(struct cpu *cpu, cpu_print_fn *print, void *opaque);        /
 /* Linear to physical with the current page tables, no side effects. False: not mapped. */
 bool cpu_translate(struct cpu *cpu, uint64_t linear, uint64_t *phys);
 uint64_t cpu_pc(struct cpu *cpu);   /* linear address of the next instruction */
+/* EAX and EDX of CPUID leaf 1, for the firmware's tables. */
+void cpu_identify(struct cpu *cpu, uint32_t *eax, uint32_t *edx);
 unsigned cpu_code_bits(struct cpu *cpu);  /* 16, 32, 64: for disassembly */
 
 #endif

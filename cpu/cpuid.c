@@ -1,4 +1,4 @@
-/* Processor models and CPUID: SDM vol. 2, CPUID; AMD64 manual vol. 3, appendix E. Only what works is shown. */
+/* Processor models and CPUID: SDM vol. 2; AMD64 manual vol. 3, appendix E. Only what works is shown. */
 #include "cpu/sys.h"
 
 /* ---- models ---- */
@@ -6,17 +6,18 @@
 #define F(name) BIT(FEAT_##name)
 
 #define FEATURES_486 (F(FPU) | F(VME))
-#define FEATURES_PENTIUM (FEATURES_486 | F(DE) | F(PSE) | F(TSC) | F(MSR) | F(MCE) | F(CX8) | F(APIC) | F(MMX))
-#define FEATURES_PENTIUM2 (FEATURES_PENTIUM | F(PAE) | F(SEP) | F(MTRR) | F(PGE) | F(MCA) | F(CMOV) | F(PAT) | \
-                           F(PSE36) | F(FXSR))
+#define FEATURES_PENTIUM \
+    (FEATURES_486 | F(DE) | F(PSE) | F(TSC) | F(MSR) | F(MCE) | F(CX8) | F(APIC) | F(MMX))
+#define FEATURES_PENTIUM2 \
+    (FEATURES_PENTIUM | F(PAE) | F(SEP) | F(MTRR) | F(PGE) | F(MCA) | F(CMOV) | F(PAT) | F(PSE36) | F(FXSR))
 #define FEATURES_PENTIUM3 (FEATURES_PENTIUM2 | F(SSE))
 #define FEATURES_32 (FEATURES_PENTIUM3 | F(SSE2) | F(CLFSH) | F(HYPERVISOR))
 #define FEATURES_64_V1 (FEATURES_32 | F(SYSCALL) | F(NX) | F(LM))
 #define FEATURES_QEMU64 (FEATURES_64_V1 | F(CX16) | F(LAHF_LM))
 #define FEATURES_ALL (MASK(FEAT_NUM) & ~MASK(FEAT_486 + 1))
 
-/* The signature of "max" is that of an in-order processor (Atom): systems then leave out their costly measures
- * against speculation, which do not apply to translated code. */
+/* The signature of "max" is that of an in-order processor (Atom): systems then leave out their costly
+ * measures against speculation, which do not apply to translated code. */
 static const struct cpu_model models[] = {
     { "486", NULL, VENDOR_INTEL, 4, 8, 0, 1, 0, FEATURES_486 },
     { "pentium", NULL, VENDOR_INTEL, 5, 4, 3, 1, 0, FEATURES_PENTIUM },
@@ -241,4 +242,20 @@ void cpu_cpuid(struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t out[4]
         extended_leaf(cpu, leaf, out);
     else if (m->vendor == VENDOR_INTEL)
         basic_leaf(cpu, m->max_basic, subleaf, out);
+}
+
+/* The model alone decides: unlike cpu_cpuid() this looks at no register. */
+void cpu_identify(struct cpu *cpu, uint32_t *eax, uint32_t *edx)
+{
+    static const struct { uint32_t leaf; uint8_t reg, bit, feature; } bits[] = {
+#define FEAT_BIT(name, leaf, reg, bit) { leaf, reg, bit, FEAT_##name },
+        CPU_FEATURES(FEAT_BIT)
+#undef FEAT_BIT
+    };
+
+    *eax = cpu_signature(cpu->model);
+    *edx = 0;
+    for (unsigned i = 0; i < ARRAY_LEN(bits); i++)
+        if (bits[i].leaf == 1 && bits[i].reg == 3 && cpu_has(cpu, bits[i].feature))
+            *edx |= UINT32_C(1) << bits[i].bit;
 }

@@ -1,4 +1,5 @@
-/* The decoder: prefixes, opcode, ModRM, row of the opcode table, operands, immediates (SDM vol. 2, chapter 2). */
+/* The decoder: prefixes, opcode, ModRM, row of the opcode table, operands, immediates (SDM vol. 2, chapter
+ * 2). */
 #include "cpu/opcodes.h"
 
 #include "base/bits.h"
@@ -6,9 +7,11 @@
 
 /* ---- what an operand letter means ---- */
 
-enum source { SRC_NONE, SRC_RM, SRC_REG, SRC_OPCODE, SRC_IMM, SRC_FAR, SRC_MOFFS, SRC_STRING, SRC_FIXED, SRC_ONE };
+enum source { SRC_NONE, SRC_RM, SRC_REG, SRC_OPCODE, SRC_IMM, SRC_FAR, SRC_MOFFS, SRC_STRING, SRC_FIXED,
+              SRC_ONE };
 enum form { FORM_ANY, FORM_MEM, FORM_REG };
-/* Sizes that depend on the operand size: v itself, y 4 or 8, z 2 or 4, p far pointer, a two v, s table register. */
+/* Sizes that depend on the operand size: v itself, y 4 or 8, z 2 or 4, p far pointer, a two v, s table
+ * register. */
 enum { SZ_V = 0x80, SZ_Y, SZ_Z, SZ_P, SZ_A, SZ_S, SZ_ENV, SZ_STATE };
 
 struct kind {
@@ -30,7 +33,8 @@ static const struct kind kinds[O_NUM] = {
     [O_Gb] = REG_FIELD(OC_REG, 1), [O_Gw] = REG_FIELD(OC_REG, 2), [O_Gd] = REG_FIELD(OC_REG, 4),
     [O_Gv] = REG_FIELD(OC_REG, SZ_V), [O_Gz] = REG_FIELD(OC_REG, SZ_Z), [O_Gy] = REG_FIELD(OC_REG, SZ_Y),
     [O_M] = RM_MEM(0), [O_Mb] = RM_MEM(1), [O_Mw] = RM_MEM(2), [O_Md] = RM_MEM(4), [O_Mq] = RM_MEM(8),
-    [O_Mt] = RM_MEM(10), [O_Mdq] = RM_MEM(16), [O_Mp] = RM_MEM(SZ_P), [O_Ma] = RM_MEM(SZ_A), [O_Ms] = RM_MEM(SZ_S),
+    [O_Mt] = RM_MEM(10), [O_Mdq] = RM_MEM(16), [O_Mp] = RM_MEM(SZ_P), [O_Ma] = RM_MEM(SZ_A),
+    [O_Ms] = RM_MEM(SZ_S),
     [O_Rv] = RM_REG(SZ_V), [O_Ry] = RM_REG(SZ_Y), [O_Rw] = RM_REG(2), [O_Rd] = RM_REG(4),
     [O_Ib] = IMM(1, 1), [O_Ibs] = IMM(1, SZ_V), [O_Iw] = IMM(2, 2), [O_Iz] = IMM(SZ_Z, SZ_V),
     [O_Iv] = IMM(SZ_V, SZ_V),
@@ -54,7 +58,8 @@ static const struct kind kinds[O_NUM] = {
     [O_Wd] = { OC_XMM, SRC_RM, FORM_ANY, 4, 0 }, [O_Ww] = { OC_XMM, SRC_RM, FORM_ANY, 2, 0 },
     [O_Ux] = { OC_XMM, SRC_RM, FORM_REG, 16, 0 }, [O_Uq] = { OC_XMM, SRC_RM, FORM_REG, 8, 0 },
     [O_ST0] = FIXED(OC_ST, 0, 10), [O_STi] = { OC_ST, SRC_RM, FORM_REG, 10, 0 },
-    [O_Mf32] = RM_MEM(4), [O_Mf64] = RM_MEM(8), [O_Mf80] = RM_MEM(10), [O_Mi16] = RM_MEM(2), [O_Mi32] = RM_MEM(4),
+    [O_Mf32] = RM_MEM(4), [O_Mf64] = RM_MEM(8), [O_Mf80] = RM_MEM(10), [O_Mi16] = RM_MEM(2),
+    [O_Mi32] = RM_MEM(4),
     [O_Mi64] = RM_MEM(8), [O_Mbcd] = RM_MEM(10), [O_Menv] = RM_MEM(SZ_ENV), [O_Mstate] = RM_MEM(SZ_STATE),
 };
 
@@ -444,7 +449,8 @@ enum decode_result insn_decode(struct insn *insn, const uint8_t *code, size_t av
     uint8_t opcode;
     bool modrm;
 
-    *insn = (struct insn){ .bits = (uint8_t)bits, .seg = S_DS, .base = REG_NONE, .index = REG_NONE, .scale = 1 };
+    *insn = (struct insn){ .bits = (uint8_t)bits, .seg = S_DS, .base = REG_NONE, .index = REG_NONE,
+                           .scale = 1 };
     opcode = read_opcode(insn, &r);
     insn->len = (uint8_t)r.pos;
     if (r.err)

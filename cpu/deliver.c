@@ -68,7 +68,8 @@ static void deliver_real(const struct event *ev)
     enter_vector(cpu, &st, entry, FL_IF | FL_TF | FL_AC | FL_RF);
 }
 
-/* INT n that CR4.VME sends to the v86 program's own table, SDM vol. 3, 21.3.3.4: with IOPL < 3, VIF stands for IF. */
+/* INT n that CR4.VME sends to the v86 program's own table, SDM vol. 3, 21.3.3.4: with IOPL < 3, VIF stands
+ * for IF. */
 static void deliver_redirected(struct event *ev)
 {
     struct cpu *cpu = ev->cpu;
@@ -109,7 +110,8 @@ static bool valid_gate_type(const struct cpu *cpu, const struct descriptor *d)
         return false;
     if (cpu_long_mode(cpu))
         return type == SYS_INT || type == SYS_TRAP;
-    return type == SYS_TASK_GATE || type == SYS_INT16 || type == SYS_TRAP16 || type == SYS_INT || type == SYS_TRAP;
+    return type == SYS_TASK_GATE || type == SYS_INT16 || type == SYS_TRAP16 || type == SYS_INT ||
+           type == SYS_TRAP;
 }
 
 static void check_gate(const struct event *ev, struct gate *g)
@@ -138,7 +140,8 @@ static void check_code(const struct event *ev, struct gate *g)
     struct descriptor *c = &g->code;
     bool bad_offset;
 
-    if (sel_null(g->selector) || !desc_read(cpu, g->selector, c) || !desc_is_code(c) || desc_dpl(c) > cpu_cpl(cpu))
+    if (sel_null(g->selector) || !desc_read(cpu, g->selector, c) || !desc_is_code(c) ||
+        desc_dpl(c) > cpu_cpl(cpu))
         raise_code(ev, EX_GP, g->selector);
     if (cpu_long_mode(cpu) && (c->attr & (ATTR_L | ATTR_DB)) != ATTR_L)
         raise_code(ev, EX_GP, g->selector);
@@ -274,6 +277,7 @@ static void deliver_protected(const struct event *ev)
 static void deliver(const struct event *ev)
 {
     ev->cpu->no_step = true;
+    ev->cpu->mode &= ~(uint32_t)MODE_SHADOW;
     if (ev->cpu->mode & MODE_PE)
         deliver_protected(ev);
     else
@@ -284,15 +288,25 @@ static void deliver(const struct event *ev)
 
 void cpu_deliver(struct cpu *cpu, unsigned vector, bool has_code, uint32_t code, bool soft, bool ext)
 {
-    struct event ev = { .cpu = cpu, .vector = vector, .has_code = has_code, .code = code, .soft = soft, .ext = ext,
-                        .ret = cpu->rip, .flags = cpu_get_eflags(cpu) };
+    struct event ev = { .cpu = cpu,
+                        .vector = vector,
+                        .has_code = has_code,
+                        .code = code,
+                        .soft = soft,
+                        .ext = ext,
+                        .ret = cpu->rip,
+                        .flags = cpu_get_eflags(cpu) };
 
     deliver(&ev);
 }
 
 void deliver_soft(struct cpu *cpu, unsigned vector, enum int_kind kind, uint64_t next)
 {
-    struct event ev = { .cpu = cpu, .vector = vector, .soft = kind != INT_1, .ext = kind == INT_1, .ret = next,
+    struct event ev = { .cpu = cpu,
+                        .vector = vector,
+                        .soft = kind != INT_1,
+                        .ext = kind == INT_1,
+                        .ret = next,
                         .flags = cpu_get_eflags(cpu) };
 
     if ((cpu->mode & MODE_VM) && kind == INT_N) {
@@ -355,8 +369,13 @@ void cpu_deliver_exception(struct cpu *cpu)
 {
     enum exception_class first = cpu->delivering < 0 ? CLASS_BENIGN : exception_class(cpu->delivering);
     enum exception_class second = exception_class(cpu->ex.vector);
-    struct event ev = { .cpu = cpu, .vector = cpu->ex.vector, .has_code = cpu->ex.has_code, .code = cpu->ex.code,
-                        .ext = 1, .ret = cpu->rip, .flags = cpu_get_eflags(cpu) };
+    struct event ev = { .cpu = cpu,
+                        .vector = cpu->ex.vector,
+                        .has_code = cpu->ex.has_code,
+                        .code = cpu->ex.code,
+                        .ext = 1,
+                        .ret = cpu->rip,
+                        .flags = cpu_get_eflags(cpu) };
 
     if (second == CLASS_PAGE_FAULT)
         cpu->cr2 = cpu->ex.cr2;

@@ -105,7 +105,8 @@ static bool is_moffs(uint8_t kind)
     return kind == O_Ob || kind == O_Ov;
 }
 
-/* The address a relative branch goes to, cut to the width that the branch leaves in the instruction pointer. */
+/* The address a relative branch goes to, cut to the width that the branch leaves in the instruction
+ * pointer. */
 static uint64_t branch_target(const struct insn *insn, uint64_t pc)
 {
     unsigned size = insn->opsize;

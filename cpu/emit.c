@@ -138,14 +138,14 @@ static bool seg_needs_bound(const struct emit *e, unsigned seg)
 ir_ref emit_linear(struct emit *e, unsigned seg, ir_ref ea, unsigned size, bool write)
 {
     unsigned base = seg_offset(seg, offsetof(struct segment, base));
-    unsigned bound = seg_offset(seg, write ? offsetof(struct segment, write_lo) : offsetof(struct segment, read_lo));
+    size_t lo = write ? offsetof(struct segment, write_lo) : offsetof(struct segment, read_lo);
 
     if (code64(e)) {
         ea = ir_zext(e->b, IR_I64, ea);
         return seg < S_FS ? ea : ir_bin(e->b, IR_ADD, IR_I64, ea, ir_lde(e->b, IR_I64, base));
     }
     if (size && seg_needs_bound(e, seg))
-        ir_bound(e->b, ea, bound, size, HELP_seg_fault, seg);
+        ir_bound(e->b, ea, seg_offset(seg, lo), size, HELP_seg_fault, seg);
     return seg_is_flat(e, seg) ? ea : ir_bin(e->b, IR_ADD, IR_I32, ea, ir_lde(e->b, IR_I32, base));
 }
 
@@ -418,8 +418,8 @@ struct block_source {
     uint64_t pc;
 };
 
-/* Outside flat code segments: one check of the whole block against CS's limit. Returns the value to be completed
- * by set_extent(), or 0. */
+/* Outside flat code segments: one check of the whole block against CS's limit. Returns the value to be
+ * completed by set_extent(), or 0. */
 static ir_ref check_extent(struct emit *e)
 {
     ir_ref last, limit;
@@ -489,7 +489,8 @@ static void emit_decoded(struct emit *e, enum decode_result result, ir_ref *exte
         emit_insn(e);
 }
 
-/* The block's first instruction reaches into the next page: a block of its own. Returns its length in *size. */
+/* The block's first instruction reaches into the next page: a block of its own. Returns its length in
+ * *size. */
 static void emit_crossing(struct emit *e, struct insn *insn, const struct block_source *src, ir_ref *extent,
                           bool *crossed)
 {
@@ -511,15 +512,18 @@ static void emit_crossing(struct emit *e, struct insn *insn, const struct block_
     *crossed = insn->len > src->avail;
 }
 
-/* Emit instructions until the block ends; returns its size in bytes, with the number of instructions in *num. */
-static uint32_t emit_insns(struct emit *e, const struct block_source *src, unsigned max, uint32_t *num, bool *crossed)
+/* Emit instructions until the block ends; returns its size in bytes, with the number of instructions in
+ * *num. */
+static uint32_t emit_insns(struct emit *e, const struct block_source *src, unsigned max, uint32_t *num,
+                           bool *crossed)
 {
     ir_ref extent = 0;
     struct insn insn;
 
     e->insn = &insn;
     for (*num = 0; *num < max && !e->ended && !e->stop && ir_room(e->b) >= IR_RESERVE;) {
-        enum decode_result result = insn_decode(&insn, src->code + e->pc_off, src->avail - e->pc_off, code_bits(e));
+        enum decode_result result = insn_decode(&insn, src->code + e->pc_off, src->avail - e->pc_off,
+                                                code_bits(e));
         if (result == DECODE_MORE && e->pc_off)
             break;
         if (result == DECODE_MORE) {

@@ -1,4 +1,5 @@
-/* Emission of near control transfers. A target outside CS's limit, or not canonical, is #GP(0) at the branch. */
+/* Emission of near control transfers. A target outside CS's limit, or not canonical, is #GP(0) at the
+ * branch. */
 #include "cpu/emit.h"
 
 #include "cpu/helper_int.h"
@@ -36,13 +37,14 @@ static ir_ref and_cond(struct emit *e, ir_ref cond, ir_ref x)
 
 static ir_ref beyond_limit(struct emit *e, ir_ref pc)
 {
-    size_t limit = offsetof(struct cpu, seg) + S_CS * sizeof(struct segment) + offsetof(struct segment, limit);
+    size_t limit = offsetof(struct cpu, seg[S_CS].limit);
 
     return ir_cmp(e->b, IR_CMP_GTU, IR_I32, pc, ir_lde(e->b, IR_I32, (unsigned)limit));
 }
 
-/* #GP(0) when the branch is taken (`cond`, 0: always) and its target outside CS's limit. A target of 16-bit code
- * that wraps is not `delta` away: the helper then has the instruction translated alone, and its exits looked up. */
+/* #GP(0) when the branch is taken (`cond`, 0: always) and its target outside CS's limit. A target of 16-bit
+ * code that wraps is not `delta` away: the helper then has the instruction translated alone, and its exits
+ * looked up. */
 static void check_target(struct emit *e, ir_ref cond)
 {
     int32_t delta = target_delta(e);
@@ -162,7 +164,7 @@ void emit_loop(struct emit *e)
     ir_ref cond = ir_bini(e->b, IR_XOR, IR_I32, is_zero(e, count), 1);
 
     if (kind != LOOP)
-        cond = ir_bin(e->b, IR_AND, IR_I32, cond, ir_cond(e->b, kind == LOOPE ? CC_Z : CC_Z + 1, ir_getfl(e->b)));
+        cond = and_cond(e, cond, ir_cond(e->b, kind == LOOPE ? CC_Z : CC_Z + 1, ir_getfl(e->b)));
     check_target(e, cond);
     emit_put_reg(e, R_CX, size, count);
     branch_if(e, cond);

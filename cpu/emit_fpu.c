@@ -2,6 +2,8 @@
 #include "cpu/emit.h"
 #include "cpu/x87.h"
 
+void emit_cvt_from_mmx(struct emit *e);
+
 #define OFF_FPU(member) offsetof(struct cpu, fpu.member)
 
 static ir_ref c32(struct emit *e, uint32_t v)
@@ -19,27 +21,23 @@ static ir_ref spec(struct emit *e, uint32_t bits)
     return c32(e, bits | sti(e) << XS_STI_SHIFT);
 }
 
-/* #UD, #NM and pending #MF before an x87, MMX or SSE instruction (SDM vol. 3, table 2-2 and 2-3). */
+static void check_pending(struct emit *e)
+{
+    ir_ref pending = ir_zext(e->b, IR_I32, ir_lde(e->b, IR_I8, OFF_FPU(pending)));
+
+    ir_trapif(e->b, pending, HELP_fpu_error, 0);
+}
+
+/* A pending x87 exception before an x87 or MMX instruction that waits (SDM vol. 1, 8.7). */
 void emit_fpu_checks(struct emit *e)
 {
-    uint32_t flags = e->insn->row->flags;
+    const struct opcode *row = e->insn->row;
 
-    if ((flags & (OPF_MMX | OPF_SSE)) && (e->mode & MODE_EM)) {
-        emit_raise(e, EX_UD);
+    /* CVTPI2PD from memory does not enter MMX state. */
+    if (row->emit == emit_cvt_from_mmx && row->arg == HELP_cvtpi2pd && e->insn->has_mem)
         return;
-    }
-    if ((flags & OPF_SSE) && !(e->mode & MODE_OSFXSR)) {
-        emit_raise(e, EX_UD);
-        return;
-    }
-    if ((e->mode & MODE_TS) || ((flags & OPF_FPU) && (e->mode & MODE_EM))) {
-        emit_raise(e, EX_NM);
-        return;
-    }
-    if ((flags & OPF_MMX) || ((flags & OPF_FPU) && !(flags & OPF_NOWAIT))) {
-        ir_ref pending = ir_zext(e->b, IR_I32, ir_lde(e->b, IR_I8, OFF_FPU(pending)));
-        ir_trapif(e->b, pending, HELP_fpu_error, 0);
-    }
+    if (!(row->flags & OPF_NOWAIT))
+        check_pending(e);
 }
 
 /* WAIT: #NM by MP and TS, then the pending exception. */
@@ -49,7 +47,7 @@ void emit_x87_wait(struct emit *e)
         emit_raise(e, EX_NM);
         return;
     }
-    ir_trapif(e->b, ir_zext(e->b, IR_I32, ir_lde(e->b, IR_I8, OFF_FPU(pending))), HELP_fpu_error, 0);
+    check_pending(e);
 }
 
 static unsigned kind_of_operand(const struct emit *e)

@@ -233,8 +233,8 @@ void emit_movsxd(struct emit *e)
     emit_store(e, 0, ir_sext(e->b, emit_type(size), v));
 }
 
-/* A memory operand is stored to first, so that the register survives a fault. The no-operation 90 with prefix 48
- * or 66 needs no care: the exchange of a register with itself at 64 or 16 bits changes nothing. */
+/* A memory operand is stored to first, so that the register survives a fault. The no-operation 90 with
+ * prefix 48 or 66 needs no care: the exchange of a register with itself at 64 or 16 bits changes nothing. */
 void emit_xchg(struct emit *e)
 {
     ir_ref addr, x = emit_load_rmw(e, 0, &addr), y = emit_load(e, 1);
@@ -323,29 +323,32 @@ void emit_xadd(struct emit *e)
     ir_putfl(e->b, ir_flags(e->b, IR_FL_ADD, t, sum, y, 0));
 }
 
-/* rAX := equal ? rAX : v. Equality leaves all 64 bits of the accumulator alone. */
-static void put_unless(struct emit *e, unsigned reg, unsigned size, ir_ref equal, ir_ref v)
+/* reg := keep ? reg : v. Keeping leaves all 64 bits of the register alone. */
+static void put_unless(struct emit *e, unsigned reg, unsigned size, ir_ref keep, ir_ref v)
 {
     bool wide = size == 4 && (e->mode & MODE_CODE64);
     unsigned full = wide ? 8 : size;
     enum ir_type t = emit_type(full);
 
-    emit_put_reg(e, reg, full, ir_select(e->b, t, equal, emit_get_reg(e, reg, full), ir_zext(e->b, t, v)));
+    emit_put_reg(e, reg, full, ir_select(e->b, t, keep, emit_get_reg(e, reg, full), ir_zext(e->b, t, v)));
 }
 
-/* The destination is written in either case. */
+/* A memory destination is written in either case, a register destination only when equal. */
 void emit_cmpxchg(struct emit *e)
 {
+    const struct operand *op = &e->insn->op[0];
     unsigned size = op_size(e);
     enum ir_type t = emit_type(size);
     ir_ref addr, dst = emit_load_rmw(e, 0, &addr), src = emit_load(e, 1), acc = emit_get_reg(e, R_AX, size);
-    ir_ref equal = ir_cmp(e->b, IR_CMP_EQ, t, acc, dst);
+    ir_ref equal = ir_cmp(e->b, IR_CMP_EQ, t, acc, dst), differ = ir_bini(e->b, IR_XOR, IR_I32, equal, 1);
     ir_ref res = ir_select(e->b, t, equal, src, dst);
 
     if (addr)
         emit_store_rmw(e, 0, addr, res);
     put_unless(e, R_AX, size, equal, dst);
-    if (!addr)
+    if (!addr && size == 4)
+        put_unless(e, op->reg, size, differ, src);
+    else if (!addr)
         emit_store(e, 0, res);
     ir_putfl(e->b, ir_flags(e->b, IR_FL_CMP, t, acc, dst, 0));
 }
@@ -380,8 +383,10 @@ static void emit_cmpxchg16b(struct emit *e)
     hi = ir_ld(e->b, IR_I64, addr_hi, IR_MEM_RMW | emit_mem_flags(e));
     equal = ir_bin(e->b, IR_AND, IR_I32, ir_cmp(e->b, IR_CMP_EQ, IR_I64, lo, emit_get_reg(e, R_AX, 8)),
                    ir_cmp(e->b, IR_CMP_EQ, IR_I64, hi, emit_get_reg(e, R_DX, 8)));
-    ir_st(e->b, IR_I64, addr, ir_select(e->b, IR_I64, equal, emit_get_reg(e, R_BX, 8), lo), emit_mem_flags(e));
-    ir_st(e->b, IR_I64, addr_hi, ir_select(e->b, IR_I64, equal, emit_get_reg(e, R_CX, 8), hi), emit_mem_flags(e));
+    ir_st(e->b, IR_I64, addr, ir_select(e->b, IR_I64, equal, emit_get_reg(e, R_BX, 8), lo),
+          emit_mem_flags(e));
+    ir_st(e->b, IR_I64, addr_hi, ir_select(e->b, IR_I64, equal, emit_get_reg(e, R_CX, 8), hi),
+          emit_mem_flags(e));
     put_unless(e, R_AX, 8, equal, lo);
     put_unless(e, R_DX, 8, equal, hi);
     put_zero_flag(e, equal);
@@ -401,7 +406,8 @@ void emit_cmpxchg8b(struct emit *e)
     addr = emit_mem(e, 0, 8, true);
     old = ir_ld(e->b, IR_I64, addr, IR_MEM_RMW | emit_mem_flags(e));
     equal = ir_cmp(e->b, IR_CMP_EQ, IR_I64, old, reg_pair(e, R_DX, R_AX));
-    ir_st(e->b, IR_I64, addr, ir_select(e->b, IR_I64, equal, reg_pair(e, R_CX, R_BX), old), emit_mem_flags(e));
+    ir_st(e->b, IR_I64, addr, ir_select(e->b, IR_I64, equal, reg_pair(e, R_CX, R_BX), old),
+          emit_mem_flags(e));
     high = ir_bini(e->b, IR_SHR, IR_I64, old, 32);
     put_unless(e, R_AX, 4, equal, ir_zext(e->b, IR_I32, old));
     put_unless(e, R_DX, 4, equal, ir_zext(e->b, IR_I32, high));
@@ -578,13 +584,14 @@ static void put_al_flags(struct emit *e, ir_ref al)
 void emit_aam(struct emit *e)
 {
     uint8_t base = (uint8_t)e->insn->imm;
-    ir_ref ax;
+    ir_ref al, ax;
 
     if (!base) {
         emit_raise(e, EX_DE);
         return;
     }
-    ax = ir_call(e->b, HELP_aam, ir_zext(e->b, IR_I32, emit_get_reg(e, R_AX, 1)), ir_const(e->b, IR_I32, base), 0, 0);
+    al = ir_zext(e->b, IR_I32, emit_get_reg(e, R_AX, 1));
+    ax = ir_call(e->b, HELP_aam, al, ir_const(e->b, IR_I32, base), 0, 0);
     emit_put_reg(e, R_AX, 2, ir_zext(e->b, IR_I16, ax));
     put_al_flags(e, ir_zext(e->b, IR_I8, ax));
 }
@@ -639,8 +646,10 @@ void emit_popa(struct emit *e)
 
 void emit_enter(struct emit *e)
 {
-    ir_call(e->b, HELP_enter, ir_const(e->b, IR_I32, e->insn->opsize), ir_const(e->b, IR_I32, (uint16_t)e->insn->imm),
-            ir_const(e->b, IR_I32, e->insn->imm2 & 31), 0);
+    ir_ref size = ir_const(e->b, IR_I32, e->insn->opsize);
+    ir_ref locals = ir_const(e->b, IR_I32, (uint16_t)e->insn->imm);
+
+    ir_call(e->b, HELP_enter, size, locals, ir_const(e->b, IR_I32, e->insn->imm2 & 31), 0);
 }
 
 /* rSP := rBP at the stack's width, then POP rBP. */

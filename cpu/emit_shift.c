@@ -1,4 +1,5 @@
-/* Emission of shifts and rotates. Counts are taken modulo 32, 64 for 64-bit operands; count 0 changes no flag. */
+/* Emission of shifts and rotates. Counts are taken modulo 32, 64 for 64-bit operands; count 0 changes no
+ * flag. */
 #include "cpu/emit.h"
 
 enum { CC_B = 2 };
@@ -61,7 +62,8 @@ void emit_shift(struct emit *e)
 /* The current flags with C and O replaced by two booleans. */
 static ir_ref flags_with_co(struct emit *e, ir_ref c, ir_ref o)
 {
-    ir_ref word = ir_bini(e->b, IR_AND, IR_I32, ir_eflags(e->b, ir_getfl(e->b)), IR_FLAGS6 & ~(IR_CF | IR_OF));
+    ir_ref word = ir_bini(e->b, IR_AND, IR_I32, ir_eflags(e->b, ir_getfl(e->b)),
+                          IR_FLAGS6 & ~(IR_CF | IR_OF));
 
     word = ir_bin(e->b, IR_OR, IR_I32, word, c);
     word = ir_bin(e->b, IR_OR, IR_I32, word, ir_bini(e->b, IR_SHL, IR_I32, o, 11));
@@ -138,7 +140,8 @@ void emit_rotate_carry(struct emit *e)
     put_flags_counted(e, count, rotate_flags(e, left, t, res, cout));
 }
 
-/* SHLD and SHRD up to 32 bits: a field of dst:src (16 bits: dst:src:dst, as processors do for counts above 16). */
+/* SHLD and SHRD up to 32 bits: a field of dst:src. 16-bit counts above 16 are undefined; processors go on
+ * with the source once more. */
 static ir_ref double_shift(struct emit *e, bool right, unsigned size, ir_ref dst, ir_ref src, ir_ref count)
 {
     unsigned bits = 8 * size;
@@ -147,8 +150,9 @@ static ir_ref double_shift(struct emit *e, bool right, unsigned size, ir_ref dst
     dst = ir_zext(e->b, IR_I64, dst);
     src = ir_zext(e->b, IR_I64, src);
     if (size == 2) {
-        cat = ir_bin(e->b, IR_OR, IR_I64, dst, ir_bini(e->b, IR_SHL, IR_I64, src, 16));
-        cat = ir_bin(e->b, IR_OR, IR_I64, cat, ir_bini(e->b, IR_SHL, IR_I64, dst, 32));
+        ir_ref edge = right ? src : dst, low = right ? dst : src;
+        cat = ir_bin(e->b, IR_OR, IR_I64, low, ir_bini(e->b, IR_SHL, IR_I64, src, 16));
+        cat = ir_bin(e->b, IR_OR, IR_I64, cat, ir_bini(e->b, IR_SHL, IR_I64, edge, 32));
     } else if (right) {
         cat = ir_bin(e->b, IR_OR, IR_I64, dst, ir_bini(e->b, IR_SHL, IR_I64, src, bits));
     } else {

@@ -3,7 +3,8 @@
 #include "cpu/emit.h"
 #include "cpu/sys.h"
 
-#define OP(opcode, prefix, sel, name, a, b, c, flags, feat, undef, emitter, arg) void emit_##emitter(struct emit *e);
+#define OP(opcode, prefix, sel, name, a, b, c, flags, feat, undef, emitter, arg) \
+    void emit_##emitter(struct emit *e);
 #include "cpu/opcodes_sys.def"
 #undef OP
 
@@ -360,8 +361,8 @@ void emit_out(struct emit *e)
 
 /* ---- descriptor tables ---- */
 
-/* SLDT, STR, SMSW: a word to memory, or to a register at operand size (SMSW then gives all of CR0). arg: S_LDTR,
- * S_TR, or 0 for CR0. */
+/* SLDT, STR, SMSW: a word to memory, or to a register at operand size (SMSW then gives all of CR0). arg:
+ * S_LDTR, S_TR, or 0 for CR0. */
 void emit_store_word(struct emit *e)
 {
     unsigned seg = e->insn->row->arg, size = e->insn->op[0].size;
@@ -387,7 +388,8 @@ void emit_store_table(struct emit *e)
     enum ir_type t = emit_type(size);
     ir_ref limit_at = emit_mem(e, 0, 2, true), base_at = emit_mem(e, 2, size, true);
 
-    ir_st(e->b, IR_I16, limit_at, ir_lde(e->b, IR_I16, (unsigned)(at + offsetof(struct table_reg, limit))), mem);
+    ir_st(e->b, IR_I16, limit_at, ir_lde(e->b, IR_I16, (unsigned)(at + offsetof(struct table_reg, limit))),
+          mem);
     ir_st(e->b, t, base_at, ir_lde(e->b, t, (unsigned)(at + offsetof(struct table_reg, base))), mem);
 }
 

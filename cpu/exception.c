@@ -1,4 +1,4 @@
-/* Raising exceptions: what happened is noted in cpu->ex and control leaves to the run loop, which delivers it. */
+/* Raising exceptions: what happened is noted in cpu->ex, and control leaves to the run loop. */
 #include "cpu/state.h"
 
 enum { JMP_EXCEPTION = 1 };

@@ -39,7 +39,8 @@ static void check_present(struct cpu *cpu, uint16_t selector, const struct descr
         cpu_raise_error(cpu, EX_NP, sel_error(selector));
 }
 
-static void enter_code(struct cpu *cpu, uint16_t selector, const struct descriptor *code, unsigned cpl, uint64_t ip)
+static void enter_code(struct cpu *cpu, uint16_t selector, const struct descriptor *code, unsigned cpl,
+                       uint64_t ip)
 {
     seg_commit_code(cpu, selector, code, cpl);
     cpu->rip = ip;
@@ -80,7 +81,7 @@ static void transfer_real(const struct transfer *t)
     cpu_update_mode(cpu);
 }
 
-/* Stay at the current level. A call through a 64-bit gate pushes on a 64-bit stack whatever the caller was. */
+/* Stay at the current level. A call through a 64-bit gate pushes on a 64-bit stack, whoever calls. */
 static void transfer_same(const struct transfer *t, struct descriptor *code, bool long_gate)
 {
     struct cpu *cpu = t->cpu;
@@ -209,7 +210,8 @@ static void transfer_system(const struct transfer *t, struct descriptor *d)
     task_switch(cpu, selector, &tss, reason, t->next);
 }
 
-void far_transfer(struct cpu *cpu, enum far_kind kind, uint16_t selector, uint64_t offset, unsigned size, uint64_t next)
+void far_transfer(struct cpu *cpu, enum far_kind kind, uint16_t selector, uint64_t offset, unsigned size,
+                  uint64_t next)
 {
     struct transfer t = { cpu, kind, selector, truncate_ip(offset, size), size, next };
     struct descriptor d;
@@ -275,7 +277,8 @@ static void return_same(struct comeback *r, unsigned drop)
 }
 
 /* The stack pointer takes the width of the stack it names: a 16-bit SS leaves the upper half of ESP alone. */
-static void set_outer_sp(struct comeback *r, uint16_t ss, const struct descriptor *sd, uint64_t sp, unsigned drop)
+static void set_outer_sp(struct comeback *r, uint16_t ss, const struct descriptor *sd, uint64_t sp,
+                         unsigned drop)
 {
     struct stack st = { .cpu = r->cpu, .mask = UINT64_MAX };
 

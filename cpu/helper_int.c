@@ -1,4 +1,5 @@
-/* Helpers of the general instructions: exceptions, division, rotation through carry, decimal, PUSHA, ENTER. */
+/* Helpers of the general instructions: exceptions, division, rotation through carry, decimal, PUSHA,
+ * ENTER. */
 #include "cpu/helper_int.h"
 
 #include "cpu/helpers.h"
@@ -42,7 +43,8 @@ uint64_t helper_fetch_fault(struct cpu *cpu, uint64_t addr)
         addr &= UINT32_MAX;
     if (mmu_fetch(cpu, addr, &host) != UINT64_MAX)
         cpu_restart_one(cpu);
-    log_guest(cpu->log, "cpu: instruction crosses from RAM into device memory at %#llx\n", (unsigned long long)addr);
+    log_guest(cpu->log, "cpu: instruction crosses from RAM into device memory at %#llx\n",
+              (unsigned long long)addr);
     cpu_raise_error(cpu, EX_GP, 0);
 }
 
@@ -240,7 +242,8 @@ static void put_reg(struct cpu *cpu, unsigned reg, unsigned size, uint64_t v)
 
 static uint64_t stack_load(struct cpu *cpu, uint64_t sp, unsigned size)
 {
-    return mmu_load(cpu, seg_address(cpu, S_SS, sp & MASK(8 * stack_width(cpu)), size, false), size, IR_MEM_STACK);
+    return mmu_load(cpu, seg_address(cpu, S_SS, sp & MASK(8 * stack_width(cpu)), size, false), size,
+                    IR_MEM_STACK);
 }
 
 /* Where a push at stack pointer `sp` writes; raises what that write would raise. */

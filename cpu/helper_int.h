@@ -18,8 +18,8 @@ enum string_desc {
 static inline uint32_t raise_arg(unsigned vector) { return vector; }
 static inline uint32_t raise_arg_code(unsigned vector, uint32_t code) { return vector | 0x100 | code << 16; }
 
-/* Linear address of `size` bytes at effective address `ea` in segment `seg`; raises #SS(0) or #GP(0) by its limit
- * and rights. Non-canonical addresses are found by the access itself. */
+/* Linear address of `size` bytes at effective address `ea` in segment `seg`; raises #SS(0) or #GP(0) by its
+ * limit and rights. Non-canonical addresses are found by the access itself. */
 uint64_t seg_address(struct cpu *cpu, unsigned seg, uint64_t ea, unsigned size, bool write);
 
 #endif

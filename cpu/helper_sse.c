@@ -9,6 +9,7 @@
 #include <emmintrin.h>
 
 #define MXCSR_FLAGS 0x3fu
+#define MXCSR_BEFORE 0x07u /* IE, DE, ZE */
 #define MXCSR_MASK_SHIFT 7
 #define MXCSR_VALID 0xffffu
 
@@ -303,9 +304,13 @@ uint64_t helper_xm_begin(struct cpu *cpu)
 
 uint64_t helper_xm_end(struct cpu *cpu)
 {
-    uint32_t flags = _mm_getcsr() & MXCSR_FLAGS;
+    uint32_t csr = _mm_getcsr(), flags = csr & MXCSR_FLAGS;
+    uint32_t unmasked = flags & ~(cpu->mxcsr >> MXCSR_MASK_SHIFT);
 
-    if (flags & ~(cpu->mxcsr >> MXCSR_MASK_SHIFT) & MXCSR_FLAGS)
+    /* An exception found before the computation prevents it, and with it what it would raise (SDM vol. 1, 11.5.2). */
+    if (unmasked & MXCSR_BEFORE)
+        _mm_setcsr((csr & ~MXCSR_FLAGS) | (flags & MXCSR_BEFORE));
+    if (unmasked)
         cpu_raise_exception(cpu, cpu->cr4 & CR4_OSXMMEXCPT ? EX_XM : EX_UD);
     return 0;
 }

@@ -1,8 +1,8 @@
-/* String instructions in bulk: runs of elements that lie in one page each, through host pointers; single elements
- * where there is none (I/O, watched pages, elements across pages).
+/* String instructions in bulk: runs of elements that lie in one page each, through host pointers; single
+ * elements where there is none (I/O, watched pages, elements across pages).
  *
- * A step does one run or one element: everything in it that may fault comes before the registers change, so a fault
- * finds the state after the last whole element. */
+ * A step does one run or one element: everything in it that may fault comes before the registers change, so
+ * a fault finds the state after the last whole element. */
 #include "cpu/helper_int.h"
 
 #include "cpu/helpers.h"
@@ -107,8 +107,8 @@ static uint64_t segment_room(const struct string_op *s, unsigned reg, bool write
     return elements_within(s, reg_get(s, reg), lo, hi);
 }
 
-/* A run at `reg` of at most *n elements: host pointer to its first element, *n reduced to what the page and the
- * segment hold. NULL: do one element. Raises what the first element raises. */
+/* A run at `reg` of at most *n elements: host pointer to its first element, *n reduced to what the page and
+ * the segment hold. NULL: do one element. Raises what the first element raises. */
 static uint8_t *run_at(struct string_op *s, unsigned reg, bool write, uint64_t *n)
 {
     uint64_t addr = element_address(s, reg, write), room_seg = segment_room(s, reg, write);
@@ -130,7 +130,8 @@ static uint8_t *run_element(const struct string_op *s, uint8_t *run, uint64_t i)
 /* ---- MOVS ---- */
 
 /* Do the runs overlap so that an element is read after an earlier one wrote it? */
-static bool run_feeds_itself(const struct string_op *s, const uint8_t *dst, const uint8_t *src, uint64_t bytes)
+static bool run_feeds_itself(const struct string_op *s, const uint8_t *dst, const uint8_t *src,
+                             uint64_t bytes)
 {
     uintptr_t d = (uintptr_t)dst, v = (uintptr_t)src;
 

@@ -1,4 +1,4 @@
-/* Helpers of the system instructions, SDM vol. 2. Checks that the mode word decides are made at translation. */
+/* Helpers of the system instructions, SDM vol. 2. What the mode word decides is checked at translation. */
 #include "cpu/helpers.h"
 #include "cpu/sys.h"
 
@@ -71,7 +71,8 @@ static void flat_segments(struct cpu *cpu, uint16_t cs, uint16_t ss, unsigned cp
 {
     uint16_t dpl = (uint16_t)(cpl << ATTR_DPL_SHIFT);
 
-    seg_set_cache(cpu, S_CS, cs, 0, UINT32_MAX, FLAT | ATTR_CODE | ATTR_R | dpl | (code64 ? ATTR_L : ATTR_DB));
+    seg_set_cache(cpu, S_CS, cs, 0, UINT32_MAX,
+                  FLAT | ATTR_CODE | ATTR_R | dpl | (code64 ? ATTR_L : ATTR_DB));
     seg_set_cache(cpu, S_SS, ss, 0, UINT32_MAX, FLAT | ATTR_W | ATTR_DB | dpl);
     cpu_set_cpl(cpu, cpl);
 }
@@ -107,7 +108,8 @@ uint64_t helper_syscall(struct cpu *cpu, uint64_t next)
 uint64_t helper_sysret(struct cpu *cpu, uint64_t size)
 {
     uint16_t cs = cpu->star >> 48 & 0xfffc;
-    uint32_t mask = IR_FLAGS6 | FL_TF | FL_IF | FL_DF | FL_IOPL | FL_NT | FL_RF | FL_AC | FL_VIF | FL_VIP | FL_ID;
+    uint32_t mask =
+        IR_FLAGS6 | FL_TF | FL_IF | FL_DF | FL_IOPL | FL_NT | FL_RF | FL_AC | FL_VIF | FL_VIP | FL_ID;
     bool long_mode = cpu_long_mode(cpu);
 
     if (!(cpu->efer & EFER_SCE) || !(cpu->mode & MODE_PE) || (!cpu_code64(cpu) && !is_amd(cpu)))
@@ -270,14 +272,16 @@ uint64_t helper_ltr(struct cpu *cpu, uint64_t selector)
 }
 
 /* Types of system descriptors that LAR and LSL look at, one bit each. */
-#define LAR_LEGACY (1 << SYS_TSS16 | 1 << SYS_LDT | 1 << SYS_TSS16_BUSY | 1 << SYS_CALL16 | 1 << SYS_TASK_GATE | \
-                    1 << SYS_TSS | 1 << SYS_TSS_BUSY | 1 << SYS_CALL)
+#define LAR_LEGACY \
+    (1 << SYS_TSS16 | 1 << SYS_LDT | 1 << SYS_TSS16_BUSY | 1 << SYS_CALL16 | 1 << SYS_TASK_GATE | \
+     1 << SYS_TSS | 1 << SYS_TSS_BUSY | 1 << SYS_CALL)
 #define LAR_LONG (1 << SYS_LDT | 1 << SYS_TSS | 1 << SYS_TSS_BUSY | 1 << SYS_CALL)
 #define LSL_LEGACY (1 << SYS_TSS16 | 1 << SYS_LDT | 1 << SYS_TSS16_BUSY | 1 << SYS_TSS | 1 << SYS_TSS_BUSY)
 #define LSL_LONG (1 << SYS_LDT | 1 << SYS_TSS | 1 << SYS_TSS_BUSY)
 
 /* Is the descriptor there, of a type that may be looked at, and visible at CPL and RPL? */
-static bool may_look(struct cpu *cpu, uint16_t selector, unsigned legacy, unsigned in_long, struct descriptor *d)
+static bool may_look(struct cpu *cpu, uint16_t selector, unsigned legacy, unsigned in_long,
+                     struct descriptor *d)
 {
     unsigned system = cpu_long_mode(cpu) ? in_long : legacy;
 

@@ -112,20 +112,30 @@ static bool convert(struct cpu *cpu, enum x87_kind kind, uint64_t mem, union fpu
     return !signal_exceptions(cpu, io.sw & FSW_EXCEPTIONS, PRE_COMPUTATION);
 }
 
-uint64_t helper_fpu_error(struct cpu *cpu)
+uint64_t helper_fpu_error(struct cpu *cpu, uint64_t unused)
 {
+    (void)unused;
     cpu_raise_exception(cpu, EX_MF);
 }
 
 /* ---- arithmetic and comparison ---- */
 
-static uint16_t compare_codes(struct cpu *cpu, const union fpu_reg *a, const union fpu_reg *b, bool quiet, bool *blocked)
+/* ST(0) op b, or op mem where the operand is real. */
+static void run_arith(enum x87_op op, enum x87_kind kind, struct x87_io *io)
 {
-    struct x87_io io = { .a = *a, .b = *b, .cw = cpu->fpu.cw };
+    if (kind == XK_F32 || kind == XK_F64)
+        x87_host_op_real(op, kind, io);
+    else if (op == X87_COM || op == X87_COMP || op == X87_UCOM)
+        x87_host_compare(io, op == X87_UCOM);
+    else
+        x87_host_op(op, io);
+}
 
-    x87_host_compare(&io, quiet);
-    *blocked = signal_exceptions(cpu, io.sw & FSW_EXCEPTIONS, PRE_COMPUTATION);
-    return io.sw & (FSW_C0 | FSW_C2 | FSW_C3);
+static uint16_t compare_codes(struct cpu *cpu, enum x87_op op, enum x87_kind kind, struct x87_io *io, bool *blocked)
+{
+    run_arith(op, kind, io);
+    *blocked = signal_exceptions(cpu, io->sw & FSW_EXCEPTIONS, PRE_COMPUTATION);
+    return io->sw & (FSW_C0 | FSW_C2 | FSW_C3);
 }
 
 static void pops(struct cpu *cpu, uint64_t spec)
@@ -136,7 +146,7 @@ static void pops(struct cpu *cpu, uint64_t spec)
         pop(&cpu->fpu);
 }
 
-static void compare(struct cpu *cpu, uint64_t spec, const union fpu_reg *b, bool underflow, bool quiet)
+static void compare(struct cpu *cpu, uint64_t spec, struct x87_io *io, bool underflow)
 {
     struct fpu *f = &cpu->fpu;
     uint16_t codes = FSW_C0 | FSW_C2 | FSW_C3;
@@ -146,7 +156,7 @@ static void compare(struct cpu *cpu, uint64_t spec, const union fpu_reg *b, bool
     if (underflow)
         blocked = stack_fault(cpu, false);
     else
-        codes = compare_codes(cpu, st(f, 0), b, quiet, &blocked);
+        codes = compare_codes(cpu, spec & XS_OP, spec_kind(spec), io, &blocked);
     set_codes(f, FSW_C0 | FSW_C2 | FSW_C3, codes);
     if (!blocked)
         pops(cpu, spec);
@@ -156,18 +166,17 @@ uint64_t helper_x87_arith(struct cpu *cpu, uint64_t spec, uint64_t mem)
 {
     struct fpu *f = &cpu->fpu;
     enum x87_op op = spec & XS_OP;
+    enum x87_kind kind = spec_kind(spec);
     unsigned i = spec_sti(spec), dest = spec & XS_DEST_STI ? i : 0;
-    bool reg = spec_kind(spec) == XK_REG;
-    bool underflow = is_empty(f, 0) || (reg && is_empty(f, i));
-    struct x87_io io = { .cw = f->cw };
-    union fpu_reg b;
+    bool underflow = is_empty(f, 0) || (kind == XK_REG && is_empty(f, i));
+    struct x87_io io = { .cw = f->cw, .a = *st(f, 0), .mem = mem };
 
-    if (reg)
-        b = *st(f, i);
-    else if (!underflow && !convert(cpu, spec_kind(spec), mem, &b))
-        return 0;
+    if (kind == XK_REG)
+        io.b = *st(f, i);
+    else if (kind == XK_I16 || kind == XK_I32)
+        convert(cpu, kind, mem, &io.b); /* exact */
     if (op == X87_COM || op == X87_COMP || op == X87_UCOM) {
-        compare(cpu, spec | (op == X87_COMP && !(spec & XS_POP2) ? XS_POP : 0), &b, underflow, op == X87_UCOM);
+        compare(cpu, spec | (op == X87_COMP && !(spec & XS_POP2) ? XS_POP : 0), &io, underflow);
         return 0;
     }
     if (underflow) {
@@ -176,9 +185,7 @@ uint64_t helper_x87_arith(struct cpu *cpu, uint64_t spec, uint64_t mem)
         set_st(f, dest, &default_nan);
     } else {
         /* a op b with a = ST(0); the emitter has turned the operation round where ST(i) is the first operand. */
-        io.a = *st(f, 0);
-        io.b = b;
-        x87_host_op(op, &io);
+        run_arith(op, kind, &io);
         set_codes(f, FSW_C1, io.sw);
         if (signal_exceptions(cpu, io.sw & FSW_EXCEPTIONS, PRE_COMPUTATION))
             return 0;
@@ -193,6 +200,7 @@ uint64_t helper_x87_compare(struct cpu *cpu, uint64_t spec)
 {
     struct fpu *f = &cpu->fpu;
     unsigned i = spec_sti(spec);
+    struct x87_io io = { .cw = f->cw, .a = *st(f, 0), .b = *st(f, i) };
     uint16_t codes = FSW_C0 | FSW_C2 | FSW_C3;
     bool blocked;
 
@@ -200,7 +208,7 @@ uint64_t helper_x87_compare(struct cpu *cpu, uint64_t spec)
     if (is_empty(f, 0) || is_empty(f, i))
         blocked = stack_fault(cpu, false);
     else
-        codes = compare_codes(cpu, st(f, 0), st(f, i), (spec & XS_OP) == X87_UCOM, &blocked);
+        codes = compare_codes(cpu, spec & XS_OP, XK_REG, &io, &blocked);
     if (!blocked)
         pops(cpu, spec);
     return (codes & FSW_C3 ? IR_ZF : 0) | (codes & FSW_C2 ? IR_PF : 0) | (codes & FSW_C0 ? IR_CF : 0);
@@ -239,8 +247,10 @@ static void store_pair(struct cpu *cpu, const union fpu_reg *low, const union fp
     set_st(&cpu->fpu, 0, top);
 }
 
+/* C2, "incomplete", is cleared where the operation has it. */
 static void unary_fault(struct cpu *cpu, enum x87_op op, bool pushes, bool overflow)
 {
+    set_codes(&cpu->fpu, unary_codes(op) & FSW_C2, 0);
     if (stack_fault(cpu, overflow))
         return;
     if (pushes) {
@@ -252,11 +262,24 @@ static void unary_fault(struct cpu *cpu, enum x87_op op, bool pushes, bool overf
     set_st(&cpu->fpu, 0, &default_nan);
 }
 
+static bool is_nan(const union fpu_reg *r)
+{
+    return (r->exp & 0x7fff) == 0x7fff && r->mant << 1;
+}
+
+/* A remainder that is no number has no quotient: C0 and C3 keep their values. */
+static uint16_t result_codes(enum x87_op op, const struct x87_io *io)
+{
+    uint16_t codes = unary_codes(op);
+
+    return codes == FSW_CODES && ((io->sw & FSW_IE) || is_nan(&io->r0)) ? FSW_C1 | FSW_C2 : codes;
+}
+
 static void unary_result(struct cpu *cpu, enum x87_op op, bool pushes, const struct x87_io *io)
 {
     struct fpu *f = &cpu->fpu;
 
-    set_codes(f, unary_codes(op), io->sw);
+    set_codes(f, result_codes(op, io), io->sw);
     if (signal_exceptions(cpu, io->sw & FSW_EXCEPTIONS, PRE_COMPUTATION))
         return;
     if (pushes && (io->sw & FSW_C2) && op != X87_XTRACT) /* out of range: nothing happens */
@@ -281,6 +304,11 @@ uint64_t helper_x87_unary(struct cpu *cpu, uint64_t op)
         set_codes(f, FSW_C1, 0);
         return 0;
     }
+    if (op == X87_TST) {
+        io.b = (union fpu_reg){ { 0 } };
+        compare(cpu, X87_COM, &io, is_empty(f, 0));
+        return 0;
+    }
     if (is_empty(f, 0) || (uses_st1((enum x87_op)op) && is_empty(f, 1))) {
         unary_fault(cpu, (enum x87_op)op, pushes, false);
         return 0;
@@ -292,11 +320,6 @@ uint64_t helper_x87_unary(struct cpu *cpu, uint64_t op)
     if (op == X87_CHS || op == X87_ABS) {
         st(f, 0)->exp = op == X87_CHS ? st(f, 0)->exp ^ 0x8000 : st(f, 0)->exp & 0x7fff;
         set_codes(f, FSW_C1, 0);
-        return 0;
-    }
-    if (op == X87_TST) {
-        static const union fpu_reg zero;
-        compare(cpu, 0, &zero, false, false);
         return 0;
     }
     x87_host_op((enum x87_op)op, &io);
@@ -361,9 +384,12 @@ uint64_t helper_x87_load_sti(struct cpu *cpu, uint64_t i)
     union fpu_reg v = *st(f, (unsigned)i);
 
     if (is_empty(f, (unsigned)i)) {
+        /* The underflow hides an overflow. */
         if (stack_fault(cpu, false))
             return 0;
-        v = default_nan;
+        f->top = (f->top - 1) & 7;
+        set_st(f, 0, &default_nan);
+        return 0;
     }
     push(cpu, &v);
     return 0;
@@ -393,12 +419,18 @@ static void indefinite(enum x87_kind kind, struct x87_io *io)
     }
 }
 
+static unsigned image_size(enum x87_kind kind)
+{
+    static const uint8_t sizes[] = { [XK_F32] = 4, [XK_F64] = 8, [XK_F80] = 10, [XK_I16] = 2, [XK_I32] = 4,
+                                     [XK_I64] = 8, [XK_BCD] = 10 };
+
+    return sizes[kind];
+}
+
 static void store_image(struct cpu *cpu, enum x87_kind kind, uint64_t addr, const struct x87_io *io, uint32_t mem)
 {
-    static const uint8_t sizes[] = { [XK_F32] = 4, [XK_F64] = 8, [XK_I16] = 2, [XK_I32] = 4, [XK_I64] = 8 };
-
     if (kind != XK_F80 && kind != XK_BCD) {
-        mmu_store(cpu, addr, io->mem, sizes[kind], mem);
+        mmu_store(cpu, addr, io->mem, image_size(kind), mem);
         return;
     }
     mmu_probe(cpu, addr, 10, ACC_WRITE, cpu_mmu_set(cpu));
@@ -427,6 +459,8 @@ uint64_t helper_x87_store(struct cpu *cpu, uint64_t spec, uint64_t addr)
     uint16_t blocking = FSW_IE | (kind == XK_F32 || kind == XK_F64 ? FSW_OE | FSW_UE : 0);
     if (!(io.sw & ~f->cw & blocking))
         store_image(cpu, kind, addr, &io, mem);
+    else
+        mmu_probe(cpu, addr, image_size(kind), ACC_WRITE, cpu_mmu_set(cpu));
     set_codes(f, FSW_C1, io.sw & FSW_SF ? 0 : io.sw);
     if (!signal_exceptions(cpu, io.sw & (FSW_EXCEPTIONS | FSW_SF), blocking))
         pops(cpu, spec);
@@ -468,9 +502,9 @@ uint64_t helper_x87_cmov(struct cpu *cpu, uint64_t i, uint64_t cond)
 {
     struct fpu *f = &cpu->fpu;
 
-    set_codes(f, FSW_C1, 0);
+    /* An underflow shows whether or not the condition holds. */
     if (is_empty(f, 0) || is_empty(f, (unsigned)i)) {
-        if (!stack_fault(cpu, false) && cond)
+        if (!stack_fault(cpu, false))
             set_st(f, 0, &default_nan);
     } else if (cond) {
         union fpu_reg v = *st(f, (unsigned)i);
@@ -483,7 +517,7 @@ uint64_t helper_x87_ffree(struct cpu *cpu, uint64_t arg)
 {
     cpu->fpu.empty |= (uint8_t)(1u << phys(&cpu->fpu, arg & 7));
     if (arg & 0x100)
-        cpu->fpu.top = (cpu->fpu.top + 1) & 7;
+        pop(&cpu->fpu);
     return 0;
 }
 

@@ -1,4 +1,4 @@
-/* The I/O permission and interrupt redirection maps of the task-state segment: SDM vol. 1, 19.5.2; vol. 3, 21.3.3. */
+/* The I/O permission and interrupt redirection maps of the TSS: SDM vol. 1, 19.5.2; vol. 3, 21.3.3. */
 #include "cpu/sys.h"
 
 #define TSS_IOMAP 102 /* offset of the I/O map base address */
@@ -36,7 +36,7 @@ void cpu_check_io(struct cpu *cpu, uint16_t port, unsigned size)
         cpu_raise_error(cpu, EX_GP, 0);
 }
 
-/* The redirection map's 32 bytes lie just below the I/O map; a clear bit sends INT n to the program itself. */
+/* The redirection map is the 32 bytes below the I/O map; a clear bit sends INT n to the program itself. */
 bool int_redirected(struct cpu *cpu, unsigned vector)
 {
     const struct segment *tr = &cpu->seg[S_TR];

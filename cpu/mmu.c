@@ -202,8 +202,11 @@ static void code_about_to_change(struct cpu *cpu, uint64_t ram_off, unsigned siz
     blk = cpu->in_block ? tcg_current(cpu->tcg, cpu) : NULL;
     if (blk && !blk->one_insn && ram_off < blk->phys + blk->size && ram_off + size > blk->phys)
         cpu_restart_one(cpu);
-    if (tcg_invalidate(cpu->tcg, ram_off, size))
+    if (tcg_invalidate(cpu->tcg, ram_off, size)) {
+        if (log_enabled(cpu->log, LOG_MMU))
+            log_printf(cpu->log, "mmu: code written at RAM offset %" PRIx64 ", %u bytes\n", ram_off, size);
         jump_cache_clear(cpu);
+    }
 }
 
 /* A store to RAM whose writes are watched. */

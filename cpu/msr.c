@@ -22,7 +22,8 @@ struct msr_field {
     uint8_t feature;
     uint8_t check;
 };
-#define FIELD(index, field, feature, check) { index, offsetof(struct cpu, field), FEAT_##feature, CHECK_##check }
+#define FIELD(index, field, feature, check) \
+    { index, offsetof(struct cpu, field), FEAT_##feature, CHECK_##check }
 
 static const struct msr_field fields[] = {
     FIELD(0x174, sysenter_cs, SEP, LOW32),
@@ -111,7 +112,8 @@ static bool valid_types(uint64_t value, bool pat)
 /* Number of a fixed-range MTRR, -1: none. */
 static int mtrr_fixed(uint32_t index)
 {
-    static const uint16_t fixed[] = { 0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f };
+    static const uint16_t fixed[] = { 0x250, 0x258, 0x259, 0x268, 0x269, 0x26a,
+                                      0x26b, 0x26c, 0x26d, 0x26e, 0x26f };
 
     for (unsigned i = 0; i < ARRAY_LEN(fixed); i++)
         if (fixed[i] == index)
@@ -251,7 +253,8 @@ void cpu_write_msr(struct cpu *cpu, uint32_t index, uint64_t value)
     else if (index == MSR_APIC_BASE && cpu_has(cpu, FEAT_APIC))
         write_apic_base(cpu, value);
     else if (index == MSR_MISC_ENABLE)
-        cpu->misc_enable = (cpu->misc_enable & ~(uint64_t)MISC_ENABLE_WRITABLE) | (value & MISC_ENABLE_WRITABLE);
+        cpu->misc_enable =
+            (cpu->misc_enable & ~(uint64_t)MISC_ENABLE_WRITABLE) | (value & MISC_ENABLE_WRITABLE);
     else if (index == MSR_EFER && has_efer(cpu))
         write_efer(cpu, value);
     else if (!is_inert(cpu, index))

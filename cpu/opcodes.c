@@ -9,7 +9,8 @@
 /* Names of the table's columns without their prefixes. */
 enum {
     _ = 0,
-    LOCK = OPF_LOCK, I64 = OPF_I64, O64 = OPF_O64, D64 = OPF_D64, F64 = OPF_F64, CPL0 = OPF_CPL0, PROT = OPF_PROT,
+    LOCK = OPF_LOCK, I64 = OPF_I64, O64 = OPF_O64, D64 = OPF_D64, F64 = OPF_F64, CPL0 = OPF_CPL0,
+    PROT = OPF_PROT,
     END = OPF_END, REP = OPF_REP, FPU = OPF_FPU, NOWAIT = OPF_NOWAIT, MMX = OPF_MMX, SSE = OPF_SSE,
     ALIGN = OPF_ALIGN, HOST = OPF_HOST, B = OPF_B,
     FLU_O = FL_OF, FLU_S = FL_SF, FLU_Z = FL_ZF, FLU_A = FL_AF, FLU_P = FL_PF, FLU_C = FL_CF, FLU_NONE = 0,
@@ -18,7 +19,8 @@ enum {
 #define FLU_OR(a, b, c, d, e, f, ...) (FLU_##a | FLU_##b | FLU_##c | FLU_##d | FLU_##e | FLU_##f)
 #define FLU(...) FLU_OR(__VA_ARGS__, NONE, NONE, NONE, NONE, NONE, NONE)
 
-/* A selector is one number, which tables may pass through macros of their own: reg, mod, rm from the low byte up. */
+/* A selector is one number, which tables may pass through macros of their own: reg, mod, rm from the low
+ * byte up. */
 #define SEL(reg, mod, rm) ((reg) | (mod) << 8 | (rm) << 16)
 #define NOSEL SEL(SEL_ANY, SEL_ANY, SEL_ANY)
 #define G(n) SEL(n, SEL_ANY, SEL_ANY)
@@ -93,7 +95,8 @@ static bool covers(const struct opcode *row, unsigned slot)
     return slot >= first && slot <= first + SPAN(row->op[0], row->op[1]);
 }
 
-const struct opcode *opcode_rows(enum opcode_room room, unsigned map, uint8_t opcode, const struct opcode **last)
+const struct opcode *opcode_rows(enum opcode_room room, unsigned map, uint8_t opcode,
+                                 const struct opcode **last)
 {
     unsigned slot = map << 8 | opcode;
     unsigned number = room_last[room][slot];

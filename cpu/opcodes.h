@@ -7,7 +7,9 @@
 /* The files of opcodes.def. Within one file all rows of an opcode stand together. */
 enum opcode_room { ROOM_INT, ROOM_SYS, ROOM_X87, ROOM_SSE, ROOM_NUM };
 
-/* Rows of `room` for opcode NN of `map` (0: one byte, 1: 0F, 2: 0F38, 3: 0F3A), first to last; NULL when there are none. */
-const struct opcode *opcode_rows(enum opcode_room room, unsigned map, uint8_t opcode, const struct opcode **last);
+/* Rows of `room` for opcode NN of `map` (0: one byte, 1: 0F, 2: 0F38, 3: 0F3A), first to last; NULL when
+ * there are none. */
+const struct opcode *opcode_rows(enum opcode_room room, unsigned map, uint8_t opcode,
+                                 const struct opcode **last);
 
 #endif

@@ -1,4 +1,4 @@
-/* The processor as monitors show it: `info registers` (in QEMU's layout, which scripts parse) and `info jit`. */
+/* The processor as monitors show it: `info registers` (the layout that scripts parse) and `info jit`. */
 #include "cpu/sys.h"
 
 #include <inttypes.h>
@@ -27,7 +27,8 @@ static void line(const struct printer *p, const char *fmt, ...)
 static void flag_letters(uint32_t flags, char out[8])
 {
     static const struct { uint32_t bit; char letter; } map[] = {
-        { FL_DF, 'D' }, { FL_OF, 'O' }, { FL_SF, 'S' }, { FL_ZF, 'Z' }, { FL_AF, 'A' }, { FL_PF, 'P' }, { FL_CF, 'C' },
+        { FL_DF, 'D' }, { FL_OF, 'O' }, { FL_SF, 'S' }, { FL_ZF, 'Z' },
+        { FL_AF, 'A' }, { FL_PF, 'P' }, { FL_CF, 'C' },
     };
 
     for (unsigned i = 0; i < ARRAY_LEN(map); i++)
@@ -40,18 +41,20 @@ static void print_general(struct cpu *cpu, const struct printer *p)
     const uint64_t *r = cpu->gpr;
 
     if (!cpu_code64(cpu)) {
-        line(p, "EAX=%08x EBX=%08x ECX=%08x EDX=%08x", (uint32_t)r[R_AX], (uint32_t)r[R_BX], (uint32_t)r[R_CX],
-             (uint32_t)r[R_DX]);
-        line(p, "ESI=%08x EDI=%08x EBP=%08x ESP=%08x", (uint32_t)r[R_SI], (uint32_t)r[R_DI], (uint32_t)r[R_BP],
-             (uint32_t)r[R_SP]);
+        line(p, "EAX=%08x EBX=%08x ECX=%08x EDX=%08x", (uint32_t)r[R_AX], (uint32_t)r[R_BX],
+             (uint32_t)r[R_CX], (uint32_t)r[R_DX]);
+        line(p, "ESI=%08x EDI=%08x EBP=%08x ESP=%08x", (uint32_t)r[R_SI], (uint32_t)r[R_DI],
+             (uint32_t)r[R_BP], (uint32_t)r[R_SP]);
         return;
     }
-    line(p, "RAX=%016" PRIx64 " RBX=%016" PRIx64 " RCX=%016" PRIx64 " RDX=%016" PRIx64, r[R_AX], r[R_BX], r[R_CX],
-         r[R_DX]);
-    line(p, "RSI=%016" PRIx64 " RDI=%016" PRIx64 " RBP=%016" PRIx64 " RSP=%016" PRIx64, r[R_SI], r[R_DI], r[R_BP],
-         r[R_SP]);
-    line(p, "R8 =%016" PRIx64 " R9 =%016" PRIx64 " R10=%016" PRIx64 " R11=%016" PRIx64, r[8], r[9], r[10], r[11]);
-    line(p, "R12=%016" PRIx64 " R13=%016" PRIx64 " R14=%016" PRIx64 " R15=%016" PRIx64, r[12], r[13], r[14], r[15]);
+    line(p, "RAX=%016" PRIx64 " RBX=%016" PRIx64 " RCX=%016" PRIx64 " RDX=%016" PRIx64, r[R_AX], r[R_BX],
+         r[R_CX], r[R_DX]);
+    line(p, "RSI=%016" PRIx64 " RDI=%016" PRIx64 " RBP=%016" PRIx64 " RSP=%016" PRIx64, r[R_SI], r[R_DI],
+         r[R_BP], r[R_SP]);
+    line(p, "R8 =%016" PRIx64 " R9 =%016" PRIx64 " R10=%016" PRIx64 " R11=%016" PRIx64, r[8], r[9], r[10],
+         r[11]);
+    line(p, "R12=%016" PRIx64 " R13=%016" PRIx64 " R14=%016" PRIx64 " R15=%016" PRIx64, r[12], r[13], r[14],
+         r[15]);
 }
 
 static void print_pc(struct cpu *cpu, const struct printer *p)
@@ -73,12 +76,14 @@ static void print_pc(struct cpu *cpu, const struct printer *p)
 static const char *system_type(const struct cpu *cpu, unsigned type)
 {
     static const char *const legacy[16] = {
-        "Reserved", "TSS16-avl", "LDT", "TSS16-busy", "CallGate16", "TaskGate", "IntGate16", "TrapGate16",
-        "Reserved", "TSS32-avl", "Reserved", "TSS32-busy", "CallGate32", "Reserved", "IntGate32", "TrapGate32",
+        "Reserved",   "TSS16-avl",  "LDT",       "TSS16-busy", "CallGate16", "TaskGate",
+        "IntGate16",  "TrapGate16", "Reserved",  "TSS32-avl",  "Reserved",   "TSS32-busy",
+        "CallGate32", "Reserved",   "IntGate32", "TrapGate32",
     };
     static const char *const in_long[16] = {
-        "<hiword>", "Reserved", "LDT", "Reserved", "Reserved", "Reserved", "Reserved", "Reserved",
-        "Reserved", "TSS64-avl", "Reserved", "TSS64-busy", "CallGate64", "Reserved", "IntGate64", "TrapGate64",
+        "<hiword>",   "Reserved", "LDT",       "Reserved",   "Reserved", "Reserved",
+        "Reserved",   "Reserved", "Reserved",  "TSS64-avl",  "Reserved", "TSS64-busy",
+        "CallGate64", "Reserved", "IntGate64", "TrapGate64",
     };
 
     return cpu_long_mode(cpu) ? in_long[type & 15] : legacy[type & 15];
@@ -96,14 +101,17 @@ static void describe_segment(const struct cpu *cpu, const struct segment *s, cha
     if (!(attr & ATTR_S))
         snprintf(out, size, " DPL=%u %s", dpl, system_type(cpu, attr & ATTR_TYPE));
     else if (attr & ATTR_CODE)
-        snprintf(out, size, " DPL=%u %s [%c%c%c]", dpl, attr & ATTR_L ? "CS64" : attr & ATTR_DB ? "CS32" : "CS16",
+        snprintf(out, size, " DPL=%u %s [%c%c%c]", dpl,
+                 attr & ATTR_L ? "CS64" : attr & ATTR_DB ? "CS32" : "CS16",
                  attr & ATTR_C ? 'C' : '-', attr & ATTR_R ? 'R' : '-', accessed);
     else
-        snprintf(out, size, " DPL=%u %s [%c%c%c]", dpl, (attr & ATTR_DB) || cpu_long_mode(cpu) ? "DS  " : "DS16",
-                 attr & ATTR_E ? 'E' : '-', attr & ATTR_W ? 'W' : '-', accessed);
+        snprintf(out, size, " DPL=%u %s [%c%c%c]", dpl,
+                 (attr & ATTR_DB) || cpu_long_mode(cpu) ? "DS  " : "DS16", attr & ATTR_E ? 'E' : '-',
+                 attr & ATTR_W ? 'W' : '-', accessed);
 }
 
-static void print_segment(const struct cpu *cpu, const struct printer *p, const char *name, const struct segment *s)
+static void print_segment(const struct cpu *cpu, const struct printer *p, const char *name,
+                          const struct segment *s)
 {
     uint32_t raw = s->attr & ATTR_G ? s->limit >> 12 : s->limit;
     uint32_t hi = (uint32_t)s->attr << 8 | (raw & 0xf0000);
@@ -125,16 +133,16 @@ static void print_system(const struct cpu *cpu, const struct printer *p)
     if (cpu_long_mode(cpu)) {
         line(p, "GDT=     %016" PRIx64 " %08x", cpu->gdt.base, cpu->gdt.limit);
         line(p, "IDT=     %016" PRIx64 " %08x", cpu->idt.base, cpu->idt.limit);
-        line(p, "CR0=%08x CR2=%016" PRIx64 " CR3=%016" PRIx64 " CR4=%08x", (uint32_t)cpu->cr0, cpu->cr2, cpu->cr3,
-             (uint32_t)cpu->cr4);
+        line(p, "CR0=%08x CR2=%016" PRIx64 " CR3=%016" PRIx64 " CR4=%08x", (uint32_t)cpu->cr0, cpu->cr2,
+             cpu->cr3, (uint32_t)cpu->cr4);
     } else {
         line(p, "GDT=     %08x %08x", (uint32_t)cpu->gdt.base, cpu->gdt.limit);
         line(p, "IDT=     %08x %08x", (uint32_t)cpu->idt.base, cpu->idt.limit);
-        line(p, "CR0=%08x CR2=%08x CR3=%08x CR4=%08x", (uint32_t)cpu->cr0, (uint32_t)cpu->cr2, (uint32_t)cpu->cr3,
-             (uint32_t)cpu->cr4);
+        line(p, "CR0=%08x CR2=%08x CR3=%08x CR4=%08x", (uint32_t)cpu->cr0, (uint32_t)cpu->cr2,
+             (uint32_t)cpu->cr3, (uint32_t)cpu->cr4);
     }
-    line(p, "DR0=%016" PRIx64 " DR1=%016" PRIx64 " DR2=%016" PRIx64 " DR3=%016" PRIx64 " ", cpu->dr[0], cpu->dr[1],
-         cpu->dr[2], cpu->dr[3]);
+    line(p, "DR0=%016" PRIx64 " DR1=%016" PRIx64 " DR2=%016" PRIx64 " DR3=%016" PRIx64 " ", cpu->dr[0],
+         cpu->dr[1], cpu->dr[2], cpu->dr[3]);
     line(p, "DR6=%016" PRIx64 " DR7=%016" PRIx64, cpu->dr[6], cpu->dr[7]);
     line(p, "EFER=%016" PRIx64, cpu->efer);
 }
@@ -150,8 +158,8 @@ static void print_float(struct cpu *cpu, const struct printer *p)
         line(p, "FPR%u=%016" PRIx64 " %04x FPR%u=%016" PRIx64 " %04x", i, f->st[i].mant, f->st[i].exp, i + 1,
              f->st[i + 1].mant, f->st[i + 1].exp);
     for (unsigned i = 0; i < num_xmm; i += 2)
-        line(p, "XMM%02u=%016" PRIx64 " %016" PRIx64 " XMM%02u=%016" PRIx64 " %016" PRIx64, i, cpu->xmm[i].u64[1],
-             cpu->xmm[i].u64[0], i + 1, cpu->xmm[i + 1].u64[1], cpu->xmm[i + 1].u64[0]);
+        line(p, "XMM%02u=%016" PRIx64 " %016" PRIx64 " XMM%02u=%016" PRIx64 " %016" PRIx64, i,
+             cpu->xmm[i].u64[1], cpu->xmm[i].u64[0], i + 1, cpu->xmm[i + 1].u64[1], cpu->xmm[i + 1].u64[0]);
 }
 
 void cpu_print_registers(struct cpu *cpu, cpu_print_fn *print, void *opaque)
@@ -175,11 +183,12 @@ void cpu_print_jit(struct cpu *cpu, cpu_print_fn *print, void *opaque)
     line(&p, "Translation cache:  %" PRIu64 " of %" PRIu64 " bytes", s.cache_used, s.cache_size);
     line(&p, "Blocks translated:  %" PRIu64, s.blocks);
     line(&p, "Guest instructions: %" PRIu64 " (%" PRIu64 " bytes)", s.guest_insns, s.guest_bytes);
-    line(&p, "IR instructions:    %" PRIu64 " (%.1f per guest instruction)", s.ir_insns, (double)s.ir_insns / insns);
+    line(&p, "IR instructions:    %" PRIu64 " (%.1f per guest instruction)", s.ir_insns,
+         (double)s.ir_insns / insns);
     line(&p, "Host code:          %" PRIu64 " bytes (%.1f per guest instruction)", s.host_bytes,
          (double)s.host_bytes / insns);
-    line(&p, "Translation time:   %" PRIu64 " us (%" PRIu64 " ns per guest instruction)", s.translate_ns / 1000,
-         s.translate_ns / insns);
+    line(&p, "Translation time:   %" PRIu64 " us (%" PRIu64 " ns per guest instruction)",
+         s.translate_ns / 1000, s.translate_ns / insns);
     line(&p, "Chained exits:      %" PRIu64, s.chains);
     line(&p, "Invalidated blocks: %" PRIu64, s.invalidations);
     line(&p, "Cache flushes:      %" PRIu64, s.flushes);

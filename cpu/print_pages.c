@@ -1,4 +1,4 @@
-/* The guest's page tables as monitors show them: `info tlb` page by page, `info mem` as ranges of equal rights. */
+/* The guest's page tables as monitors show them: `info tlb` page by page, `info mem` as ranges. */
 #include "cpu/sys.h"
 
 #include <inttypes.h>
@@ -16,7 +16,9 @@ struct level {
 };
 static const struct level levels_32[] = { { 22, 10, true }, { 12, 10, false } };
 static const struct level levels_pae[] = { { 21, 9, true }, { 12, 9, false } };
-static const struct level levels_long[] = { { 39, 9, false }, { 30, 9, false }, { 21, 9, true }, { 12, 9, false } };
+static const struct level levels_long[] = {
+    { 39, 9, false }, { 30, 9, false }, { 21, 9, true }, { 12, 9, false }
+};
 
 struct visit {
     struct cpu *cpu;
@@ -99,7 +101,8 @@ static void print_page(struct visit *v, uint64_t linear, uint64_t size, uint64_t
     for (unsigned i = 0; i < ARRAY_LEN(map); i++)
         flags[i] = pte & map[i].bit ? map[i].letter : '-';
     flags[ARRAY_LEN(map)] = '\0';
-    snprintf(buf, sizeof(buf), "%016" PRIx64 ": %016" PRIx64 " %s", linear, page_address(v, pte, size), flags);
+    snprintf(buf, sizeof(buf), "%016" PRIx64 ": %016" PRIx64 " %s", linear, page_address(v, pte, size),
+             flags);
     v->print(v->opaque, buf);
 }
 

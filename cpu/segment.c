@@ -93,7 +93,8 @@ void seg_bounds(struct segment *s)
     }
 }
 
-void seg_set_cache(struct cpu *cpu, unsigned seg, uint16_t selector, uint64_t base, uint32_t limit, uint16_t attr)
+void seg_set_cache(struct cpu *cpu, unsigned seg, uint16_t selector, uint64_t base, uint32_t limit,
+                   uint16_t attr)
 {
     struct segment *s = &cpu->seg[seg];
 
@@ -114,7 +115,7 @@ void seg_set_null(struct cpu *cpu, unsigned seg, uint16_t selector)
     seg_set_cache(cpu, seg, selector, 0, 0, 0);
 }
 
-/* In real mode a load leaves the limit alone: a limit set in protected mode stays in force ("unreal" mode). */
+/* In real mode a load leaves the limit alone: one set in protected mode stays in force ("unreal" mode). */
 void seg_load_real(struct cpu *cpu, unsigned seg, uint16_t selector)
 {
     const struct segment *s = &cpu->seg[seg];
@@ -123,7 +124,8 @@ void seg_load_real(struct cpu *cpu, unsigned seg, uint16_t selector)
     if (cpu->mode & MODE_VM)
         seg_set_cache(cpu, seg, selector, (uint32_t)selector << 4, 0xffff, rw | ATTR_DPL);
     else
-        seg_set_cache(cpu, seg, selector, (uint32_t)selector << 4, s->limit, rw | (s->attr & (ATTR_DB | ATTR_G)));
+        seg_set_cache(cpu, seg, selector, (uint32_t)selector << 4, s->limit,
+                      rw | (s->attr & (ATTR_DB | ATTR_G)));
 }
 
 void seg_enter_real(struct cpu *cpu)

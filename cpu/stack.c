@@ -1,4 +1,4 @@
-/* Stacks of far transfers: checked pushes and pops before anything is committed, and the stacks that a TSS names. */
+/* Stacks of far transfers: pushes and pops before anything is committed; the stacks that a TSS names. */
 #include "cpu/sys.h"
 
 static void set_bounds(struct stack *s, const struct segment *seg, bool write)
@@ -63,7 +63,8 @@ void stack_push(struct stack *s, uint64_t value, unsigned size)
 uint64_t stack_pop(struct stack *s, unsigned size)
 {
     uint64_t addr = stack_address(s, size);
-    uint64_t value = s->super ? mmu_load_super(s->cpu, addr, size) : mmu_load(s->cpu, addr, size, IR_MEM_STACK);
+    uint64_t value =
+        s->super ? mmu_load_super(s->cpu, addr, size) : mmu_load(s->cpu, addr, size, IR_MEM_STACK);
 
     s->sp = (s->sp + size) & s->mask;
     return value;

@@ -21,11 +21,12 @@ static void set_host_mxcsr(uint32_t v) { (void)v; }
 
 static bool is_flat(const struct segment *s)
 {
-    return s->base == 0 && s->read_lo == 0 && s->read_hi == UINT32_MAX && s->write_lo == 0 && s->write_hi == UINT32_MAX;
+    return s->base == 0 && s->read_lo == 0 && s->read_hi == UINT32_MAX && s->write_lo == 0 &&
+           s->write_hi == UINT32_MAX;
 }
 
-/* In 64-bit code bases and limits of the old four do not count: they are called flat, so that blocks are shared. In
- * real and v86 mode no segment is called flat, so that loading one does not change the mode. */
+/* In 64-bit code bases and limits of the old four do not count: they are called flat, so that blocks are
+ * shared. In real and v86 mode no segment is called flat, so that loading one does not change the mode. */
 static uint32_t segment_bits(const struct cpu *cpu, uint32_t mode)
 {
     const struct segment *s = cpu->seg;

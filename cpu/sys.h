@@ -1,4 +1,4 @@
-/* What the files of the system instructions share: descriptors, the stack of a far transfer, models. Private to cpu/. */
+/* What the files of the system instructions share: descriptors, stacks, models. Private to cpu/. */
 #ifndef MIMUS_CPU_SYS_H
 #define MIMUS_CPU_SYS_H
 
@@ -7,8 +7,9 @@
 
 /* Types of system descriptors, SDM vol. 3, table 3-2. */
 enum {
-    SYS_TSS16 = 1, SYS_LDT = 2, SYS_TSS16_BUSY = 3, SYS_CALL16 = 4, SYS_TASK_GATE = 5, SYS_INT16 = 6, SYS_TRAP16 = 7,
-    SYS_TSS = 9, SYS_TSS_BUSY = 11, SYS_CALL = 12, SYS_INT = 14, SYS_TRAP = 15,
+    SYS_TSS16 = 1, SYS_LDT = 2, SYS_TSS16_BUSY = 3, SYS_CALL16 = 4, SYS_TASK_GATE = 5,
+    SYS_INT16 = 6, SYS_TRAP16 = 7, SYS_TSS = 9, SYS_TSS_BUSY = 11, SYS_CALL = 12,
+    SYS_INT = 14, SYS_TRAP = 15,
 };
 #define SYS_BUSY 2
 #define SEL_RPL 3
@@ -37,11 +38,15 @@ static inline bool desc_is_code(const struct descriptor *d)
 }
 static inline bool desc_conforming(const struct descriptor *d) { return d->attr & ATTR_C; }
 static inline uint16_t gate_selector(const struct descriptor *d) { return (uint16_t)(d->lo >> 16); }
-static inline uint32_t gate_offset(const struct descriptor *d) { return (d->lo & 0xffff) | (d->hi & 0xffff0000); }
+static inline uint32_t gate_offset(const struct descriptor *d)
+{
+    return (d->lo & 0xffff) | (d->hi & 0xffff0000);
+}
 
 /* Read the 8-byte descriptor that a non-null selector names. False: outside its table. */
 bool desc_read(struct cpu *cpu, uint16_t selector, struct descriptor *d);
-/* The upper half of a 16-byte descriptor of long mode; raises #GP(selector) when it is outside or its type is not 0. */
+/* The upper half of a 16-byte descriptor of long mode; raises #GP(selector) when it is outside or its type is
+ * not 0. */
 uint32_t desc_read_upper(struct cpu *cpu, uint16_t selector, const struct descriptor *d);
 /* Split a descriptor's two words. */
 void desc_parse(struct descriptor *d, uint32_t lo, uint32_t hi);
@@ -62,7 +67,8 @@ void seg_load_tr(struct cpu *cpu, uint16_t selector);
 void seg_drop_inner(struct cpu *cpu, unsigned cpl);
 /* Data segments keep their limits when protection is turned off; unusable ones get 64 KiB. */
 void seg_enter_real(struct cpu *cpu);
-/* Checks of an SS that becomes the stack of level `cpl`: raises `vector` (selector | ext), #SS when not present. */
+/* Checks of an SS that becomes the stack of level `cpl`: raises `vector` (selector | ext), #SS when not
+ * present. */
 void seg_check_stack(struct cpu *cpu, uint16_t selector, unsigned cpl, unsigned vector, unsigned ext,
                      struct descriptor *d);
 /* CS as a code segment for level `cpl`: the RPL field becomes the level. */
@@ -100,7 +106,8 @@ uint64_t tss_stack64(struct cpu *cpu, unsigned cpl, unsigned ist, unsigned ext);
 /* ---- transfers (far.c, deliver.c, task.c) ---- */
 
 enum far_kind { FAR_JMP, FAR_CALL };
-void far_transfer(struct cpu *cpu, enum far_kind kind, uint16_t selector, uint64_t offset, unsigned size, uint64_t next);
+void far_transfer(struct cpu *cpu, enum far_kind kind, uint16_t selector, uint64_t offset, unsigned size,
+                  uint64_t next);
 void far_return(struct cpu *cpu, unsigned size, unsigned drop);
 void far_iret(struct cpu *cpu, unsigned size, uint64_t next);
 
@@ -109,9 +116,10 @@ enum int_kind { INT_N, INT_3_O, INT_1 };
 void deliver_soft(struct cpu *cpu, unsigned vector, enum int_kind kind, uint64_t next);
 
 enum task_reason { TASK_JMP, TASK_CALL, TASK_INT, TASK_IRET };
-/* Switch to the task of TSS `selector`, whose descriptor `d` was checked for type and privilege; `next` is the
- * instruction pointer to save. From the point of no return on, faults belong to the new task. */
-void task_switch(struct cpu *cpu, uint16_t selector, const struct descriptor *d, enum task_reason reason, uint64_t next);
+/* Switch to the task of TSS `selector`, whose descriptor `d` was checked for type and privilege; `next` is
+ * the instruction pointer to save. From the point of no return on, faults belong to the new task. */
+void task_switch(struct cpu *cpu, uint16_t selector, const struct descriptor *d, enum task_reason reason,
+                 uint64_t next);
 /* Read and check the TSS descriptor behind a task gate; raises #GP(selector | ext), #NP. */
 void task_gate_target(struct cpu *cpu, const struct descriptor *gate, unsigned ext, uint16_t *selector,
                       struct descriptor *d);

@@ -156,7 +156,8 @@ static void check_tss(struct cpu *cpu, uint16_t selector, const struct descripto
     mmu_probe(cpu, (uint32_t)d->base, tss_layout(d->attr)->min_limit + 1, ACC_WRITE, MMU_SUPER);
 }
 
-void task_switch(struct cpu *cpu, uint16_t selector, const struct descriptor *d, enum task_reason reason, uint64_t next)
+void task_switch(struct cpu *cpu, uint16_t selector, const struct descriptor *d, enum task_reason reason,
+                 uint64_t next)
 {
     uint16_t old = cpu->seg[S_TR].selector;
     bool nested = reason == TASK_CALL || reason == TASK_INT;

@@ -63,6 +63,8 @@ struct x87_io {
 
 /* r0 (r1) := operation; for unmasked exceptions the results are what the processor leaves. */
 void x87_host_op(enum x87_op op, struct x87_io *io);
+/* The same for ADD .. DIVR with io->mem as second operand: what the conversion raises is part of the operation. */
+void x87_host_op_real(enum x87_op op, enum x87_kind kind, struct x87_io *io);
 /* Compare a with b, codes in sw. `quiet`: quiet NaNs are no exception. */
 void x87_host_compare(struct x87_io *io, bool quiet);
 void x87_host_load(enum x87_kind kind, struct x87_io *io);             /* mem (bcd) -> r0 */

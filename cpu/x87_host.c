@@ -27,13 +27,14 @@ static void take_register(union fpu_reg *r, const uint8_t *st)
             __asm__ volatile("fnclex\n\tfldcw %[cw]\n\tfldt %[b]\n\tfldt %[a]\n\t" insn "\n\tfnstsw %[sw]\n\t" \
                              pops "\n\tfldcw %[def]" \
                              : [sw] "=m"((io)->sw), [r0] "=m"((io)->r0), [r1] "=m"((io)->r1) \
-                             : [cw] "m"((io)->cw), [a] "m"((io)->a), [b] "m"((io)->b), [def] "m"(default_cw)); \
+                             : [cw] "m"((io)->cw), [a] "m"((io)->a), [b] "m"((io)->b), [mem] "m"((io)->mem), \
+                               [def] "m"(default_cw)); \
         } else { \
             struct fsave_image img; \
             __asm__ volatile("fnclex\n\tfldt %[b]\n\tfldt %[a]\n\tfldcw %[cw]\n\t" insn "\n\tfnstsw %[sw]\n\t" \
                              "fnsave %[img]" \
                              : [sw] "=m"((io)->sw), [img] "=m"(img) \
-                             : [cw] "m"((io)->cw), [a] "m"((io)->a), [b] "m"((io)->b)); \
+                             : [cw] "m"((io)->cw), [a] "m"((io)->a), [b] "m"((io)->b), [mem] "m"((io)->mem)); \
             take_register(&(io)->r0, img.st[0]); \
             take_register(&(io)->r1, img.st[1]); \
         } \
@@ -68,6 +69,19 @@ OP(cos, "fcos", POP2)
 OP(com, "fcom %%st(1)", POP2)
 OP(ucom, "fucom %%st(1)", POP2)
 
+/* With a real number in memory as the second operand. */
+#define OP_REAL(name, insn) \
+    OP(name##_f32, insn "s %[mem]", POP2) \
+    OP(name##_f64, insn "l %[mem]", POP2)
+OP_REAL(add, "fadd")
+OP_REAL(mul, "fmul")
+OP_REAL(com, "fcom")
+OP_REAL(sub, "fsub")
+OP_REAL(subr, "fsubr")
+OP_REAL(div, "fdiv")
+OP_REAL(divr, "fdivr")
+
+#undef OP_REAL
 #undef OP
 
 void x87_host_op(enum x87_op op, struct x87_io *io)
@@ -80,6 +94,15 @@ void x87_host_op(enum x87_op op, struct x87_io *io)
         [X87_RNDINT] = op_rndint, [X87_SCALE] = op_scale, [X87_SIN] = op_sin, [X87_COS] = op_cos,
     };
     ops[op](io);
+}
+
+void x87_host_op_real(enum x87_op op, enum x87_kind kind, struct x87_io *io)
+{
+    static void (*const ops[2][8])(struct x87_io *) = {
+        { op_add_f32, op_mul_f32, op_com_f32, op_com_f32, op_sub_f32, op_subr_f32, op_div_f32, op_divr_f32 },
+        { op_add_f64, op_mul_f64, op_com_f64, op_com_f64, op_sub_f64, op_subr_f64, op_div_f64, op_divr_f64 },
+    };
+    ops[kind == XK_F64][op](io);
 }
 
 void x87_host_compare(struct x87_io *io, bool quiet)

@@ -112,11 +112,11 @@ static void build_link_current(struct aml *a, const char *reg)
 {
     static const uint32_t none[] = { 0 };
 
-    aml_method(a, "_CRS", 0, true);
     aml_name(a, "PRR0");
     aml_resources(a);
     aml_res_interrupts(a, none, 1);
     aml_end(a);
+    aml_method(a, "_CRS", 0, true);
     aml_create_dword(a); /* the interrupt number is at byte 5 of the descriptor */
     aml_path(a, "PRR0");
     aml_int(a, 5);
@@ -238,7 +238,6 @@ static void build_host_bridge(struct aml *a, const struct acpi_config *config)
 {
     aml_device(a, "PCI0");
     name_eisaid(a, "_HID", "PNP0A03");
-    name_int(a, "_ADR", 0);
     name_int(a, "_UID", 0);
     name_int(a, "_BBN", 0);
     build_host_resources(a, config);

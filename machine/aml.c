@@ -10,7 +10,7 @@ enum aml_op {
     ZERO_OP = 0x00, ONE_OP = 0x01, NAME_OP = 0x08, BYTE_PREFIX = 0x0A, WORD_PREFIX = 0x0B, DWORD_PREFIX =
     0x0C, STRING_PREFIX = 0x0D, SCOPE_OP = 0x10, BUFFER_OP = 0x11, PACKAGE_OP = 0x12, METHOD_OP = 0x14,
     DUAL_NAME_PREFIX = 0x2E, MULTI_NAME_PREFIX = 0x2F, EXT_PREFIX = 0x5B, STORE_OP = 0x70, AND_OP = 0x7B,
-    OR_OP = 0x7D, CREATE_DWORD_FIELD_OP = 0x8A, LLESS_OP = 0x95, IF_OP = 0xA0, ELSE_OP = 0xA1, RETURN_OP =
+    OR_OP = 0x7D, CREATE_DWORD_FIELD_OP = 0x8A, LLESS_OP = 0x95, IF_OP = 0xA0, RETURN_OP =
     0xA4, EXT_REGION_OP = 0x80, EXT_FIELD_OP = 0x81, EXT_DEVICE_OP = 0x82, EXT_PROCESSOR_OP = 0x83,
 };
 enum { KIND_PLAIN, KIND_RESOURCES };
@@ -167,12 +167,6 @@ void aml_method(struct aml *a, const char *name, unsigned args, bool serialized)
 void aml_if(struct aml *a)
 {
     emit8(a, IF_OP);
-    open_term(a, KIND_PLAIN);
-}
-
-void aml_else(struct aml *a)
-{
-    emit8(a, ELSE_OP);
     open_term(a, KIND_PLAIN);
 }
 

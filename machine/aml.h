@@ -16,7 +16,7 @@ struct aml {
 };
 
 enum aml_region_space { AML_SYSTEM_MEMORY, AML_SYSTEM_IO, AML_PCI_CONFIG };
-enum aml_local { AML_LOCAL0 = 0x60, AML_ARG0 = 0x68 };
+enum aml_local { AML_ARG0 = 0x68 };
 
 void aml_init(struct aml *a);
 /* The finished bytes; the caller frees the array. Every open term must be closed. */
@@ -27,7 +27,6 @@ void aml_scope(struct aml *a, const char *path);
 void aml_device(struct aml *a, const char *name);
 void aml_method(struct aml *a, const char *name, unsigned args, bool serialized);
 void aml_if(struct aml *a);                                  /* the predicate follows */
-void aml_else(struct aml *a);
 void aml_package(struct aml *a, unsigned count);
 void aml_resources(struct aml *a);                           /* a buffer of descriptors with its end tag */
 void aml_field(struct aml *a, const char *region);           /* byte access, no lock, preserve */
@@ -39,7 +38,7 @@ void aml_int(struct aml *a, uint32_t value);
 void aml_string(struct aml *a, const char *s);
 void aml_eisaid(struct aml *a, const char *id);              /* "PNP0A03" */
 void aml_path(struct aml *a, const char *path);              /* segments are padded to four characters */
-void aml_local(struct aml *a, unsigned local);               /* AML_LOCAL0 + n, AML_ARG0 + n */
+void aml_local(struct aml *a, unsigned local);               /* AML_ARG0 + n */
 void aml_return(struct aml *a);                              /* the value follows */
 void aml_store(struct aml *a);                               /* source and target follow */
 void aml_and(struct aml *a);                                 /* two operands and a target follow */
@@ -48,7 +47,7 @@ void aml_less(struct aml *a);                                /* two operands fol
 void aml_null(struct aml *a);
 void aml_region(struct aml *a, const char *name, enum aml_region_space space, uint32_t offset, uint32_t len);
 void aml_field_unit(struct aml *a, const char *name, unsigned bits);
-void aml_create_dword(struct aml *a);                        /* CreateDWordField: buffer, index, name follow */
+void aml_create_dword(struct aml *a);                        /* CreateDWordField: buffer, index, name */
 void aml_processor(struct aml *a, const char *name, uint8_t id);
 
 /* ---- resource descriptors (section 6.4), within aml_resources() ---- */

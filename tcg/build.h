@@ -41,8 +41,9 @@ ir_ref ir_append(struct ir_builder *b, const struct ir_insn *in);
 /* Simplify, share or append a pure instruction. */
 ir_ref ir_value(struct ir_builder *b, struct ir_insn in);
 /* The rules for `in`: an existing or new value that equals it, or 0. May rewrite `in` to an equal form.
- * Law above the rules: they only shrink. What a rule makes has fewer instructions, fewer operands or a shorter way
- * to its sources than what it replaces, or differs from it by a one-way canonical order; so rules end. */
+ * Law above the rules: they only shrink. What a rule makes has fewer instructions, fewer operands or a
+ * shorter way to its sources than what it replaces, or differs from it by a one-way canonical order; so
+ * rules end. */
 ir_ref ir_simplify(struct ir_builder *b, struct ir_insn *in);
 /* Type of a non-flags value of this block. */
 enum ir_type ir_result_type(const struct ir_insn *in);

@@ -229,7 +229,8 @@ static void unchain(struct tcg *t, struct tcg_block *from, unsigned n)
 
 void tcg_chain(struct tcg *t, struct tcg_block *from, unsigned n, struct tcg_block *to)
 {
-    if (from->dropped || to->dropped || from->one_insn || to->one_insn || has_tail(to) || from->target[n] == to)
+    if (from->dropped || to->dropped || from->one_insn || to->one_insn || has_tail(to) ||
+        from->target[n] == to)
         return;
     if (t->host && from->jump_at[n] == UINT32_MAX)
         return;
@@ -261,7 +262,8 @@ static void drop(struct tcg *t, struct tcg_block *blk)
     t->stats.invalidations++;
 }
 
-/* Bytes [first, last] as far as they lie in this page; its granules are counted afresh from the blocks that stay. */
+/* Bytes [first, last] as far as they lie in this page; its granules are counted afresh from the blocks that
+ * stay. */
 static unsigned drop_in_page(struct tcg *t, struct tcg_page *p, uint64_t first, uint64_t last)
 {
     uint64_t start = p->number << TCG_PAGE_BITS, kept = 0;

@@ -1,5 +1,5 @@
-/* The inside of struct tcg, shared by tcg.c (life, translation, running), cache.c (finding and dropping blocks)
- * and interp.c. */
+/* The inside of struct tcg, shared by tcg.c (life, translation, running), cache.c (finding and dropping
+ * blocks) and interp.c. */
 #ifndef MIMUS_TCG_CACHE_H
 #define MIMUS_TCG_CACHE_H
 
@@ -13,7 +13,8 @@
 struct tcg_page {
     uint64_t number;          /* RAM offset >> TCG_PAGE_BITS */
     uint64_t granules;        /* which 64-byte granules blocks touch; may say too many, never too few */
-    struct tcg_block *blocks; /* linked by next_page[0] if their first byte is in this page, else by next_page[1] */
+    /* linked by next_page[0] if their first byte is in this page, else by next_page[1] */
+    struct tcg_block *blocks;
     struct tcg_page *next;    /* in the hash */
 };
 
@@ -52,14 +53,15 @@ struct tcg {
 
 /* Zeroed memory from the arena, or NULL when it is used up. */
 void *tcg_arena_alloc(struct tcg_arena *a, size_t size);
-/* Enter a compiled block where tcg_find and the page functions see it. Returns -1 when the arena is used up. */
+/* Enter a compiled block where tcg_find and the page functions see it. -1: the arena is used up. */
 int tcg_cache_insert(struct tcg *t, struct tcg_block *blk);
 /* Forget all blocks: hash, pages, block array. */
 void tcg_cache_clear(struct tcg *t);
 
 /* Flags of instruction `fl` of the interpreter's block become the guest's flags. */
 void tcg_interp_commit(struct tcg *t, void *env, ir_ref fl);
-/* The interpreter was left by an exception or stops: give the guest's vector control word back, restore the host's. */
+/* The interpreter was left by an exception or stops: give the guest's vector control word back, restore the
+ * host's. */
 void tcg_interp_leave(struct tcg *t, void *env);
 
 static inline void *tcg_field(void *env, uint64_t offset)

@@ -21,7 +21,8 @@ static uint32_t flags_add(uint64_t res, uint64_t x, uint64_t y, bool carry_in, u
 {
     uint64_t r = res & MASK(bits), b = y & MASK(bits);
 
-    return flags_szp(res, bits) | flag_if(IR_CF, carry_in ? r <= b : r < b) | flag_if(IR_AF, (x ^ y ^ res) & 0x10) |
+    return flags_szp(res, bits) | flag_if(IR_CF, carry_in ? r <= b : r < b) |
+           flag_if(IR_AF, (x ^ y ^ res) & 0x10) |
            flag_if(IR_OF, ((x ^ res) & (y ^ res)) >> (bits - 1) & 1);
 }
 
@@ -30,7 +31,8 @@ static uint32_t flags_sub(uint64_t res, uint64_t x, uint64_t y, bool borrow_in, 
 {
     uint64_t a = x & MASK(bits), b = y & MASK(bits);
 
-    return flags_szp(res, bits) | flag_if(IR_CF, borrow_in ? a <= b : a < b) | flag_if(IR_AF, (x ^ y ^ res) & 0x10) |
+    return flags_szp(res, bits) | flag_if(IR_CF, borrow_in ? a <= b : a < b) |
+           flag_if(IR_AF, (x ^ y ^ res) & 0x10) |
            flag_if(IR_OF, ((x ^ y) & (x ^ res)) >> (bits - 1) & 1);
 }
 
@@ -153,7 +155,8 @@ static uint64_t eval_un(unsigned op, unsigned bits, unsigned src_bits, uint64_t 
     }
 }
 
-uint64_t ir_eval(unsigned op, unsigned t, unsigned cc, uint64_t imm, unsigned src_type, uint64_t a, uint64_t b, uint64_t c)
+uint64_t ir_eval(unsigned op, unsigned t, unsigned cc, uint64_t imm, unsigned src_type, uint64_t a,
+                 uint64_t b, uint64_t c)
 {
     unsigned bits = IR_BITS(t), pos = (imm >> 8) & 63, len = imm & 0xff;
     uint64_t v;

@@ -58,28 +58,33 @@ static void store_typed(void *p, unsigned type, uint64_t v)
     }
 }
 
-/* CPU struct fields have the host's byte order. */
+/* CPU struct fields have the host's byte order, and any alignment. */
 static uint64_t load_field(void *env, uint64_t offset, unsigned type)
 {
-    void *p = tcg_field(env, offset);
+    const void *p = tcg_field(env, offset);
+    uint16_t v16;
+    uint32_t v32;
+    uint64_t v64;
 
     switch (type) {
-    case IR_I8: return *(uint8_t *)p;
-    case IR_I16: return *(uint16_t *)p;
-    case IR_I32: return *(uint32_t *)p;
-    default: return *(uint64_t *)p;
+    case IR_I8: return *(const uint8_t *)p;
+    case IR_I16: return memcpy(&v16, p, 2), v16;
+    case IR_I32: return memcpy(&v32, p, 4), v32;
+    default: return memcpy(&v64, p, 8), v64;
     }
 }
 
 static void store_field(void *env, uint64_t offset, unsigned type, uint64_t v)
 {
     void *p = tcg_field(env, offset);
+    uint16_t v16 = (uint16_t)v;
+    uint32_t v32 = (uint32_t)v;
 
     switch (type) {
     case IR_I8: *(uint8_t *)p = (uint8_t)v; break;
-    case IR_I16: *(uint16_t *)p = (uint16_t)v; break;
-    case IR_I32: *(uint32_t *)p = (uint32_t)v; break;
-    default: *(uint64_t *)p = v; break;
+    case IR_I16: memcpy(p, &v16, 2); break;
+    case IR_I32: memcpy(p, &v32, 4); break;
+    default: memcpy(p, &v, 8); break;
     }
 }
 
@@ -105,7 +110,8 @@ void tcg_interp_commit(struct tcg *t, void *env, ir_ref fl)
     if (in->op == IR_GETFL || in->op == IR_FL_SETC)
         *f = (struct tcg_flags){ .a = flags_of(ir, v, fl), .op = IR_FL_RAW, .type = IR_I32 };
     else
-        *f = (struct tcg_flags){ .a = v[in->a], .b = v[in->b], .c = v[in->c], .op = in->op, .type = in->type };
+        *f = (struct tcg_flags){ .a = v[in->a], .b = v[in->b], .c = v[in->c], .op = in->op,
+                                 .type = in->type };
 }
 
 static uint32_t guest_flags(const struct run *r)
@@ -182,16 +188,20 @@ static void do_store16(const struct run *r, const struct ir_insn *in)
 
 /* ---- helpers ---- */
 
+typedef uint64_t helper0(void *env);
+typedef uint64_t helper1(void *env, uint64_t a);
+typedef uint64_t helper2(void *env, uint64_t a, uint64_t b);
+typedef uint64_t helper3(void *env, uint64_t a, uint64_t b, uint64_t c);
+typedef uint64_t helper4(void *env, uint64_t a, uint64_t b, uint64_t c, uint64_t d);
+
 static uint64_t call(void *env, const struct tcg_helper *h, const uint64_t arg[4])
 {
     switch (strlen(h->args)) {
-    case 0: return ((uint64_t (*)(void *))h->fn)(env);
-    case 1: return ((uint64_t (*)(void *, uint64_t))h->fn)(env, arg[0]);
-    case 2: return ((uint64_t (*)(void *, uint64_t, uint64_t))h->fn)(env, arg[0], arg[1]);
-    case 3: return ((uint64_t (*)(void *, uint64_t, uint64_t, uint64_t))h->fn)(env, arg[0], arg[1], arg[2]);
-    default:
-        return ((uint64_t (*)(void *, uint64_t, uint64_t, uint64_t, uint64_t))h->fn)(env, arg[0], arg[1], arg[2],
-                                                                                     arg[3]);
+    case 0: return ((helper0 *)h->fn)(env);
+    case 1: return ((helper1 *)h->fn)(env, arg[0]);
+    case 2: return ((helper2 *)h->fn)(env, arg[0], arg[1]);
+    case 3: return ((helper3 *)h->fn)(env, arg[0], arg[1], arg[2]);
+    default: return ((helper4 *)h->fn)(env, arg[0], arg[1], arg[2], arg[3]);
     }
 }
 
@@ -356,7 +366,8 @@ static void run_block(struct run *r)
         else if (in->op == IR_ADD)
             v[i] = v[in->a] + v[in->b];
         else if (in->op > IR_ADD && in->op <= IR_SELECT)
-            v[i] = ir_eval(in->op, in->type, in->cc, in->imm, ir_result_type(&ir[in->a]), v[in->a], v[in->b], v[in->c]);
+            v[i] = ir_eval(in->op, in->type, in->cc, in->imm, ir_result_type(&ir[in->a]), v[in->a], v[in->b],
+                           v[in->c]);
         else if (in->op >= IR_FL_ADD && in->op <= IR_FL_SETC)
             continue;
         else if (in->op >= IR_GOTO)

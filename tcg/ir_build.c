@@ -1,4 +1,5 @@
-/* The IR builder: one function per kind of operation, value numbering, forwarding of what is known of the guest's state.
+/* The IR builder: one function per kind of operation, value numbering, forwarding of what is known of the
+ * guest's state.
  *
  * Laws:
  * - With `fold` off every call appends exactly what it is told.
@@ -178,7 +179,8 @@ void ir_put(struct ir_builder *b, enum ir_type t, unsigned reg, ir_ref v)
     if (b->fold) {
         if (t == IR_I64 ? k->v64 == v : k->v32 == v && k->upper_zero)
             return;
-        *k = t == IR_I64 ? (struct ir_known_reg){ .v64 = v } : (struct ir_known_reg){ .v32 = v, .upper_zero = true };
+        *k = t == IR_I64 ? (struct ir_known_reg){ .v64 = v }
+                         : (struct ir_known_reg){ .v32 = v, .upper_zero = true };
     }
     ir_append(b, &(struct ir_insn){ .op = IR_PUT, .type = t, .a = v, .imm = reg });
 }
@@ -278,7 +280,8 @@ ir_ref ir_extract(struct ir_builder *b, enum ir_type t, ir_ref a, unsigned pos, 
 
 ir_ref ir_deposit(struct ir_builder *b, enum ir_type t, ir_ref a, unsigned pos, unsigned len, ir_ref field)
 {
-    return ir_value(b, (struct ir_insn){ .op = IR_DEPOSIT, .type = t, .a = a, .b = field, .imm = pos << 8 | len });
+    return ir_value(b, (struct ir_insn){ .op = IR_DEPOSIT, .type = t, .a = a, .b = field,
+                                         .imm = pos << 8 | len });
 }
 
 ir_ref ir_cmp(struct ir_builder *b, enum ir_cmp cc, enum ir_type t, ir_ref x, ir_ref y)
@@ -346,20 +349,22 @@ void ir_ldv(struct ir_builder *b, ir_ref addr, unsigned offset, unsigned mem)
 {
     if (b->fold)
         forget_fields(b, offset, 16);
-    ir_append(b, &(struct ir_insn){ .op = IR_LDV, .type = IR_I64, .aux = (uint8_t)mem, .a = addr, .imm = offset });
+    ir_append(b, &(struct ir_insn){ .op = IR_LDV, .type = IR_I64, .aux = (uint8_t)mem, .a = addr,
+                                    .imm = offset });
 }
 
 void ir_stv(struct ir_builder *b, ir_ref addr, unsigned offset, unsigned mem)
 {
-    ir_append(b, &(struct ir_insn){ .op = IR_STV, .type = IR_I64, .aux = (uint8_t)mem, .a = addr, .imm = offset });
+    ir_append(b, &(struct ir_insn){ .op = IR_STV, .type = IR_I64, .aux = (uint8_t)mem, .a = addr,
+                                    .imm = offset });
 }
 
 /* ---- checks, helpers, vectors ---- */
 
 void ir_bound(struct ir_builder *b, ir_ref a, unsigned offset, unsigned size, unsigned helper, unsigned arg)
 {
-    uint64_t imm = (uint16_t)offset | (uint64_t)(uint16_t)(size - 1) << 16 | (uint64_t)(uint16_t)helper << 32 |
-                   (uint64_t)arg << 48;
+    uint64_t imm = (uint16_t)offset | (uint64_t)(uint16_t)(size - 1) << 16 |
+                   (uint64_t)(uint16_t)helper << 32 | (uint64_t)arg << 48;
 
     ir_append(b, &(struct ir_insn){ .op = IR_BOUND, .type = IR_I64, .a = a, .imm = imm });
 }
@@ -370,7 +375,8 @@ void ir_trapif(struct ir_builder *b, ir_ref cond, unsigned helper, uint32_t arg)
 
     if (b->fold && ir_is_const(b, cond, &v) && !v)
         return;
-    ir_append(b, &(struct ir_insn){ .op = IR_TRAPIF, .type = IR_I32, .a = cond, .imm = helper | (uint64_t)arg << 32 });
+    ir_append(b, &(struct ir_insn){ .op = IR_TRAPIF, .type = IR_I32, .a = cond,
+                                    .imm = helper | (uint64_t)arg << 32 });
 }
 
 /* Forget what a helper with these effects may change. */
@@ -387,8 +393,8 @@ static void forget_call(struct ir_builder *b, uint32_t effects)
 ir_ref ir_call(struct ir_builder *b, unsigned helper, ir_ref a0, ir_ref a1, ir_ref a2, ir_ref a3)
 {
     const struct tcg_helper *h = &b->guest->helpers[helper];
-    struct ir_insn in = { .op = IR_CALL, .type = h->result == '8' ? IR_I64 : IR_I32, .a = a0, .b = a1, .c = a2,
-                          .d = a3, .imm = helper };
+    struct ir_insn in = { .op = IR_CALL, .type = h->result == '8' ? IR_I64 : IR_I32, .a = a0, .b = a1,
+                          .c = a2, .d = a3, .imm = helper };
     ir_ref v;
 
     if (b->fold)
@@ -399,7 +405,8 @@ ir_ref ir_call(struct ir_builder *b, unsigned helper, ir_ref a0, ir_ref a1, ir_r
 
 void ir_vop(struct ir_builder *b, unsigned vop, unsigned dst, unsigned src1, unsigned src2)
 {
-    uint64_t imm = (uint16_t)vop | (uint64_t)(uint16_t)dst << 16 | (uint64_t)(uint16_t)src1 << 32 | (uint64_t)src2 << 48;
+    uint64_t imm = (uint16_t)vop | (uint64_t)(uint16_t)dst << 16 | (uint64_t)(uint16_t)src1 << 32 |
+                   (uint64_t)src2 << 48;
 
     if (b->fold)
         forget_fields(b, dst, 16);
@@ -423,7 +430,8 @@ void ir_goto(struct ir_builder *b, enum ir_type ip, int32_t delta, bool far_exit
     append_goto(b, ip, delta, far_exit ? IR_FAR(0) : 0);
 }
 
-void ir_br(struct ir_builder *b, enum ir_type ip, ir_ref cond, int32_t taken, bool taken_far, int32_t next, bool next_far)
+void ir_br(struct ir_builder *b, enum ir_type ip, ir_ref cond, int32_t taken, bool taken_far, int32_t next,
+           bool next_far)
 {
     unsigned aux = (taken_far ? IR_FAR(0) : 0) | (next_far ? IR_FAR(1) : 0);
     uint64_t v;

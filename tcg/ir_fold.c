@@ -380,15 +380,16 @@ static ir_ref fold_cmp(struct ir_builder *b, struct ir_insn *in)
     }
     if (!ir_is_const(b, in->b, &c))
         return 0;
-    if (!c)
-        return fold_cmp_zero(b, in);
-    if (c == 1 && (in->cc == IR_CMP_LTU || in->cc == IR_CMP_GEU))
-        return ir_cmp(b, in->cc == IR_CMP_LTU ? IR_CMP_EQ : IR_CMP_NE, in->type, in->a, ir_const(b, in->type, 0));
-    if (c == 1 && in->cc <= IR_CMP_NE && in->type == IR_I32 && maybe(b, in->a) <= 1)
-        return invert_if(b, in->cc == IR_CMP_NE, in->a);
     d = def(b, in->a);
     if (d->op == IR_ZEXT && in->cc <= IR_CMP_GEU && c <= MASK(IR_BITS(ir_type_of(b, d->a))))
         return ir_cmp(b, in->cc, ir_type_of(b, d->a), d->a, ir_const(b, ir_type_of(b, d->a), c));
+    if (!c)
+        return fold_cmp_zero(b, in);
+    if (c == 1 && (in->cc == IR_CMP_LTU || in->cc == IR_CMP_GEU))
+        return ir_cmp(b, in->cc == IR_CMP_LTU ? IR_CMP_EQ : IR_CMP_NE, in->type, in->a,
+                      ir_const(b, in->type, 0));
+    if (c == 1 && in->cc <= IR_CMP_NE && in->type == IR_I32 && maybe(b, in->a) <= 1)
+        return invert_if(b, in->cc == IR_CMP_NE, in->a);
     return 0;
 }
 
@@ -449,8 +450,9 @@ static ir_ref cond_of_result(struct ir_builder *b, unsigned cc, unsigned t, ir_r
 /* Conditions after x - y. O, S and P have no comparison. */
 static ir_ref cond_of_cmp(struct ir_builder *b, unsigned cc, unsigned t, ir_ref x, ir_ref y)
 {
-    static const int8_t cmp[16] = { -1, -1, IR_CMP_LTU, IR_CMP_GEU, IR_CMP_EQ, IR_CMP_NE, IR_CMP_LEU, IR_CMP_GTU,
-                                    -1, -1, -1, -1, IR_CMP_LTS, IR_CMP_GES, IR_CMP_LES, IR_CMP_GTS };
+    static const int8_t cmp[16] = { -1, -1, IR_CMP_LTU, IR_CMP_GEU, IR_CMP_EQ, IR_CMP_NE, IR_CMP_LEU,
+                                    IR_CMP_GTU, -1, -1, -1, -1, IR_CMP_LTS, IR_CMP_GES, IR_CMP_LES,
+                                    IR_CMP_GTS };
 
     return cmp[cc] < 0 ? 0 : ir_cmp(b, (enum ir_cmp)cmp[cc], t, x, y);
 }
@@ -607,7 +609,8 @@ static ir_ref fold_setc(struct ir_builder *b, struct ir_insn *in)
         in->a = def(b, in->a)->a;
     if (!ir_is_const(b, in->b, &c) || !flags_const(b, in->a, &value))
         return 0;
-    return ir_flags(b, IR_FL_RAW, IR_I32, ir_const(b, IR_I32, (value & ~(uint32_t)IR_CF) | (uint32_t)c), 0, 0);
+    value = (value & ~(uint32_t)IR_CF) | (uint32_t)c;
+    return ir_flags(b, IR_FL_RAW, IR_I32, ir_const(b, IR_I32, value), 0, 0);
 }
 
 /* ---- dispatch ---- */
@@ -619,7 +622,8 @@ static rule *const rules[IR_NUM_OPS] = {
     [IR_SAR] = fold_shift, [IR_ROL] = fold_shift, [IR_ROR] = fold_shift, [IR_ZEXT] = fold_zext,
     [IR_SEXT] = fold_sext, [IR_TRUNC] = fold_trunc, [IR_EXTRACT] = fold_extract, [IR_DEPOSIT] = fold_deposit,
     [IR_CMP] = fold_cmp, [IR_SELECT] = fold_select, [IR_FL_ADD] = fold_fl_add, [IR_FL_ADC] = fold_fl_carry,
-    [IR_FL_SUB] = fold_fl_sub, [IR_FL_SBB] = fold_fl_carry, [IR_FL_CMP] = fold_fl_sub, [IR_FL_RAW] = fold_raw, [IR_FL_SETC] = fold_setc,
+    [IR_FL_SUB] = fold_fl_sub, [IR_FL_SBB] = fold_fl_carry, [IR_FL_CMP] = fold_fl_sub, [IR_FL_RAW] = fold_raw,
+    [IR_FL_SETC] = fold_setc,
     [IR_EFLAGS] = fold_eflags, [IR_COND] = fold_cond,
 };
 

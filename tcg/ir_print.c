@@ -47,7 +47,7 @@ static void print_target(FILE *out, uint64_t imm, unsigned aux)
 {
     int32_t delta = (int32_t)imm;
 
-    fprintf(out, " pc%c0x%x%s", delta < 0 ? '-' : '+', (unsigned)(delta < 0 ? 0u - (uint32_t)delta : (uint32_t)delta),
+    fprintf(out, " pc%c0x%x%s", delta < 0 ? '-' : '+', delta < 0 ? 0u - (uint32_t)delta : (uint32_t)delta,
             aux ? " far" : "");
 }
 
@@ -76,8 +76,9 @@ static void print_immediate(FILE *out, const struct ir_insn *in, const struct tc
         fprintf(out, " %s", guest->helpers[imm].name);
         break;
     case IR_BOUND:
-        fprintf(out, " [0x%x] size %u else %s(%u)", (unsigned)(imm & 0xffff), (unsigned)(imm >> 16 & 0xffff) + 1,
-                guest->helpers[imm >> 32 & 0xffff].name, (unsigned)(imm >> 48));
+        fprintf(out, " [0x%x] size %u else %s(%u)", (unsigned)(imm & 0xffff),
+                (unsigned)(imm >> 16 & 0xffff) + 1, guest->helpers[imm >> 32 & 0xffff].name,
+                (unsigned)(imm >> 48));
         break;
     case IR_TRAPIF:
         fprintf(out, " %s(0x%x)", guest->helpers[imm & UINT32_MAX].name, (unsigned)(imm >> 32));
@@ -122,8 +123,8 @@ static void print_insn(FILE *out, const struct ir_block *blk, unsigned i, const 
 
 void ir_print(FILE *out, const struct ir_block *blk, const struct tcg_guest *guest)
 {
-    fprintf(out, "block pc %016" PRIx64 " ram %" PRIx64 " mode %08x mmu %u: %u bytes, %u instructions\n", blk->pc,
-            blk->phys, blk->mode, blk->mmu, blk->guest_size, blk->guest_insns);
+    fprintf(out, "block pc %016" PRIx64 " ram %" PRIx64 " mode %08x mmu %u: %u bytes, %u instructions\n",
+            blk->pc, blk->phys, blk->mode, blk->mmu, blk->guest_size, blk->guest_insns);
     for (unsigned i = 1; i < blk->num; i++)
         print_insn(out, blk, i, guest);
 }

@@ -1,4 +1,5 @@
-/* Check a block against the rules that ir.def states. Only for what the table cannot say is there code by operation. */
+/* Check a block against the rules that ir.def states. Only for what the table cannot say is there code by
+ * operation. */
 #include <string.h>
 
 #include "base/bits.h"
@@ -235,7 +236,8 @@ const char *ir_verify(const struct ir_block *blk, const struct tcg_guest *guest,
         c.in = &blk->insn[c.i];
         check_insn(&c);
         if (c.bad)
-            snprintf(err, size, "v%u %s: %s", c.i, c.in->op < IR_NUM_OPS ? ir_ops[c.in->op].name : "?", c.bad);
+            snprintf(err, size, "v%u %s: %s", c.i, c.in->op < IR_NUM_OPS ? ir_ops[c.in->op].name : "?",
+                     c.bad);
     }
     return c.bad ? err : NULL;
 }

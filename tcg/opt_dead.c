@@ -12,6 +12,13 @@ static bool has_effect(const struct ir_insn *in, const struct tcg_guest *guest)
     return ir_ops[in->op].effects & (E_WRITE | E_FAULT | E_END);
 }
 
+/* Counting on insn[0] instead of branching would make every instruction wait for the one before. */
+static inline void use(struct ir_insn *insn, ir_ref v)
+{
+    if (v)
+        insn[v].uses++;
+}
+
 static void count_uses(struct ir_block *blk, const struct tcg_guest *guest)
 {
     struct ir_insn *insn = blk->insn;
@@ -21,13 +28,12 @@ static void count_uses(struct ir_block *blk, const struct tcg_guest *guest)
     for (unsigned i = blk->num - 1; i > 0; i--) {
         if (!insn[i].uses && !has_effect(&insn[i], guest))
             continue;
-        insn[insn[i].a].uses++;
-        insn[insn[i].b].uses++;
-        insn[insn[i].c].uses++;
-        insn[insn[i].d].uses++;
-        insn[insn[i].fl].uses++;
+        use(insn, insn[i].a);
+        use(insn, insn[i].b);
+        use(insn, insn[i].c);
+        use(insn, insn[i].d);
+        use(insn, insn[i].fl);
     }
-    insn[0].uses = 0;
 }
 
 void ir_opt_dead(struct ir_block *blk, const struct tcg_guest *guest)

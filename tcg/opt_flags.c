@@ -3,8 +3,9 @@
  * One pass forward carries `pending`, the value of the last PUTFL that is not
  * committed yet.
  * - A PUTFL disappears and becomes pending; what was pending before is dead.
- * - An E_FAULT instruction other than CALL gets `fl` = pending: its way out commits it, its
- *   straight way does not.
+ * - An E_FAULT instruction other than CALL gets `fl` = pending: its slow path
+ *   commits it, its straight way does not. The slow path may come back, so from
+ *   there on the guest's flags are either the old ones or those.
  * - A helper that reads flags, may fault or never returns, a GETFL, and the
  *   block's end get a PUTFL of pending right before them.
  * - A helper that only writes flags kills pending.
@@ -17,7 +18,7 @@ struct sink {
     struct ir_insn *insn;
     unsigned out;       /* next instruction to be written; never ahead of the one being read */
     ir_ref pending;     /* in new numbers; 0: the guest's flags are up to date */
-    ir_ref changed;     /* the last instruction that changed the guest's flags */
+    ir_ref changed;     /* the last instruction that may have changed the guest's flags */
     ir_ref map[IR_MAX_INSNS];   /* old number -> new number */
 };
 
@@ -33,6 +34,13 @@ static void commit(struct sink *s)
 static void put(struct sink *s, ir_ref fl)
 {
     s->pending = s->insn[fl].op == IR_GETFL && fl > s->changed ? 0 : fl;
+}
+
+static void carry(struct sink *s, struct ir_insn *in)
+{
+    in->fl = s->pending;
+    if (s->pending)
+        s->changed = (ir_ref)s->out;
 }
 
 static void before_call(struct sink *s, uint32_t effects)
@@ -70,7 +78,7 @@ void ir_opt_flags(struct ir_block *blk, const struct tcg_guest *guest)
         else if (in.op == IR_GETFL || (effects & E_END))
             commit(&s);
         else if (effects & E_FAULT)
-            in.fl = s.pending;
+            carry(&s, &in);
         s.map[i] = (ir_ref)s.out;
         s.insn[s.out++] = in;
     }

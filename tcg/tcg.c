@@ -57,7 +57,8 @@ static int reserve_cache(struct tcg *t, struct error *err)
     return t->host_state ? 0 : error_set(err, -ENOMEM, "tcg: out of memory");
 }
 
-struct tcg *tcg_new(const struct tcg_guest *guest, const struct tcg_options *opt, struct log *log, struct error *err)
+struct tcg *tcg_new(const struct tcg_guest *guest, const struct tcg_options *opt, struct log *log,
+                    struct error *err)
 {
     struct tcg *t = calloc(1, sizeof(*t));
 
@@ -127,7 +128,8 @@ struct tcg_stats tcg_get_stats(struct tcg *t)
 {
     struct tcg_stats s = t->stats;
 
-    s.cache_used = t->host ? (uint64_t)(t->code.at - t->code_map.start) : (uint64_t)(t->data.at - t->data.start);
+    s.cache_used = t->host ? (uint64_t)(t->code.at - t->code_map.start)
+                           : (uint64_t)(t->data.at - t->data.start);
     return s;
 }
 
@@ -153,8 +155,8 @@ static void print_code(struct tcg *t, const struct tcg_block *blk)
     if (!t->host || !log_enabled_at(t->log, LOG_OUT, blk->pc))
         return;
     flockfile(t->log->file);
-    fprintf(t->log->file, "out: block pc %016llx: %u bytes at %p\n", (unsigned long long)blk->pc, blk->code_size,
-            blk->code);
+    fprintf(t->log->file, "out: block pc %016llx: %u bytes at %p\n", (unsigned long long)blk->pc,
+            blk->code_size, blk->code);
     t->host->disassemble(t->log->file, blk->code, blk->code_size);
     funlockfile(t->log->file);
 }
@@ -173,7 +175,10 @@ static void verify(struct tcg *t, const struct ir_block *ir, const char *after)
 /* opt_dead always runs: backends need its counts. */
 static void optimise(struct tcg *t, struct ir_block *ir)
 {
-    static const struct { const char *name; void (*run)(struct ir_block *, const struct tcg_guest *); } passes[] = {
+    static const struct {
+        const char *name;
+        void (*run)(struct ir_block *blk, const struct tcg_guest *guest);
+    } passes[] = {
         { "opt_flags", ir_opt_flags }, { "opt_regs", ir_opt_regs }, { "opt_dead", ir_opt_dead },
     };
 

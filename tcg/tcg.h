@@ -196,8 +196,7 @@ struct tcg_host {
     uintptr_t (*enter)(void *host, void *env, const void *code);
     void (*disassemble)(FILE *out, const uint8_t *code, size_t len);
 };
-/* NULL when this host has no backend: the interpreter serves. A backend's definition replaces the weak one of
- * tcg/host_none.c. */
+/* NULL when this host has no backend: the interpreter serves. */
 const struct tcg_host *tcg_host_native(void);
 
 /* ---- the interpreter of optimised IR ---- */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "config.h"
@@ -90,6 +91,7 @@ static int format_is_png(const char *path, const char *format)
 int screendump_write(const struct display_surface *s, const char *path, const char *format, struct error *err)
 {
     int png = format_is_png(path, format);
+    struct stat st;
 
     if (png < 0)
         return error_set(err, -EINVAL, "screendump: unknown format '%s'; there is png and ppm", format);
@@ -100,6 +102,7 @@ int screendump_write(const struct display_surface *s, const char *path, const ch
         free(row);
         return error_set(err, code, "screendump: cannot open '%s': %s", path, strerror(-code));
     }
+    bool regular = !fstat(fileno(f), &st) && S_ISREG(st.st_mode);
     errno = 0;
     int ret = png ? write_png(s, f, row) : write_ppm(s, f, row);
     if (fclose(f) && !ret)
@@ -107,7 +110,8 @@ int screendump_write(const struct display_surface *s, const char *path, const ch
     free(row);
     if (!ret)
         return 0;
-    unlink(path);
+    if (regular)
+        unlink(path);
     return error_set(err, ret, "screendump: cannot write '%s': %s", path,
                      ret == -ENOTSUP ? "this build has no PNG support" : strerror(-ret));
 }

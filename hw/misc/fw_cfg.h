@@ -50,7 +50,7 @@ void fw_cfg_add_bytes(struct fw_cfg *f, unsigned key, const void *data, size_t l
 void fw_cfg_add_u16(struct fw_cfg *f, unsigned key, uint16_t value);
 void fw_cfg_add_u32(struct fw_cfg *f, unsigned key, uint32_t value);
 void fw_cfg_add_u64(struct fw_cfg *f, unsigned key, uint64_t value);
-/* As add_bytes, but `data` from g_malloc() becomes the device's. */
+/* As add_bytes, but `data`, from malloc(), becomes the device's. */
 void fw_cfg_take_bytes(struct fw_cfg *f, unsigned key, void *data, size_t len);
 
 /* Files; a name has at most FW_CFG_NAME_MAX characters. A second call replaces the contents (the size changes

@@ -13,7 +13,7 @@ import termios
 import threading
 import time
 
-HANG = 1200  # seconds without the awaited text: nothing that works takes that long
+HANG = int(os.environ.get('MIMUS_HANG') or 1200)  # seconds without the awaited text; nothing that works takes that long
 TAIL = 3000  # characters of output in a failure's report
 
 ESCAPES = re.compile(r'\x1b(\[[0-9;?]*[A-Za-z]|[()][A-Z0-9]|[c78=>])|\x0f|\x0e')
@@ -36,7 +36,7 @@ class Emulator:
 
     def __init__(self, argv, stdin='pty', env=None):
         self.argv = [str(a) for a in argv]
-        self.text = ''          # everything printed so far
+        self.text = ''          # everything printed so far, without carriage returns
         self.position = 0       # how much of it expect() has consumed
         self.status = None      # exit status; negative: the signal
         self.rusage = None
@@ -68,7 +68,7 @@ class Emulator:
             except OSError:  # the other side is closed
                 data = b''
             with self._arrived:
-                self.text += data.decode('latin-1')
+                self.text += data.decode('latin-1').replace('\r', '')
                 self._ended = not data
                 self._arrived.notify_all()
             if not data:
@@ -83,7 +83,7 @@ class Emulator:
 
     def fail(self, message):
         """Raise Failure with the command line and the end of all output."""
-        tail = strip_escapes(self.text)[-TAIL:].replace('\r', '')
+        tail = strip_escapes(self.text)[-TAIL:]
         raise Failure('%s\n  command: %s\n  output (tail):\n%s\n  standard error:\n%s' % (
             message, ' '.join(shell_word(a) for a in self.argv), indent(tail), indent(self.errors()[-TAIL:])))
 
@@ -174,7 +174,7 @@ class Emulator:
         """Give a monitor command; returns what it printed. The prompt must have been seen."""
         self.send(command + '\n')
         self.expect(r'\n')
-        return strip_escapes(self.expect(r'(.*?)' + self.PROMPT, timeout).group(1)).replace('\r', '')
+        return strip_escapes(self.expect(r'(.*?)' + self.PROMPT, timeout).group(1))
 
     def monitor_start(self):
         """Wait for the monitor's first prompt."""

@@ -79,9 +79,8 @@ def initramfs(arch):
 # ---- a disk with a Debian on it ----
 
 def debian_mirror():
-    """Mirror and release of the machine itself, from apt's view of its sources."""
-    with _Lock():
-        command(os.path.join(LIB, 'fetch'), '--lists', cache_directory(), 'amd64')
+    """Mirror and release of the machine itself, from apt's view of its sources. Inside the lock."""
+    command(os.path.join(LIB, 'fetch'), '--lists', cache_directory(), 'amd64')
     config = dict(os.environ, APT_CONFIG=os.path.join(cache_directory(), 'apt-amd64', 'apt.conf'))
     targets = command('apt-get', 'indextargets', '--format', '$(SITE) $(RELEASE) $(CODENAME) $(COMPONENT)',
                       'Created-By: Packages', env=config)

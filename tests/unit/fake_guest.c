@@ -185,7 +185,8 @@ void fake_map(struct fake_env *env, unsigned mmu, bool writable)
 {
     for (uint64_t page = 0; page < FAKE_RAM; page += 1u << TCG_PAGE_BITS)
         env->tlb[mmu][page >> TCG_PAGE_BITS] =
-            (struct tcg_tlb_entry){ page, writable ? page : page | 1, UINT64_MAX, (uint64_t)(uintptr_t)env->ram };
+            (struct tcg_tlb_entry){ page, writable ? page : page | 1, UINT64_MAX,
+                                    (uint64_t)(uintptr_t)env->ram };
 }
 
 uint64_t fake_random(uint64_t *state)
@@ -199,8 +200,8 @@ uint64_t fake_random(uint64_t *state)
 
 uint64_t fake_operand(uint64_t *state)
 {
-    static const uint64_t edges[] = { 0, 1, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff,
-                                      0x7fffffffffffffff, 0x8000000000000000, UINT64_MAX };
+    static const uint64_t edges[] = { 0, 1, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff, 0x7fffffff, 0x80000000,
+                                      0xffffffff, 0x7fffffffffffffff, 0x8000000000000000, UINT64_MAX };
     uint64_t r = fake_random(state);
 
     if (r & 1)

@@ -1,4 +1,4 @@
-/* A guest for tests of the translator: sixteen registers, some fields, 64 KiB of memory at linear address 0. */
+/* A guest for tests of the translator: sixteen registers, some fields, 64 KiB of memory at address 0. */
 #ifndef MIMUS_TESTS_FAKE_GUEST_H
 #define MIMUS_TESTS_FAKE_GUEST_H
 

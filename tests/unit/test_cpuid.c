@@ -4,7 +4,8 @@
 
 #include "cpu/sys.h"
 
-static const char *const names[] = { "486", "pentium", "pentium2", "pentium3", "qemu32", "qemu64", "x86-64-v1", "max" };
+static const char *const names[] = { "486",    "pentium", "pentium2",  "pentium3",
+                                     "qemu32", "qemu64",  "x86-64-v1", "max" };
 
 static struct cpu *bare_cpu(const char *model)
 {
@@ -63,9 +64,9 @@ END_TEST
 START_TEST(test_bits_match_features)
 {
     static const struct { unsigned feature, reg, bit; } leaf1[] = {
-        { FEAT_FPU, 3, 0 }, { FEAT_TSC, 3, 4 }, { FEAT_MSR, 3, 5 }, { FEAT_CX8, 3, 8 }, { FEAT_CMOV, 3, 15 },
-        { FEAT_CLFSH, 3, 19 }, { FEAT_MMX, 3, 23 }, { FEAT_FXSR, 3, 24 }, { FEAT_SSE, 3, 25 }, { FEAT_SSE2, 3, 26 },
-        { FEAT_CX16, 2, 13 }, { FEAT_HYPERVISOR, 2, 31 },
+        { FEAT_FPU, 3, 0 },   { FEAT_TSC, 3, 4 },    { FEAT_MSR, 3, 5 },   { FEAT_CX8, 3, 8 },
+        { FEAT_CMOV, 3, 15 }, { FEAT_CLFSH, 3, 19 }, { FEAT_MMX, 3, 23 },  { FEAT_FXSR, 3, 24 },
+        { FEAT_SSE, 3, 25 },  { FEAT_SSE2, 3, 26 },  { FEAT_CX16, 2, 13 }, { FEAT_HYPERVISOR, 2, 31 },
     };
     struct cpu *cpu = bare_cpu(names[_i]);
     uint32_t r[4];

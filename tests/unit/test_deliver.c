@@ -1,5 +1,5 @@
-/* Interrupt delivery, far transfers and task switches on real descriptor tables. Expectations from SDM vol. 3,
- * chapters 5, 6, 8, 21 and the instructions' pseudo-code in vol. 2. */
+/* Interrupt delivery, far transfers and task switches on real descriptor tables. Expectations from SDM vol.
+ * 3, chapters 5, 6, 8, 21 and the instructions' pseudo-code in vol. 2. */
 #include <check.h>
 #include <stdlib.h>
 
@@ -7,7 +7,10 @@
 #include "memory/memory.h"
 
 enum { GDT = 0x1000, IDT = 0x2000, TSS = 0x3000, TSS2 = 0x4000, RAM = 0x100000 };
-enum { KCODE = 0x08, KDATA = 0x10, UCODE = 0x1b, UDATA = 0x23, TR_SEL = 0x28, TR2_SEL = 0x30, GATE = 0x38, KCODE64 = 0x48 };
+enum {
+    KCODE = 0x08, KDATA = 0x10, UCODE = 0x1b, UDATA = 0x23,
+    TR_SEL = 0x28, TR2_SEL = 0x30, GATE = 0x38, KCODE64 = 0x48,
+};
 
 static struct fixture {
     struct memory *mem;
@@ -263,7 +266,8 @@ END_TEST
 /* To v86 mode by IRET, and back through a gate with the segments on the inner stack. */
 START_TEST(test_v86_round_trip)
 {
-    static const uint32_t frame[] = { 0x100, 0x2000, 2 | FL_VM | FL_IF, 0xfffe, 0x3000, 0x4000, 0x5000, 0x6000, 0x7000 };
+    static const uint32_t frame[] = { 0x100,  0x2000, 2 | FL_VM | FL_IF, 0xfffe, 0x3000, 0x4000, 0x5000,
+                                      0x6000, 0x7000 };
     struct cpu *cpu = fix.cpu;
 
     for (unsigned i = 0; i < ARRAY_LEN(frame); i++)

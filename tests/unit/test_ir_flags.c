@@ -43,7 +43,8 @@
             bool c = fake_random(&seed) & 1; \
             garbage = t == IR_I64 ? 0 : fake_random(&seed) << IR_BITS(t); \
             body \
-            ck_assert_msg(!((host ^ ours) & defined), "width %u a %llx b %llx c %d: host %x ours %x", IR_BITS(t), \
+            ck_assert_msg(!((host ^ ours) & defined), "width %u a %llx b %llx c %d: host %x ours %x", \
+                          IR_BITS(t), \
                           (unsigned long long)a, (unsigned long long)b, c, host, ours); \
         } \
     } \
@@ -58,7 +59,8 @@ FLAGS_TEST(neg, BY_WIDTH1(host, t, "neg", res, c); ours = ir_flags_eval(IR_FL_SU
 FLAGS_TEST(inc, BY_WIDTH1(host, t, "inc", res, c); ours = ir_flags_eval(IR_FL_INC, t, res + garbage, c, 0);)
 FLAGS_TEST(dec, BY_WIDTH1(host, t, "dec", res, c); ours = ir_flags_eval(IR_FL_DEC, t, res + garbage, c, 0);)
 /* A is undefined after logic and shifts; Mimus clears it. */
-FLAGS_TEST(logic, BY_WIDTH(host, t, "xor", res, b, c); ours = ir_flags_eval(IR_FL_LOGIC, t, res + garbage, 0, 0);
+FLAGS_TEST(logic, BY_WIDTH(host, t, "xor", res, b, c);
+           ours = ir_flags_eval(IR_FL_LOGIC, t, res + garbage, 0, 0);
            defined &= ~(uint32_t)IR_AF; ck_assert(!(ours & IR_AF));)
 
 /* By 1, where O is defined. */
@@ -106,8 +108,10 @@ HOST_COND(s) HOST_COND(ns) HOST_COND(p) HOST_COND(np) HOST_COND(l) HOST_COND(nl)
 
 START_TEST(conditions)
 {
-    static bool (*const host[16])(uint32_t) = { host_o, host_no, host_b, host_nb, host_z, host_nz, host_be, host_a,
-                                                host_s, host_ns, host_p, host_np, host_l, host_nl, host_le, host_g };
+    static bool (*const host[16])(uint32_t) = {
+        host_o, host_no, host_b, host_nb, host_z, host_nz, host_be, host_a,
+        host_s, host_ns, host_p, host_np, host_l, host_nl, host_le, host_g,
+    };
 
     for (uint32_t f = 0; f <= IR_FLAGS6; f++)
         if (!(f & ~(uint32_t)IR_FLAGS6))

@@ -1,4 +1,5 @@
-/* Reset state, EFLAGS, the mode word, control registers and MSRs. Values from SDM vol. 3, tables 10-1 and 2.5, vol. 4. */
+/* Reset state, EFLAGS, the mode word, control registers and MSRs. Values from SDM vol. 3, tables 10-1
+ * and 2.5, vol. 4. */
 #include <check.h>
 #include <stdlib.h>
 

@@ -69,7 +69,7 @@ struct emit {
     struct tcg_block *blk;
     uint8_t *start;
     uint32_t guest_off;         /* of the current guest instruction */
-    ir_ref flags_owner;         /* the host's flags are those of this result at its full width, 0: of nothing known */
+    ir_ref flags_owner;         /* the host's flags are those of this result at full width; 0: unknown */
     unsigned num_stubs, num_map;
     struct stub stubs[IR_MAX_INSNS];
     struct tcg_pc_entry map[IR_MAX_INSNS];
@@ -118,9 +118,9 @@ enum x86_cc emit_test_bool(struct emit *c, ir_ref v);
 struct flag_operands flags_locate(const struct emit *c, ir_ref f);
 /* Does writing them take a scratch register? */
 bool flags_need_scratch(const struct flag_operands *f);
-/* Write operands, operation and type to the lazy record. Changes no host flags and no register but `scratch`. */
+/* Write operands, operation and type to the lazy record. Changes no host flags and no register but
+ * `scratch`. */
 void flags_commit(struct emit *c, const struct flag_operands *f, unsigned scratch);
-void emit_store_loc(struct emit *c, struct x86_mem to, const struct loc *from, unsigned scratch);
 struct loc loc_of(const struct emit *c, ir_ref v);
 
 /* Write the thunks at enc->at. */

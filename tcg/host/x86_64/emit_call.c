@@ -85,19 +85,6 @@ static void pass_args(struct emit *c, const struct ir_insn *in, const char *args
     enc_mov_rr(&c->enc, W64, RDI, RBP);
 }
 
-static void commit_before_call(struct emit *c, ir_ref fl)
-{
-    struct flag_operands f = flags_locate(c, fl);
-    unsigned scratch = NO_REG;
-
-    if (flags_need_scratch(&f)) {
-        scratch = ra_temp(&c->ra);
-        f = flags_locate(c, fl);
-    }
-    flags_commit(c, &f, scratch);
-    ra_unlock(&c->ra);
-}
-
 static void call_c(struct emit *c, const void *fn, const uint8_t *thunk)
 {
     enc_mov_ri(&c->enc, RAX, (uintptr_t)fn);
@@ -121,7 +108,6 @@ void emit_helper_call(struct emit *c, unsigned i)
     const struct tcg_helper *h = &c->guest->helpers[in->imm];
     uint32_t lost = TEMP_MASK | (h->effects & H_WREGS ? PINNED_MASK : 0);
 
-    commit_before_call(c, in->fl);
     ra_save(&c->ra, lost, i);
     pass_args(c, in, h->args);
     call_c(c, h->fn, call_thunk(c, h->effects));
@@ -169,7 +155,7 @@ void emit_vop(struct emit *c, unsigned i)
 {
     uint64_t imm = c->insn[i].imm;
     const struct tcg_vop_info *op = &tcg_vops[imm & 0xffff];
-    struct fields f = { (uint32_t)(imm >> 16) & 0xffff, (uint32_t)(imm >> 32) & 0xffff, (uint32_t)(imm >> 48) };
+    struct fields f = { imm >> 16 & 0xffff, imm >> 32 & 0xffff, (uint32_t)(imm >> 48) };
 
     if (op->kind == VK_C || !op->opcode)
         vop_c(c, op, &f, i);

@@ -14,14 +14,11 @@ static void add_pc(struct emit *c, unsigned type, int32_t delta)
         enc_alu_mi(&c->enc, ALU_ADD, type, env_mem(c->guest->off_pc), delta);
 }
 
-/* A jump whose displacement can be patched while others execute it: within eight aligned bytes. Unchained, it
+/* A jump whose displacement can be patched while others execute it: it is four aligned bytes. Unchained, it
  * leads to the next instruction, its own leave stub. */
 static void exit_chained(struct emit *c, unsigned n)
 {
-    unsigned at = (uintptr_t)(c->enc.at + 1) & 7;
-
-    if (at > 4)
-        enc_nops(&c->enc, 8 - at);
+    enc_nops(&c->enc, (unsigned)-(uintptr_t)(c->enc.at + 1) & 3);
     c->blk->jump_at[n] = (uint32_t)(c->enc.at - c->start);
     enc_jmp32(&c->enc);
     enc_mov_ri(&c->enc, RAX, (uintptr_t)c->blk | n);

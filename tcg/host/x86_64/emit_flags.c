@@ -1,5 +1,6 @@
-/* Flags and conditions. Flags are never kept as such: a consumer makes the host's flags from the operands that are at
- * hand, or uses those that the operation itself has just left. Only GETFL and SETC exist as a word of six bits. */
+/* Flags and conditions. Flags are never kept as such: a consumer makes the host's flags from the operands
+ * that are at hand, or uses those that the operation itself has just left. Only GETFL and SETC exist as a
+ * word of six bits. */
 #include "tcg/host/x86_64/emit.h"
 
 #include <assert.h>
@@ -28,7 +29,7 @@ static bool loc_needs_scratch(const struct loc *l)
     return l->reg == NO_REG && (l->slot != NO_SLOT || !fits_int32((int64_t)l->imm));
 }
 
-void emit_store_loc(struct emit *c, struct x86_mem to, const struct loc *from, unsigned scratch)
+static void store_loc(struct emit *c, struct x86_mem to, const struct loc *from, unsigned scratch)
 {
     unsigned reg = from->reg;
 
@@ -74,10 +75,11 @@ bool flags_need_scratch(const struct flag_operands *f)
     return false;
 }
 
-static void store_operands(struct emit *c, const struct flag_operands *f, unsigned base, uint32_t offset, unsigned scratch)
+static void store_operands(struct emit *c, const struct flag_operands *f, unsigned base, uint32_t offset,
+                           unsigned scratch)
 {
     for (unsigned k = 0; k < f->num; k++)
-        emit_store_loc(c, mem_at(base, (int32_t)(offset + 8 * k)), &f->v[k], scratch);
+        store_loc(c, mem_at(base, (int32_t)(offset + 8 * k)), &f->v[k], scratch);
 }
 
 void flags_commit(struct emit *c, const struct flag_operands *f, unsigned scratch)
@@ -87,7 +89,7 @@ void flags_commit(struct emit *c, const struct flag_operands *f, unsigned scratc
     if (!f->num)
         return;
     store_operands(c, f, RBP, record, scratch);
-    _Static_assert(offsetof(struct tcg_flags, type) == offsetof(struct tcg_flags, op) + 1, "one 16-bit store");
+    _Static_assert(offsetof(struct tcg_flags, type) == offsetof(struct tcg_flags, op) + 1, "one store");
     enc_store_imm(&c->enc, W16, env_mem(record + (uint32_t)offsetof(struct tcg_flags, op)),
                   (int16_t)(f->op | f->type << 8));
 }
@@ -360,7 +362,8 @@ static bool owner_serves(const struct emit *c, const struct ir_insn *f, unsigned
     }
 }
 
-/* Condition cc of flags f as a host condition. C of INC, DEC, SETC, MUL and O of MUL are booleans and do not come here. */
+/* Condition cc of flags f as a host condition. C of INC, DEC, SETC, MUL and O of MUL are booleans: not
+ * here. */
 static enum x86_cc flags_cond(struct emit *c, ir_ref f, unsigned cc)
 {
     const struct ir_insn *in = &c->insn[f];
@@ -407,8 +410,9 @@ static enum x86_cc cond_value(struct emit *c, const struct ir_insn *in)
 static enum x86_cc cmp_value(struct emit *c, const struct ir_insn *in)
 {
     static const uint8_t cc_of[] = {
-        [IR_CMP_EQ] = CC_E, [IR_CMP_NE] = CC_NE, [IR_CMP_LTU] = CC_B, [IR_CMP_LEU] = CC_BE, [IR_CMP_GTU] = CC_A,
-        [IR_CMP_GEU] = CC_AE, [IR_CMP_LTS] = CC_L, [IR_CMP_LES] = CC_LE, [IR_CMP_GTS] = CC_G, [IR_CMP_GES] = CC_GE,
+        [IR_CMP_EQ] = CC_E, [IR_CMP_NE] = CC_NE, [IR_CMP_LTU] = CC_B, [IR_CMP_LEU] = CC_BE,
+        [IR_CMP_GTU] = CC_A, [IR_CMP_GEU] = CC_AE, [IR_CMP_LTS] = CC_L, [IR_CMP_LES] = CC_LE,
+        [IR_CMP_GTS] = CC_G, [IR_CMP_GES] = CC_GE,
     };
     bool equality = in->cc == IR_CMP_EQ || in->cc == IR_CMP_NE;
 

@@ -1,5 +1,5 @@
-/* Integer operations: two-address host arithmetic on 32 or 64 bits; narrow types are computed at 32 bits where the
- * bits above their width cannot reach the result, and extended first where they can. */
+/* Integer operations: two-address host arithmetic on 32 or 64 bits; narrow types are computed at 32 bits
+ * where the bits above their width cannot reach the result, and extended first where they can. */
 #include "tcg/host/x86_64/emit.h"
 
 static bool is_const(const struct emit *c, ir_ref v) { return c->insn[v].op == IR_CONST; }
@@ -83,7 +83,8 @@ void emit_arith(struct emit *c, unsigned i)
     o.b = o.has_imm ? NO_REG : ra_use(&c->ra, b);
     unsigned zbits = result_zbits(c, in, &o);
     ra_kill(&c->ra, i);
-    o.dst = ra_def(&c->ra, (ir_ref)i, o.a, o.b != NO_REG && o.b != o.a && !commutes ? BIT_REG(o.b) : 0, zbits);
+    bool keep_b = o.b != NO_REG && o.b != o.a && !commutes;
+    o.dst = ra_def(&c->ra, (ir_ref)i, o.a, keep_b ? BIT_REG(o.b) : 0, zbits);
     if (!o.has_imm && o.dst == o.b && o.dst != o.a) {
         o.b = o.a;
         o.a = o.dst;
@@ -181,7 +182,8 @@ void emit_resize(struct emit *c, unsigned i)
         return;
     }
     ra_kill(&c->ra, i);
-    unsigned dst = ra_def(&c->ra, (ir_ref)i, a, 0, in->op == IR_ZEXT ? IR_BITS(from) : IR_BITS(reg_width(in->type)));
+    unsigned zbits = in->op == IR_ZEXT ? IR_BITS(from) : IR_BITS(reg_width(in->type));
+    unsigned dst = ra_def(&c->ra, (ir_ref)i, a, 0, zbits);
     if (in->op == IR_ZEXT)
         enc_zext(&c->enc, from, dst, a);
     else
@@ -194,7 +196,8 @@ static const uint8_t shift_of[IR_NUM_OPS] = {
     [IR_SHL] = SH_SHL, [IR_SHR] = SH_SHR, [IR_SAR] = SH_SAR, [IR_ROL] = SH_ROL, [IR_ROR] = SH_ROR,
 };
 
-/* dst := a with defined bits above the width where the shift brings them in. Returns the width to shift at. */
+/* dst := a with defined bits above the width where the shift brings them in. Returns the width to shift
+ * at. */
 static unsigned shift_prepare(struct emit *c, const struct ir_insn *in, unsigned dst, unsigned a)
 {
     bool rotate = in->op == IR_ROL || in->op == IR_ROR;
@@ -219,9 +222,9 @@ void emit_shift_op(struct emit *c, unsigned i)
     unsigned a = ra_use(&c->ra, in->a);
     ra_kill(&c->ra, i);
     unsigned dst = ra_def(&c->ra, (ir_ref)i, a, fixed ? 0 : BIT_REG(RCX), bits);
-    unsigned w = shift_prepare(c, in, dst, a);
+    unsigned w = shift_prepare(c, in, dst, a), count = c->insn[in->b].imm & (IR_BITS(in->type) - 1);
     if (fixed)
-        enc_shift_ri(&c->enc, shift_of[in->op], w, dst, (unsigned)c->insn[in->b].imm & (IR_BITS(in->type) - 1));
+        enc_shift_ri(&c->enc, shift_of[in->op], w, dst, count);
     else
         enc_shift_cl(&c->enc, shift_of[in->op], w, dst);
 }

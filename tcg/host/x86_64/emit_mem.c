@@ -29,11 +29,12 @@ static void slow_if(struct emit *c, struct stub *s, enum x86_cc cc)
     s->from[s->num_from++] = enc_jcc32(&c->enc, cc);
 }
 
-/* Leaves [t1 + index] as the host address, or goes to the slow path. An access that crosses a page is compared by its
- * last byte's page but indexed by its first byte's, which cannot match. */
+/* Leaves [t1 + index] as the host address, or goes to the slow path. An access that crosses a page is
+ * compared by its last byte's page but indexed by its first byte's, which cannot match. */
 static struct x86_mem probe(struct emit *c, const struct access *m, struct stub *s)
 {
-    size_t tag = m->writes ? offsetof(struct tcg_tlb_entry, tag_write) : offsetof(struct tcg_tlb_entry, tag_read);
+    size_t tag = m->writes ? offsetof(struct tcg_tlb_entry, tag_write)
+                           : offsetof(struct tcg_tlb_entry, tag_read);
     uint32_t set = c->guest->off_tlb + c->ir->mmu * TCG_TLB_SIZE * (uint32_t)sizeof(struct tcg_tlb_entry);
     struct x86_mem entry = mem_indexed(RBP, m->t1, (int32_t)(set + tag));
     unsigned index = m->addr;
@@ -82,7 +83,8 @@ static void access_host(struct emit *c, const struct ir_insn *in, const struct s
     }
 }
 
-static void describe_slow_path(struct emit *c, const struct ir_insn *in, const struct access *m, struct stub *s)
+static void describe_slow_path(struct emit *c, const struct ir_insn *in, const struct access *m,
+                               struct stub *s)
 {
     const struct x86_thunks *t = &c->thunks;
 
@@ -93,11 +95,12 @@ static void describe_slow_path(struct emit *c, const struct ir_insn *in, const s
     s->word = WORD_MEM(m->size, in->aux);
     s->field = (uint32_t)in->imm;
     s->flags = flags_locate(c, in->fl);
-    s->target = in->op == IR_LD ? t->load : in->op == IR_ST ? t->store : in->op == IR_LDV ? t->load16 : t->store16;
+    s->target = in->op == IR_LD ? t->load : in->op == IR_ST ? t->store
+              : in->op == IR_LDV ? t->load16 : t->store16;
 }
 
-/* All registers are chosen before the first jump, so that both paths see the same. The result is never in want of a
- * register (t1 serves), so that no spill overwrites a slot that the slow path still reads. */
+/* All registers are chosen before the first jump, so that both paths see the same. The result is never in
+ * want of a register (t1 serves), so that no spill overwrites a slot that the slow path still reads. */
 void emit_memory(struct emit *c, unsigned i)
 {
     const struct ir_insn *in = &c->insn[i];

@@ -1,4 +1,5 @@
-/* x86-64 instruction encoder: writes single instructions at a byte pointer. Opcodes as in the Intel SDM, volume 2. */
+/* x86-64 instruction encoder: writes single instructions at a byte pointer. Opcodes as in the Intel SDM,
+ * volume 2. */
 #ifndef MIMUS_TCG_HOST_X86_64_ENC_H
 #define MIMUS_TCG_HOST_X86_64_ENC_H
 
@@ -25,14 +26,16 @@ enum x86_shift { SH_ROL, SH_ROR, SH_RCL, SH_RCR, SH_SHL, SH_SHR, SH_SAR = 7 };
 enum x86_unary { UN_NOT = 2, UN_NEG, UN_MUL, UN_IMUL };
 enum x86_step { STEP_INC, STEP_DEC };
 
-/* Opcodes; above 0xff: with the 0F escape. Those with a byte form are the wide form, the byte form is one less. */
+/* Opcodes; above 0xff: with the 0F escape. Those with a byte form are the wide form, the byte form is one
+ * less. */
 enum x86_opcode {
     OP_MOVSXD = 0x63, OP_IMUL_IMM8 = 0x6b, OP_IMUL_IMM32 = 0x69, OP_ALU_IMM8 = 0x83, OP_ALU_IMM32 = 0x81,
     OP_TEST = 0x85, OP_XCHG = 0x87, OP_STORE = 0x89, OP_LOAD = 0x8b, OP_LEA = 0x8d, OP_SHIFT_IMM8 = 0xc1,
     OP_STORE_IMM = 0xc7, OP_SHIFT_CL = 0xd3, OP_GROUP3 = 0xf7, OP_GROUP5 = 0xff,
-    OP_MOVUPS_LOAD = 0x0f10, OP_MOVUPS_STORE = 0x0f11, OP_CMOV = 0x0f40, OP_SETCC = 0x0f90, OP_GROUP15 = 0x0fae,
-    OP_IMUL = 0x0faf, OP_MOVZX8 = 0x0fb6, OP_MOVZX16 = 0x0fb7, OP_GROUP8 = 0x0fba, OP_BSF = 0x0fbc,
-    OP_BSR = 0x0fbd, OP_MOVSX8 = 0x0fbe, OP_MOVSX16 = 0x0fbf, OP_MOVQ_LOAD = 0x0f7e, OP_MOVQ_STORE = 0x0fd6,
+    OP_MOVUPS_LOAD = 0x0f10, OP_MOVUPS_STORE = 0x0f11, OP_CMOV = 0x0f40, OP_SETCC = 0x0f90,
+    OP_GROUP15 = 0x0fae, OP_IMUL = 0x0faf, OP_MOVZX8 = 0x0fb6, OP_MOVZX16 = 0x0fb7, OP_GROUP8 = 0x0fba,
+    OP_BSF = 0x0fbc, OP_BSR = 0x0fbd, OP_MOVSX8 = 0x0fbe, OP_MOVSX16 = 0x0fbf,
+    OP_MOVQ_LOAD = 0x0f7e, OP_MOVQ_STORE = 0x0fd6,
 };
 
 /* [base + index + disp]; index NO_REG: none. */

@@ -1,5 +1,6 @@
-/* Analysis of a block before code is emitted: one forward scan counts references, one backward scan finds last
- * uses, conditions to be made by their consumers, and values that may be made in the guest register they go to. */
+/* Analysis of a block before code is emitted: one forward scan counts references, one backward scan finds
+ * last uses, conditions to be made by their consumers, and values that may be made in the guest register
+ * they go to. */
 #include "tcg/host/x86_64/regalloc.h"
 
 #include <string.h>

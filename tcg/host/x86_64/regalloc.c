@@ -3,9 +3,9 @@
 
 #include <assert.h>
 
-const uint8_t x86_pinned[NUM_PINNED] = { R8, R9, R10, R12, RBX, R13, R14, R15 };
+const uint8_t x86_pinned[NUM_PINNED] = { R9, R10, R11, R12, RBX, R13, R14, R15 };
 /* In order of preference: rcx, rdx and rax last, because shifts and multiplications need them. */
-const uint8_t x86_temps[NUM_TEMPS] = { RSI, RDI, R11, RDX, RAX, RCX };
+const uint8_t x86_temps[NUM_TEMPS] = { RSI, RDI, R8, RDX, RAX, RCX };
 
 static bool is_temp(unsigned reg) { return reg != NO_REG && (TEMP_MASK & BIT_REG(reg)); }
 

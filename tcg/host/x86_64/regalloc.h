@@ -16,17 +16,18 @@
 #define NUM_TEMPS 6
 #define BIT_REG(r) (1u << (r))
 
-/* Host register of guest register 0..7. The first three are lost by C calls. */
+/* Host register of guest register 0..7. The first three are lost by C calls; none is an argument register
+ * that calls use, so that they can be stored when the arguments are in place. */
 extern const uint8_t x86_pinned[NUM_PINNED];
-#define PINNED_MASK (0xf700u | BIT_REG(RBX))
-#define TEMP_MASK (BIT_REG(RAX) | BIT_REG(RCX) | BIT_REG(RDX) | BIT_REG(RSI) | BIT_REG(RDI) | BIT_REG(R11))
+#define PINNED_MASK (0xfe00u | BIT_REG(RBX))
+#define TEMP_MASK (BIT_REG(RAX) | BIT_REG(RCX) | BIT_REG(RDX) | BIT_REG(RSI) | BIT_REG(RDI) | BIT_REG(R8))
 extern const uint8_t x86_temps[NUM_TEMPS];
 
 /* The frame of translated code, at rsp. Arguments and result of the thunks, then spilled values: as many
  * as a block can have. Its size keeps rsp a multiple of 16 after six pushes and the return address. */
 enum {
-    FRAME_ARG0 = 0, FRAME_ARG1 = 8, FRAME_ARG2 = 16, FRAME_WORD = 24, FRAME_RESULT = 32, FRAME_HOST_MXCSR = 40,
-    FRAME_SPILL = 48,
+    FRAME_ARG0 = 0, FRAME_ARG1 = 8, FRAME_ARG2 = 16, FRAME_WORD = 24, FRAME_RESULT = 32,
+    FRAME_HOST_MXCSR = 40, FRAME_SPILL = 48,
     FRAME_SIZE = FRAME_SPILL + 8 * IR_MAX_INSNS + 8,
 };
 
@@ -35,7 +36,7 @@ enum {
 enum ra_mark {
     RA_DEFERRED = 1,    /* CMP, COND: made by its only user */
     RA_WORD = 2,        /* GETFL, SETC: kept as the six bits in an I32 */
-    RA_FLAGS_WANTED = 4 /* a condition looks at the flags of this result: make it by an instruction that sets them */
+    RA_FLAGS_WANTED = 4 /* a condition looks at the flags of this result: make it with flags */
 };
 
 struct ra_value {
@@ -102,7 +103,8 @@ void ra_alias(struct regalloc *ra, ir_ref v, ir_ref of, unsigned zbits);
 void ra_overwrite(struct regalloc *ra, unsigned reg, unsigned i);
 /* Value v, if in a temporary, moves house to pinned `reg`, which was made equal to it. */
 void ra_rehouse(struct regalloc *ra, ir_ref v, unsigned reg);
-/* Write every value in the registers of `mask` that lives after instruction i to its slot. They stay in the registers. */
+/* Write every value in the registers of `mask` that lives after instruction i to its slot. They stay in
+ * the registers. */
 void ra_save(struct regalloc *ra, uint32_t mask, unsigned i);
 /* The registers of `mask` have lost their content. */
 void ra_lose(struct regalloc *ra, uint32_t mask);

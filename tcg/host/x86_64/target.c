@@ -8,11 +8,12 @@
 
 _Static_assert((int)W8 == (int)IR_I8 && (int)W64 == (int)IR_I64, "IR types serve as host widths");
 
-/* Room that is asked for before compiling: the longest sequence for one IR instruction with its out-of-line part is
- * below 320 bytes, entry and exits are below 4 KiB. */
+/* Room that is asked for before compiling: the longest sequence for one IR instruction with its out-of-
+ * line part is below 320 bytes, entry and exits are below 4 KiB. */
 enum { ROOM_PER_INSN = 320, ROOM_PER_BLOCK = 4096, THUNKS_SIZE = 4096, CODE_ALIGN = 16 };
 
 typedef void emit_fn(struct emit *c, unsigned i);
+typedef uintptr_t enter_fn(void *env, const void *code);
 
 static emit_fn *const emitters[IR_NUM_OPS] = {
     [IR_CONST] = emit_state, [IR_GET] = emit_state, [IR_PUT] = emit_state, [IR_LDE] = emit_state,
@@ -28,13 +29,15 @@ static emit_fn *const emitters[IR_NUM_OPS] = {
     [IR_FL_SETC] = emit_flags, [IR_GETFL] = emit_flags, [IR_PUTFL] = emit_flags, [IR_EFLAGS] = emit_flags,
     [IR_LD] = emit_memory, [IR_ST] = emit_memory, [IR_LDV] = emit_memory, [IR_STV] = emit_memory,
     [IR_BOUND] = emit_check, [IR_TRAPIF] = emit_check, [IR_CALL] = emit_helper_call, [IR_VOP] = emit_vop,
-    [IR_GOTO] = emit_end, [IR_BR] = emit_end, [IR_GOTOI] = emit_end, [IR_LOOKUP] = emit_end, [IR_EXIT] = emit_end,
+    [IR_GOTO] = emit_end, [IR_BR] = emit_end, [IR_GOTOI] = emit_end, [IR_LOOKUP] = emit_end,
+    [IR_EXIT] = emit_end,
 };
 
 /* Operations whose code is moves only: the host's flags survive them. */
 static const bool keeps_flags[IR_NUM_OPS] = {
     [IR_CONST] = true, [IR_GET] = true, [IR_PUT] = true, [IR_LDE] = true, [IR_STE] = true, [IR_PC] = true,
-    [IR_INSN] = true, [IR_ZEXT] = true, [IR_SEXT] = true, [IR_TRUNC] = true, [IR_NOT] = true, [IR_PUTFL] = true,
+    [IR_INSN] = true, [IR_ZEXT] = true, [IR_SEXT] = true, [IR_TRUNC] = true, [IR_NOT] = true,
+    [IR_PUTFL] = true,
 };
 
 void emit_map(struct emit *c, uint32_t guest_off)
@@ -123,7 +126,7 @@ static void x86_link(void *host, struct tcg_block *from, unsigned n, const void 
 static uintptr_t x86_enter(void *host, void *env, const void *code)
 {
     struct emit *c = host;
-    uintptr_t (*enter)(void *, const void *) = (uintptr_t (*)(void *, const void *))(uintptr_t)c->thunks.enter;
+    enter_fn *enter = (enter_fn *)(uintptr_t)c->thunks.enter;
 
     return enter(env, code);
 }

@@ -84,7 +84,7 @@ static const uint8_t *make_lookup(struct enc *e, const struct tcg_guest *g, cons
 /* ---- thunks that keep every register ---- */
 
 /* Saved below the return address; the size keeps the stack aligned at the call. */
-static const uint8_t kept[] = { RAX, RCX, RDX, RSI, RDI, R11, R8, R9, R10 };
+static const uint8_t kept[] = { RAX, RCX, RDX, RSI, RDI, R8, R9, R10, R11 };
 #define NUM_KEPT 9
 #define KEPT_SIZE (8 * NUM_KEPT)
 /* The frame as seen from inside such a thunk. */
@@ -112,8 +112,10 @@ static void call_absolute(struct enc *e, const void *fn)
     enc_call_reg(e, RAX);
 }
 
-/* A memory slow path. It may raise a guest exception: the return address and all guest registers are stored. */
-static const uint8_t *make_memory(struct enc *e, const struct tcg_guest *g, const void *fn, bool second, bool size)
+/* A memory slow path. It may raise a guest exception: the return address and all guest registers are
+ * stored. */
+static const uint8_t *make_memory(struct enc *e, const struct tcg_guest *g, const void *fn, bool second,
+                                  bool size)
 {
     static const uint8_t regs[] = { RSI, RDX, RCX, R8 };
     const uint8_t *entry = align_entry(e);
@@ -193,14 +195,15 @@ static const uint8_t *make_getfl(struct enc *e, const struct tcg_guest *g)
 
 /* ---- calls of helpers: rax = function, its arguments in place; temporaries are lost ---- */
 
-static const uint8_t *make_call(struct enc *e, const struct tcg_guest *g, unsigned num_stored, unsigned num_loaded)
+static const uint8_t *make_call(struct enc *e, const struct tcg_guest *g, unsigned num_stored,
+                                unsigned num_loaded)
 {
     const uint8_t *entry = align_entry(e);
 
-    enc_load(e, W64, R11, mem_at(RSP, 0));
+    store_pinned(e, g, num_stored);
+    enc_load(e, W64, R11, mem_at(RSP, 0)); /* pinned, but stored and loaded again in every case */
     enc_store(e, W64, env_mem(g->off_host_pc), R11);
     enc_alu_ri(e, ALU_SUB, W64, RSP, 8);
-    store_pinned(e, g, num_stored);
     enc_call_reg(e, RAX);
     load_pinned(e, g, num_loaded);
     enc_alu_ri(e, ALU_ADD, W64, RSP, 8);

@@ -1,0 +1,247 @@
+/* What both processors did, side by side; and cases as listings. */
+#include <inttypes.h>
+
+#include "tests/insn/insn.h"
+
+/* RF is 1 in the image that a fault pushes; IF and IOPL are the operating system's. */
+#define FLAGS_COMPARED (IR_FLAGS6 | FL_TF | FL_DF | FL_NT | FL_RF | FL_AC)
+
+static const char *const gpr_names[16] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+                                           "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15" };
+
+/* What the manual leaves to the processor when an instruction faults. */
+enum freedom {
+    FREE_DATA = 1,       /* a part of several stores may have been done */
+    FREE_FLAGS = 2,      /* REP CMPS and SCAS: Intel's restore the flags, AMD's do not */
+    FREE_CR2_BYTE = 4,   /* any byte of the operand within the page */
+    FREE_X87 = 8,        /* #XM of a conversion to MMX: before or after the transition to MMX state */
+    FREE_ALL = 16,       /* MASKMOVQ: bytes that are not selected may fault; one of two faults of a large operand */
+};
+
+struct diff {
+    FILE *out;
+    const struct test_case *c;
+    unsigned num;
+    unsigned freedom;
+    uint32_t undefined;  /* flags */
+};
+
+typedef void emit_fn(struct emit *e);
+emit_fn emit_enter, emit_cmps, emit_scas, emit_maskmov, emit_x87_load;
+
+static void differ(struct diff *d, const char *name, unsigned n, uint64_t before, uint64_t host, uint64_t guest)
+{
+    d->num++;
+    if (!d->out || d->num > 24)
+        return;
+    fprintf(d->out, "    %s", name);
+    if (n != ~0u)
+        fprintf(d->out, "%u", n);
+    fprintf(d->out, ": before %" PRIx64 ", host %" PRIx64 ", mimus %" PRIx64 "\n", before, host, guest);
+}
+
+static void check(struct diff *d, const char *name, uint64_t before, uint64_t host, uint64_t guest)
+{
+    if (host != guest)
+        differ(d, name, ~0u, before, host, guest);
+}
+
+static void check_gprs(struct diff *d, const struct image *h, const struct image *m)
+{
+    bool wide = d->c->env == ENV_64;
+    uint64_t mask = wide ? UINT64_MAX : UINT32_MAX;
+
+    for (unsigned i = 0; i < (wide ? 16 : 8); i++)
+        check(d, gpr_names[i], d->c->in.gpr[i], h->gpr[i] & mask, m->gpr[i] & mask);
+}
+
+/* FLD of a denormal number with DE unmasked: the SDM keeps the stack as it was, AMD's processors push. */
+static bool loads_unmasked_denormal(const struct test_case *c, const struct image *h)
+{
+    unsigned unmasked = (unsigned)(~load_le(h->fx + FX_FCW, 2) & load_le(h->fx + FX_FSW, 2));
+
+    if (!(unmasked & 2) || !host_is_amd())
+        return false;
+    for (unsigned i = 0; i < c->num_insns; i++)
+        if (c->insn[i].row && c->insn[i].row->emit == emit_x87_load)
+            return true;
+    return false;
+}
+
+/* Several stores and loads in an order of the processor's choice: which of two faults shows is open. */
+static bool is_multiple(const struct opcode *row)
+{
+    return row->op[0] == O_M || row->op[0] == O_Menv || row->op[0] == O_Mstate;
+}
+
+static bool is_memory_fault(const struct image *o)
+{
+    return o->vector == EX_GP || o->vector == EX_SS || o->vector == EX_PF;
+}
+
+static unsigned freedom_of(const struct test_case *c, const struct image *h, const struct image *m)
+{
+    const struct opcode *row = NULL;
+    unsigned x87 = loads_unmasked_denormal(c, h) ? FREE_X87 : 0;
+
+    for (unsigned i = 0; i < c->num_insns; i++)
+        if (c->insn[i].off == h->rip - case_rip(c))
+            row = c->insn[i].row;
+    if (!row || h->vector == EX_BP)
+        return x87;
+    if (row->emit == emit_maskmov || (is_multiple(row) && is_memory_fault(h) && is_memory_fault(m) && h->vector != m->vector))
+        return FREE_ALL;
+    return x87 | (row->emit == emit_enter ? FREE_DATA : 0) |
+           (row->emit == emit_cmps || row->emit == emit_scas ? FREE_FLAGS : 0) |
+           (is_multiple(row) ? FREE_CR2_BYTE : 0) |
+           (h->vector == EX_XM && (row->flags & OPF_MMX) ? FREE_X87 : 0);
+}
+
+/* Undefined flags at the instruction that the run ended at; at another place all that was undefined anywhere. */
+static uint32_t undefined_flags(const struct test_case *c, const struct image *h)
+{
+    uint64_t at = h->rip - case_rip(c) - (h->vector == EX_BP);
+    uint32_t all = 0;
+
+    for (unsigned i = 0; i <= c->num_insns; i++) {
+        if (c->insn[i].off == at)
+            return c->insn[i].taint;
+        all |= c->insn[i].taint;
+    }
+    return all;
+}
+
+static bool upper_half(uint64_t linear)
+{
+    return linear >> 63;
+}
+
+static void check_end(struct diff *d, const struct image *h, const struct image *m)
+{
+    uint32_t flags = FLAGS_COMPARED & ~(d->undefined | (d->freedom & FREE_FLAGS ? IR_FLAGS6 : 0));
+    uint64_t page = d->freedom & FREE_CR2_BYTE ? ~UINT64_C(0xfff) : UINT64_MAX;
+
+    check(d, "vector", EX_BP, h->vector, m->vector);
+    check(d, "rip", d->c->in.rip, h->rip, m->rip);
+    check(d, "eflags", d->c->in.eflags & flags, h->eflags & flags, m->eflags & flags);
+    if (h->vector != m->vector)
+        return;
+    if (h->vector == EX_PF) {
+        /* Linux tells no user whether a page of the kernel's half is present. */
+        uint32_t hidden = upper_half(h->cr2) ? 1 : 0;
+        check(d, "cr2", 0, h->cr2 & page, m->cr2 & page);
+        check(d, "error code", 0, h->error | hidden, m->error | hidden);
+    } else if (h->vector >= EX_TS && h->vector <= EX_GP) {
+        check(d, "error code", 0, h->error, m->error);
+    }
+}
+
+static void check_field(struct diff *d, const char *name, unsigned off, unsigned size, uint64_t mask, const uint8_t *h,
+                        const uint8_t *m)
+{
+    check(d, name, load_le(d->c->in.fx + off, size), load_le(h + off, size) & mask, load_le(m + off, size) & mask);
+}
+
+static void check_x87(struct diff *d, const uint8_t *h, const uint8_t *m)
+{
+    const uint8_t *in = d->c->in.fx;
+
+    check_field(d, "fcw", FX_FCW, 2, UINT64_MAX, h, m);
+    check_field(d, "fsw", FX_FSW, 2, d->undefined & TAINT_C1 ? ~UINT64_C(0x200) : UINT64_MAX, h, m);
+    check_field(d, "valid", FX_FTW, 1, UINT64_MAX, h, m);
+    for (unsigned i = 0; i < 8; i++) {
+        unsigned at = FX_ST + 16 * i;
+        if (memcmp(h + at, m + at, 8))
+            differ(d, "mantissa of st", i, load_le(in + at, 8), load_le(h + at, 8), load_le(m + at, 8));
+        if (memcmp(h + at + 8, m + at + 8, 2))
+            differ(d, "exponent of st", i, load_le(in + at + 8, 2), load_le(h + at + 8, 2), load_le(m + at + 8, 2));
+    }
+}
+
+static void check_sse(struct diff *d, const uint8_t *h, const uint8_t *m)
+{
+    const uint8_t *in = d->c->in.fx;
+
+    check_field(d, "mxcsr", FX_MXCSR, 4, UINT64_MAX, h, m);
+    for (unsigned i = 0; i < 32; i++) {
+        unsigned at = FX_XMM + 8 * i;
+        if (memcmp(h + at, m + at, 8))
+            differ(d, i & 1 ? "upper half of xmm" : "lower half of xmm", i / 2, load_le(in + at, 8), load_le(h + at, 8),
+                   load_le(m + at, 8));
+    }
+}
+
+static bool ignored(const struct test_case *c, unsigned off)
+{
+    for (unsigned i = 0; i < ARRAY_LEN(c->ignore); i++)
+        if (off - c->ignore[i].off < c->ignore[i].len)
+            return true;
+    return false;
+}
+
+static void check_data(struct diff *d, const uint8_t *h, const uint8_t *m)
+{
+    if (!memcmp(h, m, DATA_SIZE))
+        return;
+    for (unsigned i = 0; i < DATA_SIZE; i++)
+        if (h[i] != m[i] && !ignored(d->c, i))
+            differ(d, "byte of data at offset ", i, d->c->mem[i], h[i], m[i]);
+}
+
+unsigned compare_outcomes(FILE *out, const struct test_case *c, const struct outcome *host, const struct outcome *guest)
+{
+    struct diff d = { .out = out, .c = c, .freedom = freedom_of(c, &host->out, &guest->out),
+                      .undefined = undefined_flags(c, &host->out) };
+
+    if (d.freedom & FREE_ALL)
+        return 0;
+    check_end(&d, &host->out, &guest->out);
+    check_gprs(&d, &host->out, &guest->out);
+    if (!(d.freedom & FREE_X87))
+        check_x87(&d, host->out.fx, guest->out.fx);
+    check_sse(&d, host->out.fx, guest->out.fx);
+    if (!(d.freedom & FREE_DATA))
+        check_data(&d, host->mem, guest->mem);
+    return d.num;
+}
+
+/* ---- listings ---- */
+
+static void print_insn(FILE *out, const struct test_case *c, unsigned n)
+{
+    const struct case_insn *ci = &c->insn[n];
+    struct insn insn;
+    unsigned i;
+
+    fprintf(out, "    %08" PRIx64 ": ", case_rip(c) + ci->off);
+    for (i = 0; i < ci->len; i++)
+        fprintf(out, "%02x ", c->code[ci->off + i]);
+    for (; i < 12; i++)
+        fprintf(out, "   ");
+    if (ci->row && insn_decode(&insn, c->code + ci->off, INSN_MAX_LEN, env_bits(c->env)) == DECODE_OK)
+        insn_print(out, &insn, case_rip(c) + ci->off);
+    else
+        fprintf(out, "(invalid)");
+    fputc('\n', out);
+}
+
+static void print_registers(FILE *out, const struct test_case *c)
+{
+    unsigned regs = c->env == ENV_64 ? 16 : 8;
+
+    for (unsigned i = 0; i < regs; i++)
+        fprintf(out, "%s%s %0*" PRIx64 "%s", i % 4 ? "  " : "    ", gpr_names[i], regs, c->in.gpr[i], i % 4 == 3 ? "\n" : "");
+    fprintf(out, "    eflags %x  fcw %x  fsw %x  valid %x  mxcsr %x\n", c->in.eflags,
+            (unsigned)load_le(c->in.fx + FX_FCW, 2), (unsigned)load_le(c->in.fx + FX_FSW, 2), c->in.fx[FX_FTW],
+            (unsigned)load_le(c->in.fx + FX_MXCSR, 4));
+}
+
+/* NOPs that took the place of instructions without a part in the failure are left out. */
+void print_case(FILE *out, const struct test_case *c)
+{
+    fprintf(out, "    replay %" PRIu64 ":%" PRIu64 ", %s code\n", c->seed, c->index, env_name(c->env));
+    for (unsigned i = 0; i < c->num_insns; i++)
+        if (c->num_insns == 1 || c->code[c->insn[i].off] != 0x90)
+            print_insn(out, c, i);
+    print_registers(out, c);
+}

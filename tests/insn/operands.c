@@ -1,0 +1,394 @@
+/* Leading the operands of a random encoding to places where something happens. */
+#include "tests/insn/insn.h"
+
+typedef void emit_fn(struct emit *e);
+emit_fn emit_xlat, emit_maskmov, emit_bt, emit_enter, emit_leave, emit_div, emit_shift, emit_rotate, emit_rotate_carry,
+    emit_double_shift, emit_loop, emit_jcxz, emit_ret, emit_call_indirect, emit_jmp_indirect, emit_cmpxchg,
+    emit_cmpxchg8b, emit_fxstate, emit_ldmxcsr, emit_x87_ldcw, emit_x87_env, emit_bound, emit_xchg, emit_jcc, emit_jmp,
+    emit_call;
+
+static bool settable(const struct gen *g, unsigned reg)
+{
+    return !((g->written | g->pinned) >> reg & 1);
+}
+
+static bool known(const struct gen *g, unsigned reg)
+{
+    return !(g->written >> reg & 1);
+}
+
+/* The low `bits` of an initial register. */
+static void set_reg(struct gen *g, unsigned reg, unsigned bits, uint64_t v)
+{
+    uint64_t *p = &g->c->in.gpr[reg];
+
+    if (g->bits != 64 && bits > 32)
+        bits = 32;
+    *p = bits_deposit(*p, 0, bits, v);
+    g->pinned |= 1u << reg;
+}
+
+static void try_set_reg(struct gen *g, unsigned reg, unsigned bits, uint64_t v)
+{
+    if (settable(g, reg))
+        set_reg(g, reg, bits, v);
+}
+
+/* ---- where operands lie ---- */
+
+static uint64_t pick_edge(struct gen *g, unsigned size)
+{
+    switch (rng_below(&g->r, 4)) {
+    case 0: return DATA_LIN + rng_below(&g->r, 16) - size;       /* starts before the data */
+    case 1: return RO_LIN + rng_below(&g->r, 16) - size;         /* runs into the read-only page */
+    case 2: return RO_LIN + RO_SIZE + rng_below(&g->r, 16) - size;   /* runs out of it */
+    default: return RO_LIN + rng_below(&g->r, RO_SIZE - 512);
+    }
+}
+
+/* Linear address for an operand of `size` bytes; `strict`: aligned to its size. */
+static uint64_t pick_target(struct gen *g, unsigned size, bool strict)
+{
+    uint64_t align = size >= 16 ? 16 : size >= 8 ? 8 : size >= 4 ? 4 : size >= 2 ? 2 : 1;
+    uint64_t t = HOT_LIN + rng_below(&g->r, HOT_SIZE);
+
+    if (rng_percent(&g->r, g->single ? 6 : 1))
+        t = pick_edge(g, size);
+    else if (rng_percent(&g->r, 20))
+        t = DATA_LIN + rng_below(&g->r, DATA_SIZE - 512);
+    return strict || rng_percent(&g->r, 50) ? align_down(t, align) : t;
+}
+
+/* Bytes of data behind a linear address, or NULL when there are less than `size`. */
+static uint8_t *data_at(struct gen *g, uint64_t linear, unsigned size)
+{
+    if (linear < DATA_LIN || linear + size > RO_LIN)
+        return NULL;
+    return g->c->mem + (linear - DATA_LIN);
+}
+
+static unsigned operand_size(const struct insn *insn)
+{
+    return insn->row->emit == emit_fxstate ? 512 : insn->mem_size ? insn->mem_size : 16;
+}
+
+/* ---- memory operands through ModRM and moffs ---- */
+
+static uint64_t inverse(uint64_t odd)
+{
+    uint64_t x = odd;
+
+    for (unsigned i = 0; i < 6; i++)
+        x *= 2 - odd * x;
+    return x;
+}
+
+static bool fits(int64_t v, unsigned bits)
+{
+    return v == bits_sext((uint64_t)v, bits);
+}
+
+/* All but the displacement. */
+static uint64_t address_rest(struct gen *g, const struct insn *insn)
+{
+    uint64_t rest = 0;
+
+    if (insn->base == REG_RIP)
+        rest = g->at + insn->len;
+    else if (insn->base != REG_NONE)
+        rest = g->c->in.gpr[insn->base];
+    if (insn->index != REG_NONE)
+        rest += g->c->in.gpr[insn->index] * insn->scale;
+    return rest;
+}
+
+static uint64_t effective_address(struct gen *g, const struct insn *insn)
+{
+    return address_rest(g, insn) + (uint64_t)insn->disp;
+}
+
+static bool steer_by_disp(struct gen *g, struct encoding *enc, uint64_t ea)
+{
+    const struct insn *insn = &enc->insn;
+    unsigned bits = insn->addrsize * 8u;
+    int64_t disp = bits_sext(ea - address_rest(g, insn), bits);
+
+    if (!enc->disp_size || !fits(disp, 8 * enc->disp_size))
+        return false;
+    encode_set_disp(enc, disp);
+    return true;
+}
+
+/* base + index * scale + disp = ea with base and index the same register; an even factor may miss by one. */
+static void steer_same(struct gen *g, const struct insn *insn, uint64_t ea)
+{
+    uint64_t sum = ea - (uint64_t)insn->disp, factor = insn->scale + 1u;
+
+    set_reg(g, insn->base, insn->addrsize * 8u, factor == 2 ? sum / 2 : sum * inverse(factor));
+}
+
+static bool steer_ea(struct gen *g, struct encoding *enc, uint64_t ea)
+{
+    const struct insn *insn = &enc->insn;
+    unsigned base = insn->base, index = insn->index, bits = insn->addrsize * 8u;
+    bool plain_base = base != REG_NONE && base != REG_RIP;
+    uint64_t sum = ea - (uint64_t)insn->disp;
+    const uint64_t *gpr = g->c->in.gpr;
+
+    if ((plain_base && !known(g, base)) || (index != REG_NONE && !known(g, index)))
+        return false;
+    if (plain_base && base == index && settable(g, base)) {
+        steer_same(g, insn, ea);
+    } else if (plain_base && base != index && settable(g, base)) {
+        set_reg(g, base, bits, sum - (index != REG_NONE ? gpr[index] * insn->scale : 0));
+    } else if (index != REG_NONE && base != index && base != REG_RIP && settable(g, index)) {
+        set_reg(g, index, bits, (sum - (plain_base ? gpr[base] : 0)) / insn->scale);
+    } else {
+        return steer_by_disp(g, enc, ea);
+    }
+    if (plain_base)
+        g->pinned |= 1u << base;
+    if (index != REG_NONE)
+        g->pinned |= 1u << index;
+    return true;
+}
+
+static bool needs_alignment(struct gen *g, const struct insn *insn)
+{
+    /* An atomic access across cache lines is slow on processors that detect it. */
+    if ((insn->prefix & PFX_LOCK) || insn->row->emit == emit_xchg)
+        return true;
+    return ((insn->row->flags & OPF_ALIGN) || insn->row->emit == emit_fxstate) && rng_percent(&g->r, 92);
+}
+
+static bool steer_memory(struct gen *g, struct encoding *enc)
+{
+    const struct insn *insn = &enc->insn;
+    uint64_t ea, limit = MASK(insn->addrsize * 8u);
+
+    g->target = pick_target(g, operand_size(insn), needs_alignment(g, insn));
+    ea = g->target - env_base(g->c->env, insn->seg);
+    if (ea > limit && g->bits != 64 && !rng_percent(&g->r, 10))
+        return false; /* 16-bit addressing does not reach the data through a flat segment */
+    return steer_ea(g, enc, ea & limit);
+}
+
+/* ---- implicit operands ---- */
+
+static void steer_string(struct gen *g, const struct insn *insn)
+{
+    unsigned bits = insn->addrsize * 8u, base_es = env_base(g->c->env, S_ES);
+
+    for (unsigned i = 0; i < 2; i++) {
+        unsigned kind = insn->row->op[i];
+        if (kind >= O_Xb && kind <= O_Xz)
+            try_set_reg(g, R_SI, bits, pick_target(g, insn->mem_size, false) - env_base(g->c->env, insn->seg));
+        if (kind >= O_Yb && kind <= O_Yz)
+            try_set_reg(g, R_DI, bits, pick_target(g, insn->mem_size, false) - base_es);
+    }
+    if (insn->prefix & (PFX_REP | PFX_REPNE))
+        try_set_reg(g, R_CX, bits, rng_percent(&g->r, 85) ? rng_below(&g->r, 40) : rng_int(&g->r));
+}
+
+/* The bit offset reaches beyond the operand: keep it near. */
+static void steer_bit(struct gen *g, const struct insn *insn)
+{
+    if (insn->op[1].class == OC_REG && insn->has_mem && rng_percent(&g->r, 90))
+        try_set_reg(g, insn->op[1].reg, insn->opsize * 8u, rng_below(&g->r, 2048) - (uint64_t)1024);
+}
+
+static void steer_count(struct gen *g, struct encoding *enc)
+{
+    const struct insn *insn = &enc->insn;
+    bool narrow = insn->row->emit == emit_double_shift && insn->opsize == 2;
+    unsigned last = insn->row->emit == emit_double_shift ? 2 : 1;
+
+    /* SHLD and SHRD of 16 bits by more than 16: the result is undefined. */
+    if (insn->op[last].class == OC_IMM && narrow)
+        enc->code[enc->len - 1] &= 15;
+    else if (insn->op[last].class == OC_REG && (narrow || rng_percent(&g->r, 70)))
+        set_reg(g, R_CX, 8, rng_below(&g->r, narrow ? 17 : 70));
+}
+
+/* Mostly no overflow: a small upper half. */
+static void steer_division(struct gen *g, const struct insn *insn)
+{
+    uint64_t v = rng_below(&g->r, 4);
+
+    if (!g->single || !rng_percent(&g->r, 70))
+        return;
+    if (insn->op[0].size == 1)
+        set_reg(g, R_AX, 16, v << 8 | (rng_next(&g->r) & 0xff));
+    else
+        set_reg(g, R_DX, insn->opsize * 8u, insn->row->arg && rng_percent(&g->r, 50) ? UINT64_MAX : v);
+}
+
+/* Somewhere in the code area, not into the instruction itself, so that nothing loops. */
+static uint64_t pick_landing(struct gen *g, const struct insn *insn)
+{
+    uint64_t base = CODE_LIN - env_base(g->c->env, S_CS), to;
+
+    do
+        to = base + rng_below(&g->r, CODE_SIZE);
+    while (to + 16 > g->at && to < g->at + insn->len);
+    return to;
+}
+
+static void steer_indirect_branch(struct gen *g, const struct insn *insn)
+{
+    uint64_t to = pick_landing(g, insn);
+    uint8_t *data;
+
+    if (insn->row->emit == emit_ret)
+        data = data_at(g, g->c->in.gpr[R_SP] + env_base(g->c->env, S_SS), 8);
+    else if (insn->has_mem)
+        data = data_at(g, g->target, 8);
+    else {
+        set_reg(g, insn->op[0].reg, insn->opsize * 8u, to);
+        return;
+    }
+    if (data)
+        store_le(data, insn->opsize, to);
+}
+
+static void steer_relative_branch(struct gen *g, struct encoding *enc)
+{
+    unsigned size = enc->insn.row->op[0] == O_Jb ? 1 : enc->insn.opsize == 2 ? 2 : 4;
+    uint64_t next = g->at + enc->len;
+    uint64_t disp;
+
+    if (size == 1) {
+        do
+            disp = (uint64_t)bits_sext(rng_next(&g->r), 8);
+        while (disp >= -(uint64_t)enc->len);
+    } else {
+        disp = pick_landing(g, &enc->insn) - next;
+    }
+    store_le(enc->code + enc->len - size, size, disp);
+    if (enc->insn.row->emit == emit_loop || enc->insn.row->emit == emit_jcxz)
+        try_set_reg(g, R_CX, enc->insn.addrsize * 8u, rng_below(&g->r, 3));
+}
+
+/* The comparison succeeds half of the time. */
+static void steer_cmpxchg(struct gen *g, const struct insn *insn)
+{
+    unsigned size = insn->op[0].size;
+    const uint8_t *data;
+
+    if (!g->single || rng_percent(&g->r, 50))
+        return;
+    if (!insn->has_mem) {
+        if (!insn->op[0].high_byte)
+            set_reg(g, R_AX, size * 8, g->c->in.gpr[insn->op[0].reg]);
+        return;
+    }
+    data = data_at(g, g->target, size);
+    if (!data || !settable(g, R_AX) || !settable(g, R_DX))
+        return;
+    if (insn->row->emit == emit_cmpxchg) {
+        set_reg(g, R_AX, size * 8, load_le(data, size));
+    } else {
+        set_reg(g, R_AX, size * 4, load_le(data, size / 2));
+        set_reg(g, R_DX, size * 4, load_le(data + size / 2, size / 2));
+    }
+}
+
+/* Values that loads of control state accept. */
+static void steer_control_state(struct gen *g, const struct insn *insn)
+{
+    uint8_t fx[512] __attribute__((aligned(16)));
+    uint8_t *data = data_at(g, g->target, operand_size(insn));
+
+    if (!data || !rng_percent(&g->r, 80))
+        return;
+    memcpy(fx, g->c->in.fx, sizeof(fx));
+    state_random_fx(g, fx);
+    if (insn->row->emit == emit_fxstate)
+        memcpy(data, fx, FX_END);
+    else if (insn->row->emit == emit_ldmxcsr)
+        memcpy(data, fx + FX_MXCSR, 4);
+    else if (insn->row->emit == emit_x87_ldcw)
+        memcpy(data, fx + FX_FCW, 2);
+    else {
+        memcpy(data, fx + FX_FCW, 2);
+        memcpy(data + (insn->opsize == 2 ? 2 : 4), fx + FX_FSW, 2);
+    }
+}
+
+static void steer_bound(struct gen *g, const struct insn *insn)
+{
+    unsigned size = insn->opsize;
+    uint8_t *data = data_at(g, g->target, 2 * size);
+    uint64_t v = g->c->in.gpr[insn->op[0].reg];
+
+    if (!data || rng_percent(&g->r, 30))
+        return;
+    store_le(data, size, v - rng_below(&g->r, 3) + 1);
+    store_le(data + size, size, v + rng_below(&g->r, 3) - 1);
+}
+
+static void steer_enter(struct gen *g, struct encoding *enc)
+{
+    unsigned bits = g->bits == 16 ? 16 : g->bits;
+
+    try_set_reg(g, R_BP, bits, pick_target(g, 8, false) - env_base(g->c->env, S_SS));
+    if (enc->insn.row->emit == emit_leave)
+        return;
+    if (rng_percent(&g->r, 85))
+        store_le(enc->code + enc->len - 3, 2, rng_below(&g->r, 128));
+    if (rng_percent(&g->r, 70))
+        enc->code[enc->len - 1] &= 0xe3;
+}
+
+/* Operands that must stand before the memory operand is led somewhere, as they take part in its address. */
+static void steer_before(struct gen *g, struct encoding *enc)
+{
+    const struct insn *insn = &enc->insn;
+    const struct opcode *row = insn->row;
+    unsigned bits = insn->addrsize * 8u;
+
+    if (row->flags & OPF_REP)
+        steer_string(g, insn);
+    else if (row->emit == emit_xlat)
+        try_set_reg(g, R_BX, bits, pick_target(g, 1, false) - env_base(g->c->env, insn->seg) -
+                    (g->c->in.gpr[R_AX] & 0xff));
+    else if (row->emit == emit_maskmov)
+        try_set_reg(g, R_DI, bits, pick_target(g, 16, false) - env_base(g->c->env, insn->seg));
+    else if (row->emit == emit_bt)
+        steer_bit(g, insn);
+    else if (row->emit == emit_shift || row->emit == emit_rotate || row->emit == emit_rotate_carry ||
+             row->emit == emit_double_shift)
+        steer_count(g, enc);
+    else if (row->emit == emit_div)
+        steer_division(g, insn);
+    else if (row->emit == emit_enter || row->emit == emit_leave)
+        steer_enter(g, enc);
+}
+
+static void steer_after(struct gen *g, struct encoding *enc)
+{
+    const struct insn *insn = &enc->insn;
+    emit_fn *f = insn->row->emit;
+
+    if (insn->has_mem) /* where it really lies: scales may have made it miss */
+        g->target = env_base(g->c->env, insn->seg) + (effective_address(g, insn) & MASK(insn->addrsize * 8u));
+    if (f == emit_ret || f == emit_call_indirect || f == emit_jmp_indirect)
+        steer_indirect_branch(g, insn);
+    else if (insn->row->op[0] == O_Jb || insn->row->op[0] == O_Jz)
+        steer_relative_branch(g, enc);
+    else if (f == emit_cmpxchg || f == emit_cmpxchg8b)
+        steer_cmpxchg(g, insn);
+    else if (f == emit_fxstate || f == emit_ldmxcsr || f == emit_x87_ldcw || f == emit_x87_env)
+        steer_control_state(g, insn);
+    else if (f == emit_bound)
+        steer_bound(g, insn);
+}
+
+bool operands_steer(struct gen *g, struct encoding *enc)
+{
+    steer_before(g, enc);
+    if (enc->insn.has_mem && !(g->single && rng_percent(&g->r, 1)) && !steer_memory(g, enc))
+        return false;
+    steer_after(g, enc);
+    return true;
+}

@@ -1,0 +1,488 @@
+/* Tests of emission: single instructions run in both engines against values worked out from the SDM, and
+ * random
+ * bytes whose IR must obey the rules of ir.def. */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "cpu/emit.h"
+#include "cpu/sys.h"
+
+/* 64 KiB of memory at linear MEM_BASE, present in the software TLB; what lies elsewhere must not be touched.
+ * */
+#define MEM_BASE 0x10000u
+#define MEM_SIZE 0x10000u
+#define CODE 0x1000u         /* offsets in it */
+#define DATA 0x4000u
+#define STACK 0x8000u
+#define NO_EXCEPTION 0xff
+
+struct rig {
+    struct cpu *cpu;
+    struct tcg *tcg;
+    uint8_t *mem;
+    struct log log;
+    jmp_buf fault;
+};
+
+static void fill_tlb(struct rig *r)
+{
+    for (unsigned m = 0; m < MMU_NUM; m++)
+        for (unsigned off = 0; off < MEM_SIZE; off += 4096) {
+            uint64_t page = MEM_BASE + off;
+            r->cpu->tlb[m][(page >> 12) & (TCG_TLB_SIZE - 1)] =
+                (struct tcg_tlb_entry){ page, page, page, (uintptr_t)r->mem - MEM_BASE };
+        }
+}
+
+static void rig_open(struct rig *r, bool interp, bool optimise)
+{
+    struct tcg_options opt = { .engine = interp ? TCG_INTERP : TCG_JIT, .optimise = optimise,
+                               .verify = true };
+    struct error err = { 0 };
+
+    memset(r, 0, sizeof(*r));
+    log_init(&r->log);
+    r->cpu = aligned_alloc(64, align_up(sizeof(struct cpu), 64));
+    memset(r->cpu, 0, sizeof(struct cpu));
+    r->mem = aligned_alloc(4096, MEM_SIZE);
+    r->cpu->model = cpu_model_find("max");
+    r->cpu->log = &r->log;
+    r->cpu->fault_jmp = &r->fault;
+    r->cpu->mxcsr_run = 0x1f80;
+    r->tcg = r->cpu->tcg = tcg_new(&cpu_guest, &opt, &r->log, &err);
+    ck_assert_ptr_nonnull(r->tcg);
+    mmu_code_dropped(r->cpu);
+    fill_tlb(r);
+}
+
+static void rig_close(struct rig *r)
+{
+    tcg_free(r->tcg);
+    free(r->mem);
+    free(r->cpu);
+}
+
+/* 64: long mode; 32: flat protected mode; 16: real mode with all segments at MEM_BASE. */
+static void set_mode(struct cpu *cpu, unsigned bits)
+{
+    uint32_t flat = MODE_PE | MODE_FLAT_CS | MODE_FLAT_DS | MODE_FLAT_ES | MODE_FLAT_SS;
+    uint32_t limit = bits == 16 ? 0xffff : UINT32_MAX;
+
+    cpu->mode = bits == 64 ? flat | MODE_CODE64 | MODE_LMA : bits == 32 ? flat | MODE_CODE32 | MODE_SS32 : 0;
+    for (unsigned i = 0; i < S_NUM; i++)
+        cpu->seg[i] = (struct segment){ .base = bits == 16 ? MEM_BASE : 0, .limit = limit,
+                                        .read_hi = limit, .write_hi = limit };
+    cpu->code_base = cpu->seg[S_CS].base;
+}
+
+/* Offset of the data and so on as the mode's addresses. */
+static uint64_t at(unsigned bits, uint32_t offset)
+{
+    return bits == 16 ? offset : MEM_BASE + offset;
+}
+
+static size_t parse_hex(const char *hex, uint8_t *out)
+{
+    size_t n = strlen(hex) / 2;
+
+    for (size_t i = 0; i < n; i++) {
+        char digits[3] = { hex[2 * i], hex[2 * i + 1], 0 };
+        out[i] = (uint8_t)strtoul(digits, NULL, 16);
+    }
+    return n;
+}
+
+/* Translate and run one block of at most `max` instructions over `len` bytes at CODE. */
+static void run_block(struct rig *r, unsigned bits, size_t len, unsigned max)
+{
+    bool crossed, flushed;
+    unsigned exit_no;
+    struct ir_block *ir;
+
+    r->cpu->rip = at(bits, CODE);
+    ir = emit_block(r->cpu, tcg_builder(r->tcg), r->mem + CODE, len, NULL, MEM_BASE + CODE, max, &crossed);
+    ir->phys = CODE;
+    ir->phys2 = UINT64_MAX;
+    tcg_run(r->tcg, r->cpu, tcg_translate(r->tcg, ir, true, &flushed), &exit_no);
+}
+
+/* Returns the exception's vector, or NO_EXCEPTION. A restart runs the first instruction alone, as the run
+ * loop does. */
+static unsigned run_code(struct rig *r, unsigned bits, size_t len)
+{
+    enum { EXCEPTION = 1, RESTART_ONE };
+    struct tcg_block *blk;
+
+    switch (setjmp(r->fault)) {
+    case 0:
+        run_block(r, bits, len, 64);
+        break;
+    case EXCEPTION:
+        tcg_fault_offset(r->tcg, r->cpu, &blk);
+        return r->cpu->ex.vector;
+    case RESTART_ONE:
+        tcg_fault_offset(r->tcg, r->cpu, &blk);
+        run_block(r, bits, len, 1);
+        break;
+    }
+    return NO_EXCEPTION;
+}
+
+static uint32_t flags_of(const struct cpu *cpu)
+{
+    return ir_flags_eval(cpu->fl.op, cpu->fl.type, cpu->fl.a, cpu->fl.b, cpu->fl.c);
+}
+
+static void set_flags(struct cpu *cpu, uint32_t six)
+{
+    cpu->fl = (struct tcg_flags){ .a = six, .op = IR_FL_RAW, .type = IR_I32 };
+}
+
+struct change { uint8_t reg; uint64_t value; };
+
+/* Registers not named are 0, but rSP = STACK, rSI = DATA, rDI = DATA + 0x100. */
+struct sample {
+    const char *name;
+    unsigned bits;
+    const char *hex;
+    struct change in[5];
+    uint32_t fl_in;
+    uint64_t mem_in;           /* at DATA */
+    struct change out[5];      /* registers that differ afterwards */
+    uint32_t fl_out, fl_mask;  /* mask 0: not looked at */
+    uint64_t mem_out;
+    bool raises;
+    uint8_t vector;
+};
+
+#define C FL_CF
+#define P FL_PF
+#define A FL_AF
+#define Z FL_ZF
+#define S FL_SF
+#define O FL_OF
+#define ALL IR_FLAGS6
+#define END { 0xff, 0 }
+
+static const struct sample samples[] = {
+    { "add", 32, "01d8", { { R_AX, 0x7fffffff }, { R_BX, 1 }, END }, 0, 0, { { R_AX, 0x80000000 }, END },
+      O | S | A | P, ALL, 0, false, 0 },
+    { "adc 8 high", 64, "10dc", { { R_AX, 0xff00 }, { R_BX, 0 }, END }, C, 0, { { R_AX, 0 }, END },
+      C | Z | A | P, ALL, 0, false, 0 },
+    { "sbb", 64, "4819d8", { { R_AX, 0 }, { R_BX, 0 }, END }, C, 0, { { R_AX, UINT64_MAX }, END },
+      C | S | A | P, ALL, 0, false, 0 },
+    { "inc keeps C", 32, "fec0", { { R_AX, 0x7f }, END }, C, 0, { { R_AX, 0x80 }, END }, C | O | S | A,
+      ALL, 0, false, 0 },
+    { "neg memory", 32, "f61e", { END }, 0, 0x1180, { END }, C | O | S, ALL, 0x1180, false, 0 },
+    { "32-bit write clears", 64, "89d8", { { R_AX, UINT64_MAX }, { R_BX, 5 }, END }, 0, 0,
+      { { R_AX, 5 }, END }, 0, 0, 0, false, 0 },
+    { "cmov false clears", 64, "0f44c3", { { R_AX, UINT64_MAX }, { R_BX, 5 }, END }, 0, 0,
+      { { R_AX, 0xffffffff }, END }, 0, ALL, 0, false, 0 },
+    { "mul 8", 16, "f6e3", { { R_AX, 0x80 }, { R_BX, 4 }, END }, 0, 0, { { R_AX, 0x200 }, END }, O | C,
+      O | C, 0, false, 0 },
+    { "imul 64", 64, "48f7eb", { { R_AX, (uint64_t)-2 }, { R_BX, 3 }, END }, 0, 0,
+      { { R_AX, (uint64_t)-6 }, { R_DX, UINT64_MAX }, END }, 0, O | C, 0, false, 0 },
+    { "div 8", 32, "f6f3", { { R_AX, 0x105 }, { R_BX, 0x10 }, END }, 0, 0, { { R_AX, 0x510 }, END }, 0,
+      0, 0, false, 0 },
+    { "div by 0", 32, "f7f3", { { R_AX, 1 }, END }, C, 0, { END }, C, ALL, 0, true, EX_DE },
+    { "idiv overflow", 64, "48f7fb", { { R_DX, (uint64_t)1 << 63 }, { R_BX, UINT64_MAX }, END }, 0, 0,
+      { END }, 0, 0, 0, true, EX_DE },
+    { "idiv 64", 64, "48f7fb", { { R_AX, (uint64_t)-7 }, { R_DX, UINT64_MAX }, { R_BX, 2 }, END }, 0, 0,
+      { { R_AX, (uint64_t)-3 }, { R_DX, UINT64_MAX }, END }, 0, 0, 0, false, 0 },
+    { "shl 0 keeps flags", 32, "d3e0", { { R_AX, 1 }, { R_CX, 32 }, END }, C | O | Z, 0, { END },
+      C | O | Z, ALL, 0, false, 0 },
+    { "sar cl", 32, "d3f8", { { R_AX, 0x80000004 }, { R_CX, 3 }, END }, 0, 0,
+      { { R_AX, 0xf0000000 }, END }, C | S | P, C | S | Z | P, 0, false, 0 },
+    { "rcl 1", 16, "d1d0", { { R_AX, 0x8000 }, END }, C, 0, { { R_AX, 1 }, END }, C | O, C | O, 0, false,
+      0 },
+    { "rcr 9 of 8", 32, "c0d809", { { R_AX, 0x5a }, END }, C, 0, { END }, C, C, 0, false, 0 },
+    { "rol by 8", 32, "c0c008", { { R_AX, 0x81 }, END }, Z, 0, { END }, C | Z, C | Z, 0, false, 0 },
+    { "shld", 64, "480fa4d804", { { R_AX, 0xf000000000000001 }, { R_BX, 0xa000000000000000 }, END }, 0,
+      0, { { R_AX, 0x1a }, END }, C, C | Z | S, 0, false, 0 },
+    { "bts beyond", 32, "0fab06", { { R_AX, 33 }, END }, C, 0, { END }, 0, C, (uint64_t)2 << 32, false,
+      0 },
+    { "bt negative", 64, "480fa306", { { R_AX, (uint64_t)-1 }, { R_SI, MEM_BASE + DATA + 8 }, END }, 0,
+      (uint64_t)1 << 63, { END }, C, C, (uint64_t)1 << 63, false, 0 },
+    { "bsf of 0", 64, "0fbcc3", { { R_AX, UINT64_MAX }, END }, 0, 0, { END }, Z, Z, 0, false, 0 },
+    { "bsr", 32, "0fbdc3", { { R_BX, 0x10 }, END }, Z, 0, { { R_AX, 4 }, END }, 0, Z, 0, false, 0 },
+    { "cmpxchg no", 64, "0fb11e", { { R_AX, UINT64_MAX }, { R_BX, 7 }, END }, 0, 5, { { R_AX, 5 }, END },
+      0, Z, 5, false, 0 },
+    { "cmpxchg yes", 64, "0fb11e", { { R_AX, 0x100000005 }, { R_BX, 7 }, END }, 0, 5, { END }, Z | P,
+      ALL, 7, false, 0 },
+    { "cmpxchg8b", 32, "0fc70e", { { R_AX, 5 }, { R_DX, 1 }, { R_BX, 8 }, { R_CX, 9 }, END }, C | S,
+      0x100000005, { END }, C | S | Z, ALL, 0x900000008, false, 0 },
+    { "cmpxchg16b misaligned", 64, "480fc74e08", { END }, 0, 0, { END }, 0, 0, 0, true, EX_GP },
+    { "xadd same", 32, "0fc1c0", { { R_AX, 3 }, END }, 0, 0, { { R_AX, 6 }, END }, P, ALL, 0, false, 0 },
+    { "xchg memory", 32, "861e", { { R_BX, 0x55 }, END }, 0, 0xaa, { { R_BX, 0xaa }, END }, 0, 0, 0x55,
+      false, 0 },
+    { "daa", 32, "27", { { R_AX, 0x9a }, END }, 0, 0, { { R_AX, 0 }, END }, C | Z | P | A,
+      C | Z | P | A | S, 0, false, 0 },
+    { "das", 32, "2f", { { R_AX, 0 }, END }, A, 0, { { R_AX, 0xfa }, END }, C | A | S | P,
+      C | A | S | P | Z, 0, false, 0 },
+    { "aaa", 32, "37", { { R_AX, 0x0f }, END }, 0, 0, { { R_AX, 0x105 }, END }, C | A, C | A, 0, false,
+      0 },
+    { "aam 0", 32, "d400", { { R_AX, 5 }, END }, 0, 0, { END }, 0, 0, 0, true, EX_DE },
+    { "aad", 16, "d50a", { { R_AX, 0x0203 }, END }, 0, 0, { { R_AX, 23 }, END }, P, S | Z | P, 0, false,
+      0 },
+    { "bound", 32, "6206", { { R_AX, 3 }, END }, 0, 0x200000000, { END }, 0, 0, 0x200000000, true, EX_BR },
+    { "bswap", 64, "480fc8", { { R_AX, 0x1122334455667788 }, END }, 0, 0,
+      { { R_AX, 0x8877665544332211 }, END }, 0, 0, 0, false, 0 },
+    { "lahf", 32, "9f", { END }, C | Z | O, 0, { { R_AX, 0x4300 }, END }, C | Z | O, ALL, 0, false, 0 },
+    { "salc", 32, "d6", { END }, C, 0, { { R_AX, 0xff }, END }, C, ALL, 0, false, 0 },
+    { "xlat", 32, "d7", { { R_AX, 0x104 }, { R_BX, MEM_BASE + DATA }, END }, 0, 0x9900000000,
+      { { R_AX, 0x199 }, END }, 0, 0, 0x9900000000, false, 0 },
+    { "push sp", 16, "54", { END }, 0, 0, { { R_SP, STACK - 2 }, END }, 0, 0, 0, false, 0 },
+    { "pop [sp]", 32, "8f0424", { { R_SP, MEM_BASE + DATA }, END }, 0, 0x1122334455667788,
+      { { R_SP, MEM_BASE + DATA + 4 }, END }, 0, 0, 0x5566778855667788, false, 0 },
+    { "limit", 16, "8b04", { { R_SI, 0xffff }, END }, 0, 0, { END }, 0, 0, 0, true, EX_GP },
+    { "limit of stack", 16, "8b02", { { R_BP, 0xffff }, { R_SI, 0 }, END }, 0, 0, { END }, 0, 0, 0, true,
+      EX_SS },
+    { "lock register", 32, "f001c0", { END }, 0, 0, { END }, 0, 0, 0, true, EX_UD },
+    { "ret not canonical", 64, "c3", { { R_SP, MEM_BASE + DATA }, END }, 0, 0x800000000000, { END }, 0,
+      0, 0x800000000000, true, EX_GP },
+    { "rep stosd", 32, "f3ab", { { R_AX, 0x01020304 }, { R_CX, 2 }, { R_DI, MEM_BASE + DATA }, END }, 0,
+      0, { { R_CX, 0 }, { R_DI, MEM_BASE + DATA + 8 }, END }, 0, 0, 0x0102030401020304, false, 0 },
+    { "rep movsb feeds itself", 64, "f3a4", { { R_CX, 7 }, { R_DI, MEM_BASE + DATA + 1 }, END }, 0, 0xab,
+      { { R_CX, 0 }, { R_SI, MEM_BASE + DATA + 7 }, { R_DI, MEM_BASE + DATA + 8 }, END }, 0, 0,
+      0xabababababababab, false, 0 },
+    { "repne scasb", 16, "f2ae", { { R_AX, 3 }, { R_CX, 0x10009 }, { R_DI, DATA }, END }, 0,
+      0x0504030201, { { R_CX, 0x10006 }, { R_DI, DATA + 3 }, END }, Z | P, ALL, 0x0504030201, false, 0 },
+    { "repe cmpsb", 32, "f3a6", { { R_CX, 5 }, { R_DI, MEM_BASE + DATA + 3 }, END }, 0, 0x0201060201,
+      { { R_CX, 2 }, { R_SI, MEM_BASE + DATA + 3 }, { R_DI, MEM_BASE + DATA + 6 }, END }, 0, Z,
+      0x0201060201, false, 0 },
+    { "rep of nothing", 32, "f3a6", { END }, C | O, 0, { END }, C | O, ALL, 0, false, 0 },
+    { "lodsw", 32, "66ad", { END }, 0, 0x1234, { { R_AX, 0x1234 }, { R_SI, MEM_BASE + DATA + 2 }, END },
+      0, 0, 0x1234, false, 0 },
+    { "loop 16", 32, "67e2fe", { { R_CX, 0x10001 }, END }, 0, 0, { { R_CX, 0x10000 }, END }, 0, 0, 0,
+      false, 0 },
+    { "leave", 32, "c9", { { R_BP, MEM_BASE + DATA }, END }, 0, 0x42,
+      { { R_BP, 0x42 }, { R_SP, MEM_BASE + DATA + 4 }, END }, 0, 0, 0x42, false, 0 },
+};
+
+#undef C
+#undef P
+#undef A
+#undef Z
+#undef S
+#undef O
+
+static void set_registers(struct cpu *cpu, const struct sample *s)
+{
+    memset(cpu->gpr, 0, sizeof(cpu->gpr));
+    cpu->gpr[R_SP] = at(s->bits, STACK);
+    cpu->gpr[R_SI] = at(s->bits, DATA);
+    cpu->gpr[R_DI] = at(s->bits, DATA + 0x100);
+    for (const struct change *c = s->in; c->reg != 0xff; c++)
+        cpu->gpr[c->reg] = c->value;
+}
+
+static void check_sample(const struct sample *s, bool interp, bool optimise)
+{
+    uint64_t want[16];
+    unsigned vector;
+    struct rig r;
+    size_t len;
+
+    rig_open(&r, interp, optimise);
+    memset(r.mem, 0, MEM_SIZE);
+    set_mode(r.cpu, s->bits);
+    set_registers(r.cpu, s);
+    memcpy(want, r.cpu->gpr, sizeof(want));
+    for (const struct change *c = s->out; c->reg != 0xff; c++)
+        want[c->reg] = c->value;
+    set_flags(r.cpu, s->fl_in);
+    r.cpu->eflags = 2;
+    store_le(r.mem + DATA, 8, s->mem_in);
+    len = parse_hex(s->hex, r.mem + CODE);
+
+    vector = run_code(&r, s->bits, len);
+    ck_assert_msg(vector == (s->raises ? s->vector : NO_EXCEPTION), "%s: vector %u", s->name, vector);
+    for (unsigned i = 0; i < 16; i++)
+        ck_assert_msg(r.cpu->gpr[i] == want[i], "%s: register %u is %llx, not %llx", s->name, i,
+                      (unsigned long long)r.cpu->gpr[i], (unsigned long long)want[i]);
+    ck_assert_msg(!((flags_of(r.cpu) ^ s->fl_out) & s->fl_mask), "%s: flags %x, not %x", s->name,
+                  flags_of(r.cpu),
+                  s->fl_out);
+    ck_assert_msg(s->raises || load_le(r.mem + DATA, 8) == s->mem_out, "%s: memory %llx", s->name,
+                  (unsigned long long)load_le(r.mem + DATA, 8));
+    rig_close(&r);
+}
+
+START_TEST(test_samples)
+{
+    check_sample(&samples[_i], true, false);
+    check_sample(&samples[_i], true, true);
+    if (tcg_host_native())
+        check_sample(&samples[_i], false, true);
+}
+END_TEST
+
+/* Where control goes, by the pc that the block leaves behind. */
+static const struct { unsigned bits; const char *hex; uint64_t cx; uint32_t fl; uint64_t pc; } jumps[] = {
+    { 64, "7410", 0, FL_ZF, MEM_BASE + CODE + 0x12 },
+    { 64, "7410", 0, 0, MEM_BASE + CODE + 2 },
+    { 32, "66e90080", 0, 0, (MEM_BASE + CODE + 4 - 0x8000) & 0xffff },
+    { 16, "e90080", 0, 0, (CODE + 3 + 0x8000) & 0xffff },
+    { 16, "66e900100000", 0, 0, CODE + 6 + 0x1000 },
+    { 64, "e3f0", 0, 0, MEM_BASE + CODE + 2 - 0x10 },
+    { 64, "e3f0", 1, 0, MEM_BASE + CODE + 2 },
+    { 64, "67e3f0", UINT64_C(0x100000000), 0, MEM_BASE + CODE + 3 - 0x10 },
+    { 32, "ffe1", 0x1234, 0, 0x1234 },
+    { 32, "66ffe1", 0x123456, 0, 0x3456 },
+    { 64, "9090", 0, 0, MEM_BASE + CODE + 2 },
+};
+
+START_TEST(test_jumps)
+{
+    struct rig r;
+    size_t len;
+
+    rig_open(&r, true, true);
+    set_mode(r.cpu, jumps[_i].bits);
+    r.cpu->gpr[R_CX] = jumps[_i].cx;
+    r.cpu->gpr[R_SP] = at(jumps[_i].bits, STACK);
+    set_flags(r.cpu, jumps[_i].fl);
+    len = parse_hex(jumps[_i].hex, r.mem + CODE);
+    ck_assert_uint_eq(run_code(&r, jumps[_i].bits, len), NO_EXCEPTION);
+    ck_assert_uint_eq(r.cpu->rip, jumps[_i].pc);
+    rig_close(&r);
+}
+END_TEST
+
+/* The run loop asked for its turn: a repetition stops between elements with its registers in step, and
+ * resumes. */
+START_TEST(test_repeat_interrupted)
+{
+    struct rig r;
+    size_t len;
+
+    rig_open(&r, true, true);
+    set_mode(r.cpu, 32);
+    r.cpu->mode |= MODE_TF;
+    r.cpu->gpr[R_DI] = MEM_BASE + DATA;
+    r.cpu->gpr[R_CX] = 2;
+    len = parse_hex("f3aa", r.mem + CODE);
+    ck_assert_uint_eq(run_code(&r, 32, len), NO_EXCEPTION);
+    ck_assert_uint_eq(r.cpu->gpr[R_CX], 1);
+    ck_assert_uint_eq(r.cpu->rip, MEM_BASE + CODE);
+    ck_assert_uint_eq(run_code(&r, 32, len), NO_EXCEPTION);
+    ck_assert_uint_eq(r.cpu->gpr[R_CX], 0);
+    ck_assert_uint_eq(r.cpu->gpr[R_DI], MEM_BASE + DATA + 2);
+    ck_assert_uint_eq(r.cpu->rip, MEM_BASE + CODE + 2);
+    rig_close(&r);
+}
+END_TEST
+
+static const struct { uint32_t mode; const char *hex; uint32_t size, insns; } extents[] = {
+    { 0, "90909090", 4, 4 },              /* to the end of the page */
+    { 0, "90eb0090", 3, 2 },              /* to a jump */
+    { 0, "9081c0", 1, 1 },                /* not into an instruction that crosses */
+    { MODE_TF, "9090", 1, 1 },
+    { 0, "900fff", 1, 1 },
+    { 0, "900f0b90", 3, 2 },
+};
+
+START_TEST(test_extent)
+{
+    struct ir_block *blk;
+    bool crossed;
+    struct rig r;
+    size_t len;
+
+    rig_open(&r, true, true);
+    set_mode(r.cpu, 32);
+    r.cpu->mode |= extents[_i].mode;
+    len = parse_hex(extents[_i].hex, r.mem);
+    blk = emit_block(r.cpu, tcg_builder(r.tcg), r.mem, len, NULL, 0x5000 - len, 64, &crossed);
+    ck_assert_uint_eq(blk->guest_size, extents[_i].size);
+    ck_assert_uint_eq(blk->guest_insns, extents[_i].insns);
+    ck_assert(!crossed);
+    rig_close(&r);
+}
+END_TEST
+
+/* An instruction across the page's end: with the next page it is a block, without it is a fetch fault. */
+START_TEST(test_crossing)
+{
+    struct ir_block *blk;
+    uint8_t tail[16] = { 0x44, 0x33, 0x22, 0x11 };
+    bool crossed;
+    struct rig r;
+    size_t len;
+
+    rig_open(&r, true, true);
+    set_mode(r.cpu, 32);
+    len = parse_hex("81c0", r.mem);
+    blk = emit_block(r.cpu, tcg_builder(r.tcg), r.mem, len, tail, 0x5000 - len, 64, &crossed);
+    ck_assert(crossed);
+    ck_assert_uint_eq(blk->guest_size, 6);
+    ck_assert_uint_eq(blk->guest_insns, 1);
+    blk = emit_block(r.cpu, tcg_builder(r.tcg), r.mem, len, NULL, 0x5000 - len, 64, &crossed);
+    ck_assert(crossed);
+    ck_assert_uint_eq(blk->guest_size, 2);
+    rig_close(&r);
+}
+END_TEST
+
+static uint32_t next_random(uint32_t *state)
+{
+    *state = *state * 1664525 + 1013904223;
+    return *state >> 8;
+}
+
+/* Whatever the bytes and the mode, the IR obeys ir.def. */
+static void check_random_blocks(bool optimise, uint32_t state)
+{
+    static const unsigned widths[] = { 16, 32, 64 };
+    static const uint32_t modes = MODE_TF | MODE_FLAT_DS | MODE_SS32 | MODE_OSFXSR | MODE_CPL | MODE_PE;
+    uint8_t tail[16];
+    char err[256];
+    struct rig r;
+
+    rig_open(&r, true, optimise);
+    for (unsigned i = 0; i < 4000; i++) {
+        size_t len = 1 + next_random(&state) % 64;
+        struct ir_block *blk;
+        const char *bad;
+        bool crossed;
+        set_mode(r.cpu, widths[i % 3]);
+        r.cpu->mode ^= next_random(&state) & modes;
+        for (size_t j = 0; j < len; j++)
+            r.mem[j] = (uint8_t)next_random(&state);
+        for (size_t j = 0; j < sizeof(tail); j++)
+            tail[j] = (uint8_t)next_random(&state);
+        blk = emit_block(r.cpu, tcg_builder(r.tcg), r.mem, len, i % 2 ? tail : NULL, 0x5000 - len, 64,
+                         &crossed);
+        bad = ir_verify(blk, &cpu_guest, err, sizeof(err));
+        ck_assert_msg(!bad, "%u bits, bytes %02x %02x %02x %02x: %s", widths[i % 3], r.mem[0], r.mem[1],
+                      r.mem[2],
+                      r.mem[3], bad);
+        ck_assert_uint_gt(blk->guest_insns, 0);
+    }
+    rig_close(&r);
+}
+
+START_TEST(test_random_blocks)
+{
+    check_random_blocks(_i % 2, (uint32_t)_i);
+}
+END_TEST
+
+Suite *emit_suite(void);
+
+Suite *emit_suite(void)
+{
+    Suite *s = suite_create("emit");
+    TCase *t = tcase_create("emit");
+
+    tcase_add_loop_test(t, test_samples, 0, (int)ARRAY_LEN(samples));
+    tcase_add_loop_test(t, test_jumps, 0, (int)ARRAY_LEN(jumps));
+    tcase_add_test(t, test_repeat_interrupted);
+    tcase_add_loop_test(t, test_extent, 0, (int)ARRAY_LEN(extents));
+    tcase_add_test(t, test_crossing);
+    tcase_add_loop_test(t, test_random_blocks, 0, 4);
+    suite_add_tcase(s, t);
+    return s;
+}

@@ -1,0 +1,152 @@
+/* The verifier (tcg/ir_verify.c): a good block passes, and each broken rule is found. */
+#include <check.h>
+#include <string.h>
+
+#include "tests/unit/fake_guest.h"
+
+static struct ir_insn insn[16];
+static struct ir_block blk;
+static char err[128];
+
+static ir_ref add(struct ir_insn in)
+{
+    insn[blk.num] = in;
+    return (ir_ref)blk.num++;
+}
+
+/* v1 = GET.64, v2 = GET.32, v3 = FL_LOGIC.32 v2, v4 = CONST.32 3 */
+static void setup(void)
+{
+    memset(insn, 0, sizeof(insn));
+    blk = (struct ir_block){ .insn = insn, .num = 1 };
+    add((struct ir_insn){ .op = IR_GET, .type = IR_I64, .imm = 1 });
+    add((struct ir_insn){ .op = IR_GET, .type = IR_I32, .imm = 2 });
+    add((struct ir_insn){ .op = IR_FL_LOGIC, .type = IR_I32, .a = 2 });
+    add((struct ir_insn){ .op = IR_CONST, .type = IR_I32, .imm = 3 });
+}
+
+static const char *verify_with_end(void)
+{
+    add((struct ir_insn){ .op = IR_LOOKUP, .type = IR_I64 });
+    return ir_verify(&blk, &fake_guest, err, sizeof(err));
+}
+
+START_TEST(good_block)
+{
+    add((struct ir_insn){ .op = IR_LD, .type = IR_I8, .a = 1, .fl = 3 });
+    add((struct ir_insn){ .op = IR_SHL, .type = IR_I64, .a = 1, .b = 4 });
+    add((struct ir_insn){ .op = IR_CALL, .type = IR_I64, .a = 1, .b = 6, .imm = FAKE_SUM });
+    add((struct ir_insn){ .op = IR_PUT, .type = IR_I64, .a = 7, .imm = 15 });
+    add((struct ir_insn){ .op = IR_TRAPIF, .type = IR_I32, .a = 2, .imm = FAKE_RAISE, .fl = 3 });
+    add((struct ir_insn){ .op = IR_BOUND, .type = IR_I64, .a = 2, .imm = (uint64_t)FAKE_RAISE_AT << 32 });
+    add((struct ir_insn){ .op = IR_ZEXT, .type = IR_I32, .a = 5 });
+    ck_assert_ptr_null(verify_with_end());
+}
+END_TEST
+
+static const struct {
+    struct ir_insn in;
+    const char *says;
+} broken[] = {
+    { { .op = IR_NUM_OPS }, "no such operation" },
+    { { .op = IR_ADD, .type = 4, .a = 1, .b = 1 }, "no such type" },
+    { { .op = IR_ADD, .type = IR_I64, .a = 1 }, "missing" },
+    { { .op = IR_ADD, .type = IR_I64, .a = 1, .b = 9 }, "not defined before" },
+    { { .op = IR_ADD, .type = IR_I64, .a = 1, .b = 2 }, "not of the instruction's type" },
+    { { .op = IR_ADD, .type = IR_I32, .a = 2, .b = 3 }, "no integer value" },
+    { { .op = IR_NOT, .type = IR_I32, .a = 2, .b = 2 }, "where none belongs" },
+    { { .op = IR_SHL, .type = IR_I64, .a = 1, .b = 1 }, "not I32" },
+    { { .op = IR_SHL, .type = IR_I32, .a = 2, .b = 2, .c = 1 }, "where none belongs" },
+    { { .op = IR_GOTOI, .type = IR_I64, .a = 1 }, "block end before" },
+    { { .op = IR_ZEXT, .type = IR_I32, .a = 1 }, "not of the other size" },
+    { { .op = IR_TRUNC, .type = IR_I64, .a = 2 }, "not of the other size" },
+    { { .op = IR_COND, .type = IR_I32, .a = 2 }, "no flags value" },
+    { { .op = IR_COND, .type = IR_I32, .cc = 16, .a = 3 }, "no such condition" },
+    { { .op = IR_CMP, .type = IR_I32, .cc = 10, .a = 2, .b = 2 }, "no such comparison" },
+    { { .op = IR_GET, .type = IR_I64, .imm = 16 }, "no such register" },
+    { { .op = IR_PUT, .type = IR_I8, .imm = 1, .a = 2 }, "type" },
+    { { .op = IR_GET, .type = IR_I16, .imm = 1 }, "neither I32 nor I64" },
+    { { .op = IR_LDE, .type = IR_I8, .imm = offsetof(struct fake_env, reg) + 7 }, "guest register" },
+    { { .op = IR_STE, .type = IR_I32, .a = 2, .imm = offsetof(struct fake_env, flags) - 2 },
+      "guest's flags" },
+    { { .op = IR_LDE, .type = IR_I64, .imm = UINT64_C(1) << 31 }, "out of range" },
+    { { .op = IR_EXTRACT, .type = IR_I32, .a = 2, .imm = 25 << 8 | 8 }, "bit field" },
+    { { .op = IR_EXTRACT, .type = IR_I32, .a = 2, .imm = 0 }, "bit field" },
+    { { .op = IR_LD, .type = IR_I32, .a = 3 }, "no integer value" },
+    { { .op = IR_LD, .type = IR_I32, .a = 2, .aux = 16 }, "unknown memory flags" },
+    { { .op = IR_NOT, .type = IR_I32, .a = 2, .fl = 3 }, "fl on what does not fault" },
+    { { .op = IR_LD, .type = IR_I32, .a = 2, .fl = 4 }, "no flags value" },
+    { { .op = IR_CALL, .imm = FAKE_NUM_HELPERS }, "no such helper" },
+    { { .op = IR_CALL, .type = IR_I64, .a = 1, .imm = FAKE_SUM }, "missing" },
+    { { .op = IR_CALL, .type = IR_I64, .a = 1, .b = 2, .imm = FAKE_SUM }, "not I64" },
+    { { .op = IR_CALL, .type = IR_I64, .a = 1, .b = 1, .c = 1, .imm = FAKE_SUM }, "where none belongs" },
+    { { .op = IR_CALL, .type = IR_I32, .a = 1, .b = 1, .imm = FAKE_SUM }, "call's type" },
+    { { .op = IR_TRAPIF, .type = IR_I32, .a = 2, .imm = FAKE_MAYBE }, "returns" },
+    { { .op = IR_TRAPIF, .type = IR_I32, .a = 2, .imm = FAKE_RAISE_AT }, "other arguments" },
+    { { .op = IR_BOUND, .type = IR_I64, .a = 2, .imm = UINT64_C(0xffff) << 32 }, "no such helper" },
+    { { .op = IR_VOP, .type = IR_I64, .imm = 0xffff }, "no such vector operation" },
+};
+
+START_TEST(broken_rule)
+{
+    const char *bad;
+
+    add(broken[_i].in);
+    bad = verify_with_end();
+    ck_assert_msg(bad && strstr(bad, broken[_i].says), "'%s' instead of '%s'", bad ? bad : "(passes)",
+                  broken[_i].says);
+    ck_assert(!strncmp(bad, "v5 ", 3));
+}
+END_TEST
+
+START_TEST(shift_by_too_much)
+{
+    add((struct ir_insn){ .op = IR_CONST, .type = IR_I32, .imm = 32 });
+    add((struct ir_insn){ .op = IR_SHR, .type = IR_I32, .a = 2, .b = 5 });
+    ck_assert(strstr(verify_with_end(), "shift count"));
+}
+END_TEST
+
+START_TEST(value_of_a_void_helper)
+{
+    add((struct ir_insn){ .op = IR_CALL, .type = IR_I32, .a = 2, .imm = FAKE_MAYBE });
+    add((struct ir_insn){ .op = IR_NOT, .type = IR_I32, .a = 5 });
+    ck_assert(strstr(verify_with_end(), "no integer value"));
+}
+END_TEST
+
+START_TEST(no_end)
+{
+    ck_assert(strstr(ir_verify(&blk, &fake_guest, err, sizeof(err)), "no block end"));
+    blk.num = 1;
+    ck_assert_ptr_nonnull(ir_verify(&blk, &fake_guest, err, sizeof(err)));
+}
+END_TEST
+
+START_TEST(bad_ends)
+{
+    add((struct ir_insn){ .op = IR_GOTO, .type = IR_I8 });
+    ck_assert(strstr(ir_verify(&blk, &fake_guest, err, sizeof(err)), "pc is not"));
+    insn[5] = (struct ir_insn){ .op = IR_GOTO, .type = IR_I16, .aux = 4 };
+    ck_assert(strstr(ir_verify(&blk, &fake_guest, err, sizeof(err)), "exit flags"));
+    insn[5] = (struct ir_insn){ .op = IR_BR, .type = IR_I32, .a = 1 };
+    ck_assert(strstr(ir_verify(&blk, &fake_guest, err, sizeof(err)), "not I32"));
+}
+END_TEST
+
+Suite *ir_verify_suite(void);
+Suite *ir_verify_suite(void)
+{
+    Suite *s = suite_create("ir_verify");
+    TCase *tc = tcase_create("verify");
+
+    tcase_add_checked_fixture(tc, setup, NULL);
+    tcase_add_test(tc, good_block);
+    tcase_add_loop_test(tc, broken_rule, 0, (int)(sizeof(broken) / sizeof(broken[0])));
+    tcase_add_test(tc, shift_by_too_much);
+    tcase_add_test(tc, value_of_a_void_helper);
+    tcase_add_test(tc, no_end);
+    tcase_add_test(tc, bad_ends);
+    suite_add_tcase(s, tc);
+    return s;
+}

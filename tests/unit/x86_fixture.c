@@ -1,0 +1,432 @@
+/* A guest for the x86-64 backend's tests; see x86_fixture.h. */
+#include "tests/unit/x86_fixture.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <xmmintrin.h>
+
+#define CODE_SIZE (4u << 20)
+
+uint64_t bt_hash(uint64_t h, uint64_t v)
+{
+    h = (h ^ v) * UINT64_C(0x9e3779b97f4a7c15);
+    return h ^ h >> 29;
+}
+
+static uint64_t hash_regs(const struct bt_env *e)
+{
+    uint64_t h = 0;
+    for (unsigned r = 0; r < 16; r++)
+        h = bt_hash(h, e->gpr[r]);
+    return h;
+}
+
+uint32_t bt_flags(const struct bt_env *e)
+{
+    return ir_flags_eval(e->fl.op, e->fl.type, e->fl.a, e->fl.b, e->fl.c);
+}
+
+static uint32_t guest_offset(const struct bt_env *e)
+{
+    if (!e->blk)
+        return e->reader_off;
+    uint64_t off = e->host_pc - (uintptr_t)e->blk->code;
+    for (unsigned i = 0; i < e->blk->num_map; i++)
+        if (e->blk->map[i].host_off == off)
+            return e->blk->map[i].guest_off;
+    ck_abort_msg("call at +%llx is not in the map", (unsigned long long)off);
+    return 0;
+}
+
+static void log_event(struct bt_env *e, uint64_t addr, uint64_t value, uint32_t size, uint32_t mem)
+{
+    ck_assert_uint_lt(e->num_log, MAX_LOG);
+    e->log[e->num_log++] = (struct bt_event){
+        .addr = addr, .value = value, .regs = hash_regs(e), .size = size, .mem = mem, .flags = bt_flags(e),
+        .guest_off = guest_offset(e),
+    };
+}
+
+static uint64_t slow_load(void *env, uint64_t addr, uint32_t size, uint32_t mem)
+{
+    struct bt_env *e = env;
+    uint64_t v = 0;
+
+    log_event(e, addr, 0, size, mem);
+    for (unsigned i = 0; i < size; i++)
+        v |= (uint64_t)e->mem[(addr + i) % BT_MEM_SIZE] << 8 * i;
+    return v;
+}
+
+static void slow_store(void *env, uint64_t addr, uint64_t value, uint32_t size, uint32_t mem)
+{
+    struct bt_env *e = env;
+
+    log_event(e, addr, value, size, mem);
+    for (unsigned i = 0; i < size; i++)
+        e->mem[(addr + i) % BT_MEM_SIZE] = (uint8_t)(value >> 8 * i);
+}
+
+static void slow_load16(void *env, uint64_t addr, void *field, uint32_t mem)
+{
+    struct bt_env *e = env;
+
+    log_event(e, addr, (uint64_t)((uint8_t *)field - (uint8_t *)env), 16, mem);
+    for (unsigned i = 0; i < 16; i++)
+        ((uint8_t *)field)[i] = e->mem[(addr + i) % BT_MEM_SIZE];
+}
+
+static void slow_store16(void *env, uint64_t addr, const void *field, uint32_t mem)
+{
+    struct bt_env *e = env;
+
+    log_event(e, addr, (uint64_t)((const uint8_t *)field - (uint8_t *)env), 16, mem);
+    for (unsigned i = 0; i < 16; i++)
+        e->mem[(addr + i) % BT_MEM_SIZE] = ((const uint8_t *)field)[i];
+}
+
+static uint64_t helper_pure(void *env, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+    (void)env;
+    ck_assert_uint_eq((uintptr_t)__builtin_frame_address(0) % 16, 0);
+    return bt_hash(bt_hash(bt_hash(bt_hash(1, a), b), c), d);
+}
+
+static uint64_t helper_narrow(void *env, uint64_t a, uint64_t b, uint64_t c)
+{
+    (void)env;
+    ck_assert_uint_le(a | b, UINT32_MAX);
+    return bt_hash(bt_hash(bt_hash(2, a), b), c);
+}
+
+static uint64_t helper_read(void *env, uint64_t a)
+{
+    return bt_hash(hash_regs(env), a);
+}
+
+static uint64_t helper_write(void *env, uint64_t a, uint64_t b)
+{
+    struct bt_env *e = env;
+
+    for (unsigned r = 0; r < 16; r += 3)
+        e->gpr[r] = bt_hash(e->gpr[r] + a, b);
+    return a - b;
+}
+
+static uint64_t helper_fault(void *env, uint64_t a)
+{
+    log_event(env, a, 0, 99, 0);
+    return 0;
+}
+
+static uint64_t helper_raise(void *env, uint64_t a, uint64_t b)
+{
+    log_event(env, a, b, 100, 0);
+    longjmp(((struct bt_env *)env)->fault, 1);
+}
+
+static uint64_t helper_raise1(void *env, uint64_t a)
+{
+    log_event(env, a, 0, 101, 0);
+    longjmp(((struct bt_env *)env)->fault, 1);
+}
+
+const struct tcg_helper bt_helpers[] = {
+    { "pure", (void *)helper_pure, '8', "8888", H_PURE },
+    { "narrow", (void *)helper_narrow, '4', "448", H_PURE },
+    { "read", (void *)helper_read, '8', "8", H_READ | H_RREGS },
+    { "write", (void *)helper_write, '8', "88", H_READ | H_WREGS },
+    { "fault", (void *)helper_fault, 'v', "4", H_FAULT },
+    { "raise", (void *)helper_raise, 'v', "84", H_FAULT | H_NORETURN },
+    { "raise1", (void *)helper_raise1, 'v', "4", H_FAULT | H_NORETURN },
+};
+
+#define GPR(n) BT_OFF(gpr) + 8 * (n)
+const struct tcg_guest bt_guest = {
+    .off_reg = { GPR(0), GPR(1), GPR(2), GPR(3), GPR(4), GPR(5), GPR(6), GPR(7),
+                 GPR(8), GPR(9), GPR(10), GPR(11), GPR(12), GPR(13), GPR(14), GPR(15) },
+    .off_pc = BT_OFF(pc), .off_code_base = BT_OFF(code_base), .off_mode = BT_OFF(mode),
+    .off_flags = BT_OFF(fl),
+    .off_exit_request = BT_OFF(exit_request), .off_tlb = BT_OFF(tlb), .off_jump_cache = BT_OFF(jump_cache),
+    .off_host_pc = BT_OFF(host_pc), .off_mxcsr = BT_OFF(mxcsr), .off_spill = BT_OFF(spill), .num_mmu = 2,
+    .helpers = bt_helpers, .num_helpers = ARRAY_LEN(bt_helpers),
+    .load = slow_load, .store = slow_store, .load16 = slow_load16, .store16 = slow_store16,
+};
+
+/* ---- the machine under test ---- */
+
+void *bt_state;
+struct tcg_code_buf bt_buf;
+struct bt_env *bt_jit, *bt_reader;
+struct ir_insn bt_code[IR_MAX_INSNS];
+struct ir_block bt_ir;
+uint64_t bt_val[IR_MAX_INSNS];
+static struct bt_env *new_env(void)
+{
+    struct bt_env *e = aligned_alloc(64, (sizeof(*e) + 63) / 64 * 64);
+
+    memset(e, 0, sizeof(*e));
+    e->mem = aligned_alloc(4096, BT_MEM_SIZE);
+    return e;
+}
+
+/* Odd pages are not in the TLB; of the others every second is read-only. */
+void bt_reset(struct bt_env *e, uint64_t seed)
+{
+    for (unsigned r = 0; r < 16; r++)
+        e->gpr[r] = bt_hash(seed, r);
+    for (unsigned i = 0; i < NUM_FIELDS; i++)
+        e->field[i] = bt_hash(seed, 100 + i);
+    for (unsigned i = 0; i < sizeof(e->vec); i++)
+        e->vec[i / 16][i % 16] = (uint8_t)bt_hash(seed, 200 + i);
+    for (unsigned i = 0; i < BT_MEM_SIZE; i++)
+        e->mem[i] = (uint8_t)bt_hash(seed, i);
+    memset(e->tlb, 0xff, sizeof(e->tlb));
+    for (uint64_t page = BT_BASE; page < BT_BASE + BT_MEM_SIZE; page += 0x2000) {
+        struct tcg_tlb_entry *t = &e->tlb[1][page >> 12 & (TCG_TLB_SIZE - 1)];
+        t->tag_read = page;
+        t->tag_write = page & 0x2000 ? page | 1 : page;
+        t->addend = (uintptr_t)e->mem + (page - BT_BASE) - page;
+    }
+    memset(e->jump_cache, 0xff, sizeof(e->jump_cache));
+    e->pc = 0x1000;
+    e->code_base = e->exit_request = e->num_log = e->reader_off = 0;
+    e->mode = 5;
+    e->mxcsr = 0x1f80;
+    e->fl = (struct tcg_flags){ .a = bt_hash(seed, 300), .b = bt_hash(seed, 301),
+                                .op = IR_FL_SUB, .type = IR_I32 };
+}
+
+void bt_setup(void)
+{
+    const int prot = PROT_READ | PROT_WRITE | PROT_EXEC;
+
+    bt_buf.start = bt_buf.at = mmap(NULL, CODE_SIZE, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    ck_assert(bt_buf.start != MAP_FAILED);
+    bt_buf.end = bt_buf.start + CODE_SIZE;
+    bt_state = bt_host->init(&bt_guest, &bt_buf);
+    bt_jit = new_env();
+    bt_reader = new_env();
+    bt_ir = (struct ir_block){ .insn = bt_code, .num = 1, .mmu = 1 };
+}
+
+void bt_teardown(void)
+{
+    bt_host->free(bt_state);
+    munmap(bt_buf.start, CODE_SIZE);
+    free(bt_jit->mem);
+    free(bt_reader->mem);
+    free(bt_jit);
+    free(bt_reader);
+}
+
+ir_ref bt_add(unsigned op, unsigned type, ir_ref a, ir_ref b, ir_ref c, uint64_t imm)
+{
+    bt_code[bt_ir.num] = (struct ir_insn){ .op = (uint8_t)op, .type = (uint8_t)type, .a = a, .b = b, .c = c,
+                                     .imm = imm };
+    return (ir_ref)bt_ir.num++;
+}
+
+ir_ref bt_const(unsigned type, uint64_t v) { return bt_add(IR_CONST, type, 0, 0, 0, v); }
+ir_ref bt_field(unsigned type, unsigned n) { return bt_add(IR_LDE, type, 0, 0, 0, BT_FIELD(n)); }
+void bt_set_field(unsigned type, unsigned n, ir_ref v) { bt_add(IR_STE, type, v, 0, 0, BT_FIELD(n)); }
+
+void bt_compile(struct tcg_block *blk)
+{
+    char err[200];
+
+    memset(blk, 0, sizeof(*blk));
+    const char *wrong = ir_verify(&bt_ir, &bt_guest, err, sizeof(err));
+    ck_assert_msg(!wrong, "%s", wrong);
+    ck_assert_int_eq(bt_host->compile(bt_state, &bt_ir, &bt_buf, blk), 0);
+    ck_assert_uint_lt(blk->code_size, 4096 + 320 * bt_ir.num);
+}
+
+void bt_run(struct tcg_block *blk)
+{
+    bt_jit->blk = blk;
+    ck_assert_uint_eq(bt_host->enter(bt_state, bt_jit, blk->code), 0);
+}
+
+/* ---- the reader: ir.def word by word ---- */
+
+unsigned bt_type(ir_ref v)
+{
+    char r = bt_code[v].op == IR_CALL ? bt_helpers[bt_code[v].imm].result : ir_ops[bt_code[v].op].result;
+    return r == 'T' ? bt_code[v].type : r == '8' ? IR_I64 : IR_I32;
+}
+
+static uint64_t masked(ir_ref v) { return bt_val[v] & MASK(IR_BITS(bt_type(v))); }
+
+static void commit_raw(struct bt_env *e, ir_ref fl)
+{
+    if (fl)
+        e->fl = (struct tcg_flags){ .a = bt_val[fl], .op = IR_FL_RAW, .type = IR_I32 };
+}
+
+static bool in_tlb(uint64_t addr, unsigned size, bool writes)
+{
+    uint64_t page = addr & ~UINT64_C(0xfff);
+    return page == ((addr + size - 1) & ~UINT64_C(0xfff)) && page - BT_BASE < BT_MEM_SIZE &&
+           !(page & 0x1000) && !(writes && (page & 0x2000));
+}
+
+static void read_memory(struct bt_env *e, const struct ir_insn *in, unsigned i)
+{
+    uint64_t addr = masked(in->a), off = addr % BT_MEM_SIZE;
+    bool vector = in->op == IR_LDV || in->op == IR_STV, writes = in->op == IR_ST || in->op == IR_STV;
+    unsigned size = vector ? 16 : IR_BYTES(in->type);
+    uint8_t *field = (uint8_t *)e + in->imm;
+
+    if (!in_tlb(addr, size, writes || (in->aux & IR_MEM_RMW)) || (in->aux & IR_MEM_SUPER) ||
+        ((in->aux & IR_MEM_ALIGN) && (addr & 15))) {
+        commit_raw(e, in->fl);
+        if (in->op == IR_LD)
+            bt_val[i] = slow_load(e, addr, size, in->aux);
+        else if (in->op == IR_ST)
+            slow_store(e, addr, masked(in->b), size, in->aux);
+        else if (in->op == IR_LDV)
+            slow_load16(e, addr, field, in->aux);
+        else
+            slow_store16(e, addr, field, in->aux);
+    } else if (in->op == IR_LD) {
+        bt_val[i] = load_le(e->mem + off, size);
+    } else if (in->op == IR_ST) {
+        store_le(e->mem + off, size, bt_val[in->b]);
+    } else {
+        memcpy(writes ? e->mem + off : field, writes ? field : e->mem + off, 16);
+    }
+}
+
+static void read_call(struct bt_env *e, const struct ir_insn *in, unsigned i)
+{
+    uint64_t (*fn)(void *, uint64_t, uint64_t, uint64_t, uint64_t) =
+        (uint64_t (*)(void *, uint64_t, uint64_t, uint64_t, uint64_t))(uintptr_t)bt_helpers[in->imm].fn;
+
+    bt_val[i] = fn(e, in->a ? masked(in->a) : 0, in->b ? masked(in->b) : 0, in->c ? masked(in->c) : 0,
+                in->d ? masked(in->d) : 0);
+}
+
+static uint64_t read_flags(const struct ir_insn *in)
+{
+    if (in->op == IR_FL_SETC)
+        return (bt_val[in->a] & ~(uint64_t)IR_CF) | (bt_val[in->b] & 1);
+    return ir_flags_eval(in->op, in->type, bt_val[in->a], bt_val[in->b], bt_val[in->c]);
+}
+
+static void read_check(struct bt_env *e, const struct ir_insn *in)
+{
+    uint64_t a = masked(in->a), *bounds = (uint64_t *)(void *)((uint8_t *)e + (in->imm & 0xffff));
+    unsigned __int128 end = (unsigned __int128)a + (in->imm >> 16 & 0xffff);
+
+    if (in->op == IR_TRAPIF ? !(a & 1) : a >= bounds[0] && end <= bounds[1])
+        return;
+    commit_raw(e, in->fl);
+    if (in->op == IR_TRAPIF)
+        helper_raise1(e, in->imm >> 32);
+    else
+        helper_raise(e, a, in->imm >> 48);
+}
+
+static void read_vop(struct bt_env *e, uint64_t imm)
+{
+    uint8_t *base = (uint8_t *)e, out[16];
+    const struct tcg_vop_info *op = &tcg_vops[imm & 0xffff];
+
+    memcpy(out, base + (imm >> 16 & 0xffff), 16);
+    op->fn(out, base + (imm >> 32 & 0xffff), base + (imm >> 48));
+    memcpy(base + (imm >> 16 & 0xffff), out, op->kind == VK_Q || op->kind == VK_Q1 ? 8 : 16);
+}
+
+static void read_insn(struct bt_env *e, const struct ir_insn *in, unsigned i)
+{
+    uint8_t *base = (uint8_t *)e;
+
+    switch (in->op) {
+    case IR_GET: bt_val[i] = e->gpr[in->imm]; break;
+    case IR_PUT: e->gpr[in->imm] = masked(in->a); break;
+    case IR_LDE: bt_val[i] = load_le(base + in->imm, IR_BYTES(in->type)); break;
+    case IR_STE: store_le(base + in->imm, IR_BYTES(in->type), bt_val[in->a]); break;
+    case IR_PC: bt_val[i] = e->pc + in->imm; break;
+    case IR_GETFL: bt_val[i] = bt_flags(e); break;
+    case IR_PUTFL: commit_raw(e, in->a); break;
+    case IR_EFLAGS: bt_val[i] = bt_val[in->a]; break;
+    case IR_COND: bt_val[i] = ir_cond_eval(in->cc, (uint32_t)bt_val[in->a]); break;
+    case IR_LD: case IR_ST: case IR_LDV: case IR_STV: read_memory(e, in, i); break;
+    case IR_BOUND: case IR_TRAPIF: read_check(e, in); break;
+    case IR_CALL: read_call(e, in, i); break;
+    case IR_VOP: read_vop(e, in->imm); break;
+    case IR_INSN: e->reader_off = (uint32_t)in->imm; break;
+    case IR_GOTO: case IR_EXIT: e->pc += (uint64_t)(int32_t)in->imm; break;
+    case IR_BR: e->pc += (uint64_t)(int32_t)(bt_val[in->a] & 1 ? in->imm : in->imm >> 32); break;
+    case IR_GOTOI: e->pc = bt_val[in->a]; break;
+    default:
+        if (ir_ops[in->op].result == 'F')
+            bt_val[i] = read_flags(in);
+        else
+            bt_val[i] = ir_eval(in->op, in->type, in->cc, in->imm, in->a ? bt_type(in->a) : 0, bt_val[in->a],
+                             bt_val[in->b], bt_val[in->c]);
+        break;
+    }
+}
+
+void bt_read(struct bt_env *e)
+{
+    e->blk = NULL;
+    for (unsigned i = 1; i < bt_ir.num; i++)
+        read_insn(e, &bt_code[i], i);
+}
+
+void bt_compare(unsigned long seed)
+{
+    ck_assert_msg(!memcmp(bt_jit->gpr, bt_reader->gpr, sizeof(bt_jit->gpr)), "registers, seed %lu", seed);
+    ck_assert_msg(!memcmp(bt_jit->field, bt_reader->field, sizeof(bt_jit->field)), "fields, seed %lu", seed);
+    ck_assert_msg(!memcmp(bt_jit->vec, bt_reader->vec, sizeof(bt_jit->vec)), "vectors, seed %lu", seed);
+    ck_assert_msg(!memcmp(bt_jit->mem, bt_reader->mem, BT_MEM_SIZE), "memory, seed %lu", seed);
+    ck_assert_msg(bt_jit->num_log == bt_reader->num_log, "slow paths, seed %lu", seed);
+    for (unsigned i = 0; i < bt_jit->num_log; i++)
+        ck_assert_msg(!memcmp(&bt_jit->log[i], &bt_reader->log[i], sizeof(bt_jit->log[i])),
+                      "slow path %u, seed %lu", i, seed);
+    ck_assert_msg(bt_flags(bt_jit) == bt_flags(bt_reader), "flags, seed %lu", seed);
+    ck_assert_msg(bt_jit->pc == bt_reader->pc, "pc, seed %lu", seed);
+}
+
+/* As the run loop does it: a raised exception jumps out past the backend. */
+static uintptr_t run_or_raise(struct tcg_block *blk)
+{
+    volatile uint32_t host_csr = _mm_getcsr();
+    volatile uintptr_t left = 0;
+
+    bt_jit->blk = blk;
+    if (!setjmp(bt_jit->fault))
+        left = bt_host->enter(bt_state, bt_jit, blk->code);
+    _mm_setcsr(host_csr);
+    return left;
+}
+
+static bool read_or_raise(void)
+{
+    if (setjmp(bt_reader->fault))
+        return false;
+    bt_read(bt_reader);
+    return true;
+}
+
+/* Run the block both ways from the same state. */
+void bt_run_both(uint64_t seed)
+{
+    struct tcg_block blk;
+
+    bt_reset(bt_jit, seed);
+    bt_reset(bt_reader, seed);
+    bt_compile(&blk);
+    uintptr_t left = run_or_raise(&blk);
+    bool finished = read_or_raise();
+    const struct ir_insn *end = &bt_code[bt_ir.num - 1];
+    ck_assert_uint_eq(left, end->op == IR_BR && finished ? (uintptr_t)&blk | !(bt_val[end->a] & 1) : 0);
+    bt_compare((unsigned long)seed);
+    free(blk.map);
+    bt_buf.at = (uint8_t *)(uintptr_t)blk.code;
+}
