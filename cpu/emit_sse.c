@@ -95,18 +95,28 @@ static unsigned xm_dest(struct emit *e, unsigned dst)
     return VTMP(2);
 }
 
-static void xm_check(struct emit *e)
+/* Of an operation `vop` that may overflow or underflow with its operands, or of another one. */
+static void xm_check_vop(struct emit *e, unsigned vop, unsigned dst, unsigned src)
 {
     if (e->mode & MODE_XM)
-        ir_call(e->b, HELP_xm_end, 0, 0, 0, 0);
+        ir_call(e->b, HELP_xm_end, c32(e, vop), c32(e, dst | src << 16), 0, 0);
+}
+
+static void xm_check(struct emit *e)
+{
+    xm_check_vop(e, TCG_NUM_VOPS, 0, 0);
+}
+
+static void xm_result(struct emit *e, unsigned dst)
+{
+    if (e->mode & MODE_XM)
+        copy128(e, dst, VTMP(2));
 }
 
 static void xm_done(struct emit *e, unsigned dst)
 {
-    if (!(e->mode & MODE_XM))
-        return;
     xm_check(e);
-    copy128(e, dst, VTMP(2));
+    xm_result(e, dst);
 }
 
 void emit_sse_float(struct emit *e)
@@ -115,7 +125,8 @@ void emit_sse_float(struct emit *e)
     unsigned to = xm_dest(e, dst);
 
     ir_vop(e->b, e->insn->row->arg, to, to, src);
-    xm_done(e, dst);
+    xm_check_vop(e, e->insn->row->arg, dst, src);
+    xm_result(e, dst);
 }
 
 static void imm_helper(struct emit *e, unsigned dst, unsigned src)

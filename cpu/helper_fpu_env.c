@@ -116,7 +116,7 @@ static void env_set(struct cpu *cpu, const struct env *e)
 
 uint64_t helper_x87_stenv(struct cpu *cpu, uint64_t spec, uint64_t addr)
 {
-    mmu_probe(cpu, addr, spec & XS_OP32 ? 28 : 14, ACC_WRITE, cpu_mmu_set(cpu));
+    mmu_probe(cpu, addr, spec & XS_OP32 ? 28 : 14, ACC_WRITE, mem_flags(spec));
     env_store(cpu, spec, addr);
     cpu->fpu.cw |= FSW_EXCEPTIONS;
     fpu_update_pending(cpu);
@@ -135,7 +135,7 @@ uint64_t helper_x87_save(struct cpu *cpu, uint64_t spec, uint64_t addr)
 {
     unsigned env_size = spec & XS_OP32 ? 28 : 14;
 
-    mmu_probe(cpu, addr, env_size + 80, ACC_WRITE, cpu_mmu_set(cpu));
+    mmu_probe(cpu, addr, env_size + 80, ACC_WRITE, mem_flags(spec));
     env_store(cpu, spec, addr);
     for (unsigned i = 0; i < 8; i++) {
         const union fpu_reg *r = &cpu->fpu.st[(cpu->fpu.top + i) & 7];
@@ -187,7 +187,7 @@ uint64_t helper_fxsave(struct cpu *cpu, uint64_t spec, uint64_t addr)
     unsigned len = FX_XMM + 16 * num_xmm(cpu);
 
     check_fx_address(cpu, addr);
-    mmu_probe(cpu, addr, FX_SIZE, ACC_WRITE, cpu_mmu_set(cpu));
+    mmu_probe(cpu, addr, FX_SIZE, ACC_WRITE, mem_flags(spec));
     store_le(area, 2, f->cw);
     store_le(area + 2, 2, fpu_status_word(f));
     area[4] = (uint8_t)~f->empty;
@@ -236,7 +236,7 @@ uint64_t helper_fxrstor(struct cpu *cpu, uint64_t spec, uint64_t addr)
     uint32_t mxcsr;
 
     check_fx_address(cpu, addr);
-    mmu_probe(cpu, addr, FX_SIZE, ACC_READ, cpu_mmu_set(cpu));
+    mmu_probe(cpu, addr, FX_SIZE, ACC_READ, mem_flags(spec));
     for (unsigned i = 0; i < len; i += 8)
         store_le(area + i, 8, mmu_load(cpu, addr + i, 8, mem_flags(spec)));
     mxcsr = (uint32_t)load_le(area + 24, 4);

@@ -251,7 +251,7 @@ static uint64_t stack_probe(struct cpu *cpu, uint64_t sp, unsigned size)
 {
     uint64_t addr = seg_address(cpu, S_SS, sp & MASK(8 * stack_width(cpu)), size, true);
 
-    mmu_probe(cpu, addr, size, ACC_WRITE, cpu_mmu_set(cpu));
+    mmu_probe(cpu, addr, size, ACC_WRITE, IR_MEM_STACK);
     return addr;
 }
 

@@ -8,9 +8,6 @@
 
 #include <emmintrin.h>
 
-#define MXCSR_FLAGS 0x3fu
-#define MXCSR_BEFORE 0x07u /* IE, DE, ZE */
-#define MXCSR_MASK_SHIFT 7
 #define MXCSR_VALID 0xffffu
 
 static union vec128 *field(struct cpu *cpu, uint64_t offset)
@@ -143,7 +140,7 @@ uint64_t helper_maskmov(struct cpu *cpu, uint64_t fields, uint64_t addr, uint64_
         return 0;
     while (!(mask->u8[last - 1] & 0x80))
         last--;
-    mmu_probe(cpu, addr + first, last - first, ACC_WRITE, cpu_mmu_set(cpu));
+    mmu_probe(cpu, addr + first, last - first, ACC_WRITE, 0);
     for (unsigned i = first; i < last; i++)
         if (mask->u8[i] & 0x80)
             mmu_store(cpu, addr + i, data->u8[i], 1, 0);
@@ -292,25 +289,4 @@ uint64_t helper_ldmxcsr(struct cpu *cpu, uint64_t value)
 uint64_t helper_stmxcsr(struct cpu *cpu)
 {
     return cpu_get_mxcsr(cpu);
-}
-
-/* With an exception unmasked: collect the flags of one instruction alone. */
-uint64_t helper_xm_begin(struct cpu *cpu)
-{
-    cpu->mxcsr |= _mm_getcsr() & MXCSR_FLAGS;
-    _mm_setcsr(_mm_getcsr() & ~MXCSR_FLAGS);
-    return 0;
-}
-
-uint64_t helper_xm_end(struct cpu *cpu)
-{
-    uint32_t csr = _mm_getcsr(), flags = csr & MXCSR_FLAGS;
-    uint32_t unmasked = flags & ~(cpu->mxcsr >> MXCSR_MASK_SHIFT);
-
-    /* An exception found before the computation prevents it, and with it what it would raise (SDM vol. 1, 11.5.2). */
-    if (unmasked & MXCSR_BEFORE)
-        _mm_setcsr((csr & ~MXCSR_FLAGS) | (flags & MXCSR_BEFORE));
-    if (unmasked)
-        cpu_raise_exception(cpu, cpu->cr4 & CR4_OSXMMEXCPT ? EX_XM : EX_UD);
-    return 0;
 }

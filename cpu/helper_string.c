@@ -279,7 +279,7 @@ static uint64_t step_ins(struct string_op *s, uint64_t max)
     (void)max;
     cpu_check_io(cpu, port, s->size);
     addr = element_address(s, R_DI, true);
-    mmu_probe(cpu, addr, s->size, ACC_WRITE, cpu_mmu_set(cpu));
+    mmu_probe(cpu, addr, s->size, ACC_WRITE, 0);
     mmu_store(cpu, addr, cpu_port_in(cpu, port, s->size), s->size, 0);
     reg_advance(s, R_DI, 1);
     return 1;

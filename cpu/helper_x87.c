@@ -433,7 +433,7 @@ static void store_image(struct cpu *cpu, enum x87_kind kind, uint64_t addr, cons
         mmu_store(cpu, addr, io->mem, image_size(kind), mem);
         return;
     }
-    mmu_probe(cpu, addr, 10, ACC_WRITE, cpu_mmu_set(cpu));
+    mmu_probe(cpu, addr, 10, ACC_WRITE, mem);
     mmu_store(cpu, addr, load_le(io->bcd, 8), 8, mem);
     mmu_store(cpu, addr + 8, load_le(io->bcd + 8, 2), 2, mem);
 }
@@ -460,7 +460,7 @@ uint64_t helper_x87_store(struct cpu *cpu, uint64_t spec, uint64_t addr)
     if (!(io.sw & ~f->cw & blocking))
         store_image(cpu, kind, addr, &io, mem);
     else
-        mmu_probe(cpu, addr, image_size(kind), ACC_WRITE, cpu_mmu_set(cpu));
+        mmu_probe(cpu, addr, image_size(kind), ACC_WRITE, mem);
     set_codes(f, FSW_C1, io.sw & FSW_SF ? 0 : io.sw);
     if (!signal_exceptions(cpu, io.sw & (FSW_EXCEPTIONS | FSW_SF), blocking))
         pops(cpu, spec);

@@ -142,11 +142,23 @@ static bool canonical(uint64_t addr)
     return (uint64_t)bits_sext(addr, 48) == addr;
 }
 
+/* The limit of a flat segment is looked at nowhere else: an access must not run over 4 GiB. */
+static void check_flat_limit(struct cpu *cpu, uint64_t addr, uint64_t size, uint32_t mem)
+{
+    bool stack = mem & IR_MEM_STACK;
+
+    if (addr + size - 1 > UINT32_MAX && !(mem & IR_MEM_SUPER) && (cpu->mode & (stack ? MODE_FLAT_SS : MODE_FLAT_DS)))
+        cpu_raise_error(cpu, stack ? EX_SS : EX_GP, 0);
+}
+
 /* Linear address as the mode sees it: 32 bits outside 64-bit code. Raises for non-canonical ones. */
 static uint64_t check_address(struct cpu *cpu, uint64_t addr, uint64_t size, uint32_t mem)
 {
-    if (!cpu_code64(cpu) && !(cpu_long_mode(cpu) && (mem & IR_MEM_SUPER)))
-        return addr & UINT32_MAX;
+    if (!cpu_code64(cpu) && !(cpu_long_mode(cpu) && (mem & IR_MEM_SUPER))) {
+        addr &= UINT32_MAX;
+        check_flat_limit(cpu, addr, size, mem);
+        return addr;
+    }
     if (!canonical(addr) || !canonical(addr + size - 1))
         cpu_raise_error(cpu, mem & IR_MEM_STACK ? EX_SS : EX_GP, 0);
     return addr;
@@ -315,7 +327,7 @@ void mmu_load16(void *env, uint64_t addr, void *field, uint32_t mem)
     uint64_t low, high;
 
     addr = check16(cpu, addr, mem);
-    mmu_probe(cpu, addr, 16, ACC_READ, mmu);
+    mmu_probe(cpu, addr, 16, ACC_READ, mem);
     low = load_at(cpu, addr, 8, ACC_READ, mmu);
     high = load_at(cpu, cpu_long_mode(cpu) ? addr + 8 : (uint32_t)(addr + 8), 8, ACC_READ, mmu);
     store_le(field, 8, low);
@@ -328,7 +340,7 @@ void mmu_store16(void *env, uint64_t addr, const void *field, uint32_t mem)
     unsigned mmu = mmu_set_of(cpu, mem);
 
     addr = check16(cpu, addr, mem);
-    mmu_probe(cpu, addr, 16, ACC_WRITE, mmu);
+    mmu_probe(cpu, addr, 16, ACC_WRITE, mem);
     store_at(cpu, addr, load_le(field, 8), 8, mmu);
     store_at(cpu, cpu_long_mode(cpu) ? addr + 8 : (uint32_t)(addr + 8), load_le((const uint8_t *)field + 8, 8), 8, mmu);
 }
@@ -351,10 +363,13 @@ void mmu_store_super(struct cpu *cpu, uint64_t addr, uint64_t value, unsigned si
     store_at(cpu, addr, value, size, MMU_SUPER);
 }
 
-void mmu_probe(struct cpu *cpu, uint64_t addr, uint64_t size, enum mmu_access acc, unsigned mmu)
+void mmu_probe(struct cpu *cpu, uint64_t addr, uint64_t size, enum mmu_access acc, uint32_t mem)
 {
-    uint64_t last = addr + size - 1;
+    unsigned mmu = mmu_set_of(cpu, mem);
+    uint64_t last;
 
+    addr = check_address(cpu, addr, size, mem);
+    last = addr + size - 1;
     tlb_get(cpu, addr, acc, mmu);
     for (uint64_t page = (addr & PAGE_MASK) + MEM_PAGE_SIZE; page <= (last & PAGE_MASK) && page > addr; page += MEM_PAGE_SIZE)
         tlb_get(cpu, cpu_long_mode(cpu) ? page : page & UINT32_MAX, acc, mmu);

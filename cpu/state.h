@@ -233,8 +233,8 @@ void mmu_store16(void *env, uint64_t addr, const void *field, uint32_t mem);
 /* System accesses (descriptor tables, TSS, IDT, stacks of inner levels): supervisor rights whatever the CPL. */
 uint64_t mmu_load_super(struct cpu *cpu, uint64_t addr, unsigned size);
 void mmu_store_super(struct cpu *cpu, uint64_t addr, uint64_t value, unsigned size);
-/* Raise what a write (read) of [addr, addr+size) at the given set would raise; nothing is changed. */
-void mmu_probe(struct cpu *cpu, uint64_t addr, uint64_t size, enum mmu_access acc, unsigned mmu);
+/* Raise what a write (read) of [addr, addr+size) would raise; nothing is changed. mem: IR_MEM_*. */
+void mmu_probe(struct cpu *cpu, uint64_t addr, uint64_t size, enum mmu_access acc, uint32_t mem);
 /* Host pointer to linear address `addr` for bulk work up to the end of its page, or NULL when it is not plain RAM
  * (I/O, ROM for writes, page with code): then use mmu_load/mmu_store. Raises page faults. *room = bytes to the page's end. */
 uint8_t *mmu_host(struct cpu *cpu, uint64_t addr, enum mmu_access acc, unsigned *room);

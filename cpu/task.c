@@ -152,8 +152,8 @@ static void check_tss(struct cpu *cpu, uint16_t selector, const struct descripto
         cpu_raise_error(cpu, EX_TS, sel_error(selector));
     if (!(tr->attr & ATTR_P) || tr->limit < old_size - 1)
         cpu_raise_error(cpu, EX_TS, sel_error(tr->selector));
-    mmu_probe(cpu, (uint32_t)tr->base, old_size, ACC_WRITE, MMU_SUPER);
-    mmu_probe(cpu, (uint32_t)d->base, tss_layout(d->attr)->min_limit + 1, ACC_WRITE, MMU_SUPER);
+    mmu_probe(cpu, (uint32_t)tr->base, old_size, ACC_WRITE, IR_MEM_SUPER);
+    mmu_probe(cpu, (uint32_t)d->base, tss_layout(d->attr)->min_limit + 1, ACC_WRITE, IR_MEM_SUPER);
 }
 
 void task_switch(struct cpu *cpu, uint16_t selector, const struct descriptor *d, enum task_reason reason,

@@ -97,8 +97,10 @@ int machine_open_chardev(struct machine *m, const char *spec, const char *label,
         n = remember(m, label, chr, mon);
     }
     *out = take(m, n, label, err);
-    if (*out && mon && !m->monitor_chr)
+    if (*out && mon && !m->monitor_chr) {
         m->monitor_chr = take(m, n, label, err);
+        m->monitor_shared = true;
+    }
     return *out && (!mon || m->monitor_chr) ? 0 : -EINVAL;
 }
 
@@ -153,6 +155,16 @@ static void defaults(const struct options *o, const char **serial, const char **
     }
 }
 
+/* -monitor chardev:ID may name a multiplexer. */
+static int open_monitor(struct machine *m, const char *spec, struct error *err)
+{
+    unsigned ports = m->num_ports;
+    int ret = machine_open_chardev(m, spec, "monitor", &m->monitor_chr, err);
+
+    m->monitor_shared |= m->num_ports > ports;
+    return ret;
+}
+
 int machine_open_chardevs(struct machine *m, struct error *err)
 {
     static const char *const labels[] = { "serial0", "serial1", "serial2", "serial3" };
@@ -168,7 +180,7 @@ int machine_open_chardevs(struct machine *m, struct error *err)
     if (!ret && !o->num_serial)
         ret = machine_open_chardev(m, serial, labels[0], &m->serial[0], err);
     if (!ret && !m->monitor_chr)
-        ret = machine_open_chardev(m, o->monitor ? o->monitor : monitor, "monitor", &m->monitor_chr, err);
+        ret = open_monitor(m, o->monitor ? o->monitor : monitor, err);
     return ret;
 }
 

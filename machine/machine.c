@@ -171,7 +171,7 @@ static void start_monitor(struct machine *m)
     };
 
     if (m->monitor_chr)
-        m->monitor = monitor_new(m->monitor_chr, &mm);
+        m->monitor = monitor_new(m->monitor_chr, m->monitor_shared, &mm);
 }
 
 /* ---- life ---- */

@@ -37,6 +37,7 @@ struct machine {
     struct chardev *port[MACHINE_MAX_CHARDEVS];    /* multiplexer ports, freed before their multiplexers */
     unsigned num_ports;
     struct chardev *serial[4], *monitor_chr;
+    bool monitor_shared;             /* the monitor's device is a port of a multiplexer */
 
     pthread_t cpu_thread;
     bool thread_started;

@@ -27,7 +27,7 @@
 
 static struct firmware_search search_of(const struct machine *m)
 {
-    return (struct firmware_search){ m->opt->firmware_dirs, m->opt->num_firmware_dirs, m->opt->bios != NULL };
+    return (struct firmware_search){ m->opt->firmware_dirs, m->opt->num_firmware_dirs, false };
 }
 
 int pc_load_bios(struct machine *m, struct error *err)
@@ -36,7 +36,10 @@ int pc_load_bios(struct machine *m, struct error *err)
     const char *name = m->opt->bios ? m->opt->bios : BIOS_NAME;
     uint8_t *data;
     size_t len;
-    int ret = firmware_load(&s, name, BIOS_MAX, &data, &len, err);
+    int ret;
+
+    s.user_named = m->opt->bios != NULL;
+    ret = firmware_load(&s, name, BIOS_MAX, &data, &len, err);
 
     if (ret)
         return ret;
@@ -57,7 +60,6 @@ void *pc_load_vga_bios(struct machine *m, size_t *len, struct error *err)
     struct firmware_search s = search_of(m);
     uint8_t *data;
 
-    s.user_named = false;
     return firmware_load(&s, VGA_BIOS_NAME, VGA_BIOS_MAX, &data, len, err) ? NULL : data;
 }
 
@@ -152,6 +154,5 @@ int pc_setup_firmware(struct machine *m, struct error *err)
     add_smbios(m, below, above);
     if (!m->opt->kernel)
         return 0;
-    s.user_named = false;
     return kernel_boot_setup(fw, &s, m->opt->kernel, m->opt->initrd, m->opt->append, below, err);
 }

@@ -24,7 +24,7 @@ struct monitor {
     struct monitor_machine m;
     char line[LINE_MAX_LEN];
     unsigned len;
-    bool greeted;
+    bool greeted, shared;
 };
 
 void monitor_puts(struct monitor *mon, const char *text)
@@ -237,10 +237,10 @@ static void run_line(struct monitor *mon, char *line)
 
 static void greet(struct monitor *mon)
 {
-    if (mon->greeted)
-        return;
+    if (!mon->greeted)
+        monitor_puts(mon, "Mimus monitor - type 'help' for more information\n");
     mon->greeted = true;
-    monitor_puts(mon, "Mimus monitor - type 'help' for more information\n" PROMPT);
+    monitor_puts(mon, PROMPT);
 }
 
 static void take_char(struct monitor *mon, uint8_t c)
@@ -274,18 +274,19 @@ static int can_receive(void *opaque)
 
 static void receive(void *opaque, const uint8_t *buf, size_t len)
 {
-    greet(opaque);
     for (size_t i = 0; i < len; i++)
         take_char(opaque, buf[i]);
 }
 
 static void event(void *opaque, enum chardev_event ev)
 {
-    if (ev == CHARDEV_OPENED)
-        greet(opaque);
+    struct monitor *mon = opaque;
+
+    if (ev == CHARDEV_FOCUS_IN || (ev == CHARDEV_OPENED && !mon->shared))
+        greet(mon);
 }
 
-struct monitor *monitor_new(struct chardev *chr, const struct monitor_machine *m)
+struct monitor *monitor_new(struct chardev *chr, bool shared, const struct monitor_machine *m)
 {
     struct monitor *mon = calloc(1, sizeof(*mon));
     struct chardev_handler handler = { can_receive, receive, event, mon };
@@ -294,6 +295,7 @@ struct monitor *monitor_new(struct chardev *chr, const struct monitor_machine *m
         abort();
     mon->chr = chr;
     mon->m = *m;
+    mon->shared = shared;
     chardev_set_handler(chr, &handler);
     return mon;
 }

@@ -25,8 +25,9 @@ struct monitor_machine {
 
 struct monitor;
 
-/* A monitor that talks through `chr` (borrowed) and copies *m. */
-struct monitor *monitor_new(struct chardev *chr, const struct monitor_machine *m);
+/* A monitor that talks through `chr` (borrowed) and copies *m. `shared`: `chr` is a port of a multiplexer, so
+ * the monitor says nothing before it has the keyboard. */
+struct monitor *monitor_new(struct chardev *chr, bool shared, const struct monitor_machine *m);
 void monitor_free(struct monitor *mon);
 
 #endif

@@ -71,7 +71,7 @@ static void undefined(void)
     UD("0x8e, 0xc8"); /* mov cs */
     UD("0x8e, 0xf0");
     UD("0x8c, 0xf8");
-    UD("0x0f, 0x20, 0xc8"); /* cr1 */
+    T("cr1", P32, ".byte 0x0f, 0x20, 0xc8", .vec = V_UD);
     UD("0xf0, 0x01, 0xc8"); /* lock add eax, ecx */
     UD("0xf0, 0x89, 0x03"); /* lock mov */
     UD("0xf0, 0x90");
@@ -150,7 +150,7 @@ static void double_faults(void)
 static void page_fault_pairs(void)
 {
     static u32 dir[1024] __attribute__((aligned(4096))), table[1024] __attribute__((aligned(4096)));
-    static struct gate moved[512] __attribute__((aligned(4096)));
+    static struct gate moved[1024] __attribute__((aligned(4096)));
     group("page faults while delivering");
     for (u32 i = 0; i < 1024; i++)
         table[i] = i << 12 | 7;
@@ -298,7 +298,7 @@ static void breakpoints(void)
 static void priorities(void)
 {
     group("priorities");
-    T("#UD before #NM", P32U, "lock fld1", .vec = V_UD);
+    T("#UD before #NM", P32U, ".byte 0xf0; fld1", .vec = V_UD);
     T("#GP of a limit before #DE", P16U, "div word ptr [ebx]", .bx = 0x10000, .vec = V_GP);
     T("length before undefined", P32U, ".fill 15, 1, 0x66; ud2", .vec = V_GP);
     T("int3 in ring 3 has dpl 3", P32U, "int3; 99:", .vec = V_BP);

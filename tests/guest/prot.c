@@ -377,9 +377,9 @@ static void segments16(void)
     T("word at ffff", P16U, "mov ax, [bx]", .bx = 0xffff, .vec = V_GP);
     T("ring 3 stack word at ffff", P16U, "mov ax, [bp]", .bp = 0xffff, .vec = V_SS);
     T("ring 3 push wraps", P16U, "xor sp, sp; push ax; mov cx, sp", .x = { { CX, 0xfffe } });
-    T("ring 3 push at sp 1", P16U, "mov sp, 1; 99: push ax", .vec = V_SS, .x = { { SP, 1 } });
+    T("ring 3 push at sp 1", P16U, "mov sp, 1; 99: push ax", .vec = V_SS, .x = { { SP, 1, 0xffff } });
     T("ip stays in 16 bits", P16, "mov eax, 0xffff0010; 99: jmp ax\n" AT(0x10) "mov cl, 1", .x = { { CX, 1 } });
-    T("enter with 16-bit frame", P16U, "enter 4, 1", .bp = 0x1234, .x = { { BP, STACK_TOP - 2 }, { SP, STACK_TOP - 8 } });
+    T("enter with 16-bit frame", P16U, "enter 4, 1", .bp = 0x1234, .x = { { BP, STACK_TOP - 2 }, { SP, STACK_TOP - 8, 0xffff } });
     T("call rel16", P16U, "call 1f; 1: pop ax", .x = { { AX, 3 } });
     T("16-bit stack, 32-bit push", P16U, "push eax; mov cx, sp", .x = { { CX, STACK_TOP - 4 } });
 }

@@ -57,9 +57,9 @@ static void jumps(void)
 {
     group("jmp");
     prepare();
-    T("loads the registers", P32, "nop; ljmp 0x100, 0; int 0x41\n" AT(0x40) "mov edi, cr0; and edi, 8; str bp", .ax = 1, .dx = 2, .fl = CF,
+    T("loads the registers", P32, "nop; ljmp 0x100, 0; int 0x41\n" AT(0x40) "mov edi, cr0; str bp", .ax = 1, .dx = 2, .fl = CF,
       .x = { { AX, 0xa0a0a0a0 }, { CX, 0xc0c0c0c0 }, { DX, 0xd0d0d0d0 }, { SI, 0x51515151 }, { SP, PLAY + 0x4000 }, { BP, TWO },
-      { FL, 0x41, NT | 0xd5 | DF }, { DI, 8 } });
+      { FL, 0x41, NT | 0xd5 | DF }, { DI, 8, 8 } });
     check("old eip", tss.eip, CODE + 8);
     check("old eax", tss.eax, 1);
     check("old edx", tss.edx, 2);
@@ -186,8 +186,6 @@ static void faults(void)
         { "ds not present", offsetof(struct tss32, ds), NPDATA, V_NP, NPDATA },
         { "es beyond the gdt", offsetof(struct tss32, es), 0x7f8, V_TS, 0x7f8 },
         { "fs execute-only or system", offsetof(struct tss32, fs), SEL_TSS, V_TS, SEL_TSS },
-        { "ldt no ldt", offsetof(struct tss32, ldt), SEL_DS, V_TS, SEL_DS },
-        { "ldt in the ldt", offsetof(struct tss32, ldt), 0xc, V_TS, 0xc },
         { "gs null is fine", offsetof(struct tss32, gs), 0, DONE, 0 },
     };
     group("faults in the new task");
@@ -198,11 +196,12 @@ static void faults(void)
         check("new task is busy", busy(TWO), 1);
         check("old task is not", busy(SEL_TSS), 0);
     }
-    /* The faults of CS and SS need a handler that is a task of its own. */
-    static const struct { const char *name; u32 cs, ss; int vec; u32 err; } bad[] = {
-        { "cs data", SEL_DS, SEL_DS, 10, SEL_DS }, { "cs null", 0, SEL_DS, 10, 0 },
-        { "ss null", SEL_CS32, 0, 10, 0 }, { "ss code", SEL_CS32, SEL_CS32, 10, SEL_CS32 },
-        { "ss not present", SEL_CS32, NPDATA, 12, NPDATA }, { "ss rpl", SEL_CS32, SEL_DS | 3, 10, SEL_DS },
+    /* The faults of LDTR, CS and SS need a handler that is a task of its own. */
+    static const struct { const char *name; u32 cs, ss, ldt; int vec; u32 err; } bad[] = {
+        { "cs data", SEL_DS, SEL_DS, 0, 10, SEL_DS }, { "cs null", 0, SEL_DS, 0, 10, 0 },
+        { "ss null", SEL_CS32, 0, 0, 10, 0 }, { "ss code", SEL_CS32, SEL_CS32, 0, 10, SEL_CS32 },
+        { "ss not present", SEL_CS32, NPDATA, 0, 12, NPDATA }, { "ss rpl", SEL_CS32, SEL_DS | 3, 0, 10, SEL_DS },
+        { "ldt no ldt", SEL_CS32, SEL_DS, SEL_DS, 10, SEL_DS }, { "ldt in the ldt", SEL_CS32, SEL_DS, 0xc, 10, 0xc },
     };
     static struct tss32 handler;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
@@ -215,6 +214,7 @@ static void faults(void)
         idt32_gate(bad[i].vec, 0x150, 0, 0x85);
         two.cs = bad[i].cs;
         two.ss = bad[i].ss;
+        two.ldt = bad[i].ldt;
         T(bad[i].name, P32, "ljmp 0x100, 0\n" AT(0x60) "pop eax; str bp", .x = { { AX, bad[i].err }, { BP, 0x150 } });
         check("link to the second task", handler.link, TWO);
         idt32[bad[i].vec] = keep;

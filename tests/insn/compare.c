@@ -68,10 +68,18 @@ static bool loads_unmasked_denormal(const struct test_case *c, const struct imag
     return false;
 }
 
-/* Several stores and loads in an order of the processor's choice: which of two faults shows is open. */
+/* Several stores or loads in an order of the processor's choice. */
 static bool is_multiple(const struct opcode *row)
 {
-    return row->op[0] == O_M || row->op[0] == O_Menv || row->op[0] == O_Mstate;
+    unsigned kind = row->op[0];
+
+    return kind == O_M || kind == O_Menv || kind == O_Mstate || kind == O_Mf80 || kind == O_Mbcd;
+}
+
+/* Which of two faults of one operand comes first: of a large one, of ENTER's many, or limit and alignment. */
+static bool order_of_faults_open(const struct opcode *row)
+{
+    return is_multiple(row) || row->emit == emit_enter || (row->flags & OPF_ALIGN);
 }
 
 static bool is_memory_fault(const struct image *o)
@@ -79,17 +87,24 @@ static bool is_memory_fault(const struct image *o)
     return o->vector == EX_GP || o->vector == EX_SS || o->vector == EX_PF;
 }
 
+/* MXCSR.MM of AMD's processors, which Mimus does not have. */
+static bool loads_mxcsr_mm(const struct image *h)
+{
+    return load_le(h->fx + FX_MXCSR, 4) & BIT(17);
+}
+
 static unsigned freedom_of(const struct test_case *c, const struct image *h, const struct image *m)
 {
     const struct opcode *row = NULL;
-    unsigned x87 = loads_unmasked_denormal(c, h) ? FREE_X87 : 0;
+    unsigned x87 = loads_unmasked_denormal(c, h) ? FREE_X87 : loads_mxcsr_mm(h) ? FREE_ALL : 0;
 
     for (unsigned i = 0; i < c->num_insns; i++)
         if (c->insn[i].off == h->rip - case_rip(c))
             row = c->insn[i].row;
     if (!row || h->vector == EX_BP)
         return x87;
-    if (row->emit == emit_maskmov || (is_multiple(row) && is_memory_fault(h) && is_memory_fault(m) && h->vector != m->vector))
+    if (row->emit == emit_maskmov || (order_of_faults_open(row) && is_memory_fault(h) && is_memory_fault(m) &&
+                                         (row->emit == emit_enter || h->vector != m->vector)))
         return FREE_ALL;
     return x87 | (row->emit == emit_enter ? FREE_DATA : 0) |
            (row->emit == emit_cmps || row->emit == emit_scas ? FREE_FLAGS : 0) |

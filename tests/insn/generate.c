@@ -103,7 +103,7 @@ static bool generate_single(struct gen *g, const struct opcode *row)
         g->pinned = 0;
     } while (!comparable(&enc.insn) || !operands_steer(g, &enc));
     ignore_pointers(g, &enc.insn);
-    if (enc.len < 14 && !enc.insn.has_mem && rng_percent(&g->r, 1))
+    if (enc.len < 14 && !enc.insn.has_mem && !is_relative_branch(row) && rng_percent(&g->r, 1))
         spoil(g, &enc);
     append(g, &enc);
     return true;

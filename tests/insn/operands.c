@@ -62,7 +62,7 @@ static uint64_t pick_target(struct gen *g, unsigned size, bool strict)
 /* Bytes of data behind a linear address, or NULL when there are less than `size`. */
 static uint8_t *data_at(struct gen *g, uint64_t linear, unsigned size)
 {
-    if (linear < DATA_LIN || linear + size > RO_LIN)
+    if (linear < DATA_LIN || linear > RO_LIN - size)
         return NULL;
     return g->c->mem + (linear - DATA_LIN);
 }

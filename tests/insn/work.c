@@ -178,9 +178,11 @@ static unsigned fill_batch(struct worker *w, unsigned unit, unsigned *k, unsigne
     struct host_job *jobs = host_jobs(w->host);
     unsigned n = 0;
 
-    for (; *k < end && n < HOST_BATCH; ++*k)
-        if (make_case(&jobs[n].c, w->plan->seed, (uint64_t)*k * num_units() + unit))
+    for (; *k < end && n < HOST_BATCH; ++*k) {
+        w->pos->index = (uint64_t)*k * num_units() + unit;
+        if (make_case(&jobs[n].c, w->plan->seed, w->pos->index))
             n++;
+    }
     return n;
 }
 
