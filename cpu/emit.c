@@ -405,8 +405,11 @@ static void emit_insn(struct emit *e)
         emit_raise(e, EX_UD);
     else if ((row->flags & OPF_CPL0) && (e->mode & MODE_CPL))
         emit_raise_error(e, EX_GP, 0);
-    else if (emit_unit_checks(e))
+    else if (emit_unit_checks(e)) {
         row->emit(e);
+        if ((row->flags & OPF_FPU) && !e->ended)
+            emit_fpu_done(e);
+    }
 }
 
 /* ---- blocks ---- */

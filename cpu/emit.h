@@ -75,6 +75,8 @@ void emit_lookup(struct emit *e);                               /* a helper has 
 void emit_check_pc(struct emit *e, ir_ref pc);
 /* What must happen before an x87 or MMX instruction once #UD and #NM are settled: pending #MF, entry into MMX state. */
 void emit_fpu_checks(struct emit *e);
+/* After an x87 instruction: what FNSTENV tells of the last one that was no control instruction. */
+void emit_fpu_done(struct emit *e);
 /* Value of the next instruction's pc (I64, truncated to the mode's width). While a block runs cpu->rip stays the
  * block's first pc, because faults are located relative to it: a helper that pushes or changes pc gets the next pc
  * as an argument and writes cpu->rip last, when nothing can fault any more; then the block ends by ir_lookup()

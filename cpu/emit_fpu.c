@@ -6,6 +6,9 @@ void emit_cvt_from_mmx(struct emit *e);
 
 #define OFF_FPU(member) offsetof(struct cpu, fpu.member)
 
+void emit_x87_env(struct emit *e);
+void emit_x87_ldcw(struct emit *e);
+
 static ir_ref c32(struct emit *e, uint32_t v)
 {
     return ir_const(e->b, IR_I32, v);
@@ -33,8 +36,8 @@ void emit_fpu_checks(struct emit *e)
 {
     const struct opcode *row = e->insn->row;
 
-    /* CVTPI2PD from memory does not enter MMX state. */
-    if (row->emit == emit_cvt_from_mmx && row->arg == HELP_cvtpi2pd && e->insn->has_mem)
+    /* CVTPI2PS and CVTPI2PD from memory do not enter MMX state. */
+    if (row->emit == emit_cvt_from_mmx && e->insn->has_mem)
         return;
     if (!(row->flags & OPF_NOWAIT))
         check_pending(e);
@@ -48,6 +51,32 @@ void emit_x87_wait(struct emit *e)
         return;
     }
     check_pending(e);
+}
+
+static void store_selector(struct emit *e, unsigned field, unsigned seg)
+{
+    ir_ref sel = e->mode & MODE_CODE64 ? ir_const(e->b, IR_I16, 0)
+                                       : ir_lde(e->b, IR_I16, (unsigned)offsetof(struct cpu, seg[seg].selector));
+
+    ir_ste(e->b, IR_I16, field, sel);
+}
+
+void emit_fpu_done(struct emit *e)
+{
+    const struct insn *i = e->insn;
+    enum ir_type ip = e->mode & MODE_CODE64 ? IR_I64 : IR_I32;
+    ir_ref pc;
+
+    if ((i->row->flags & OPF_NOWAIT) || i->row->emit == emit_x87_env || i->row->emit == emit_x87_ldcw)
+        return;
+    pc = ir_zext(e->b, IR_I64, ir_pc(e->b, ip, e->pc_off));
+    ir_ste(e->b, IR_I64, OFF_FPU(fip), pc);
+    store_selector(e, OFF_FPU(fcs), S_CS);
+    ir_ste(e->b, IR_I16, OFF_FPU(fop), ir_const(e->b, IR_I16, (i->opcode & 7u) << 8 | i->modrm));
+    if (i->has_mem) {
+        ir_ste(e->b, IR_I64, OFF_FPU(fdp), ir_zext(e->b, IR_I64, emit_ea(e)));
+        store_selector(e, OFF_FPU(fds), i->seg);
+    }
 }
 
 static unsigned kind_of_operand(const struct emit *e)

@@ -57,8 +57,19 @@ static bool on_own_thread(const struct cpu *cpu)
     return cpu->thread_known && pthread_equal(cpu->thread, pthread_self());
 }
 
+static void switch_a20(struct cpu *cpu, bool enabled)
+{
+    cpu->a20_mask = enabled ? UINT64_MAX : ~BIT(20);
+    mmu_flush(cpu, true);
+}
+
 void cpu_set_a20(struct cpu *cpu, bool enabled)
 {
+    if (on_own_thread(cpu)) {
+        atomic_fetch_and(&cpu->requests, ~(uint32_t)(REQ_A20_ON | REQ_A20_OFF));
+        switch_a20(cpu, enabled);
+        return;
+    }
     atomic_fetch_and(&cpu->requests, ~(uint32_t)(REQ_A20_ON | REQ_A20_OFF));
     request(cpu, enabled ? REQ_A20_ON : REQ_A20_OFF);
 }
@@ -108,10 +119,10 @@ static void serve_requests(struct cpu *cpu)
     uint32_t req = atomic_exchange(&cpu->requests, 0);
 
     if (req & (REQ_A20_ON | REQ_A20_OFF))
-        cpu->a20_mask = req & REQ_A20_ON ? UINT64_MAX : ~BIT(20);
+        switch_a20(cpu, req & REQ_A20_ON);
     if (req & REQ_CODE_WRITTEN)
         drop_written_code(cpu);
-    if (req & (REQ_FLUSH_TLB | REQ_A20_ON | REQ_A20_OFF))
+    if (req & REQ_FLUSH_TLB)
         mmu_flush(cpu, true);
 }
 
@@ -243,14 +254,24 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+static uint64_t next_page(const struct cpu *cpu, uint64_t pc)
+{
+    uint64_t next = align_down(pc, MEM_PAGE_SIZE) + MEM_PAGE_SIZE;
+
+    return cpu_code64(cpu) ? next : next & UINT32_MAX;
+}
+
+static bool next_page_mapped(struct cpu *cpu, uint64_t pc)
+{
+    return mmu_may_fetch(cpu, next_page(cpu, pc));
+}
+
 /* Bytes of the page behind `pc`, and their RAM offset; NULL when a fetch there faults or it is no RAM. */
 static const uint8_t *tail_page(struct cpu *cpu, uint64_t pc, uint64_t *ram_off)
 {
-    uint64_t next = align_down(pc, MEM_PAGE_SIZE) + MEM_PAGE_SIZE;
+    uint64_t next = next_page(cpu, pc);
     const uint8_t *host = NULL;
 
-    if (!cpu_code64(cpu))
-        next &= UINT32_MAX;
     *ram_off = UINT64_MAX;
     if (!mmu_may_fetch(cpu, next))
         return NULL;
@@ -258,17 +279,20 @@ static const uint8_t *tail_page(struct cpu *cpu, uint64_t pc, uint64_t *ram_off)
     return *ram_off == UINT64_MAX ? NULL : host;
 }
 
-/* Code outside RAM: read what one instruction may need from the bus. */
-static unsigned fetch_from_bus(struct cpu *cpu, uint64_t pc, uint8_t *buf)
+/* Code outside RAM, or running into it: read what one instruction may need byte by byte. Returns how many bytes
+ * can be fetched. */
+static unsigned fetch_bytes(struct cpu *cpu, uint64_t pc, uint8_t *buf)
 {
-    unsigned n = MIN_OF(INSN_MAX_LEN, (unsigned)(MEM_PAGE_SIZE - (pc & (MEM_PAGE_SIZE - 1))));
-    uint64_t phys = mmu_fetch_phys(cpu, pc);
-
-    pthread_mutex_lock(cpu->bus.lock);
-    for (unsigned i = 0; i < n; i++)
-        buf[i] = (uint8_t)mem_read(cpu->bus.memory, phys + i, 1);
-    pthread_mutex_unlock(cpu->bus.lock);
-    return n;
+    for (unsigned i = 0; i < INSN_MAX_LEN; i++) {
+        uint64_t addr = cpu_code64(cpu) ? pc + i : (uint32_t)(pc + i);
+        if (i && !mmu_may_fetch(cpu, addr))
+            return i;
+        uint64_t phys = mmu_fetch_phys(cpu, addr);
+        pthread_mutex_lock(cpu->bus.lock);
+        buf[i] = (uint8_t)mem_read(cpu->bus.memory, phys, 1);
+        pthread_mutex_unlock(cpu->bus.lock);
+    }
+    return INSN_MAX_LEN;
 }
 
 /* What is known about the code at the current pc. */
@@ -291,9 +315,11 @@ static void fetch_code(struct cpu *cpu, struct fetch *f)
     f->tail = NULL;
     if (f->avail < INSN_MAX_LEN)
         f->tail = tail_page(cpu, f->pc, &f->tail_phys);
-    if (f->phys == UINT64_MAX) {
-        f->avail = fetch_from_bus(cpu, f->pc, f->buf);
+    if (f->phys == UINT64_MAX || (f->avail < INSN_MAX_LEN && !f->tail && next_page_mapped(cpu, f->pc))) {
+        f->phys = UINT64_MAX;
+        f->avail = fetch_bytes(cpu, f->pc, f->buf);
         f->code = f->buf;
+        f->tail = NULL;
     }
 }
 
@@ -391,9 +417,17 @@ static void after_step(struct cpu *cpu, uint32_t mode_before)
     if ((mode_before & MODE_RF) && !cpu->no_step)
         cpu_set_eflags(cpu, 0, FL_RF);
     if ((mode_before & MODE_TF) && !cpu->no_step && !(cpu->mode & MODE_SHADOW)) {
-        cpu->dr[6] |= DR6_BS;
+        cpu->dr[6] |= DR6_BS | cpu->dr6_pending;
         cpu_raise_exception(cpu, EX_DB);
     }
+}
+
+/* Data and I/O breakpoints are traps: the instruction that hit them is complete. */
+static void take_breakpoint_trap(struct cpu *cpu)
+{
+    cpu->dr[6] |= cpu->dr6_pending;
+    cpu->dr6_pending = 0;
+    cpu_raise_exception(cpu, EX_DB);
 }
 
 static bool code_breakpoint_hit(struct cpu *cpu)
@@ -415,14 +449,17 @@ static struct tcg_block *enter_block(struct cpu *cpu, struct tcg_block *prev, un
     uint32_t mode = cpu->mode;
     bool flushed = false;
 
-    if (code_breakpoint_hit(cpu))
+    if (code_breakpoint_hit(cpu)) {
+        cpu->eflags |= FL_RF; /* a fault: the saved image lets the instruction run once (SDM vol. 3, 17.3.1.1) */
         cpu_raise_exception(cpu, EX_DB);
+    }
     blk = find_block(cpu, &flushed);
     if (prev && !flushed && !blk->one_insn && !logging_blocks(cpu))
         tcg_chain(cpu->tcg, prev, *exit_no, blk);
     if (logging_blocks(cpu))
         log_block(cpu, blk);
     cpu->no_step = false;
+    cpu->dr6_pending = 0;
     cpu->in_block = true;
     set_host_mxcsr(cpu->mxcsr_run);
     prev = tcg_run(cpu->tcg, cpu, blk, exit_no);
@@ -431,6 +468,8 @@ static struct tcg_block *enter_block(struct cpu *cpu, struct tcg_block *prev, un
         prev = NULL;
         after_step(cpu, mode);
     }
+    if (cpu->dr6_pending)
+        take_breakpoint_trap(cpu);
     return prev;
 }
 

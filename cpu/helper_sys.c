@@ -396,6 +396,7 @@ uint64_t helper_read_dr(struct cpu *cpu, uint64_t number)
 uint64_t helper_write_dr(struct cpu *cpu, uint64_t number, uint64_t value)
 {
     unsigned n = debug_register(cpu, number);
+    uint64_t enabled = cpu->dr[7] & DR7_ENABLES;
 
     if (n >= 6 && value >> 32)
         raise_gp(cpu);
@@ -404,6 +405,8 @@ uint64_t helper_write_dr(struct cpu *cpu, uint64_t number, uint64_t value)
     if (n == 7)
         value = (value & DR7_WRITABLE) | DR7_FIXED;
     cpu->dr[n] = value;
+    if (n != 6 && (enabled | (cpu->dr[7] & DR7_ENABLES)))
+        mmu_flush(cpu, true); /* pages with a data breakpoint leave the fast path, or come back */
     cpu_update_mode(cpu);
     return 0;
 }

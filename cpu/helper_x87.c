@@ -267,12 +267,13 @@ static bool is_nan(const union fpu_reg *r)
     return (r->exp & 0x7fff) == 0x7fff && r->mant << 1;
 }
 
-/* A remainder that is no number has no quotient: C0 and C3 keep their values. */
+/* A remainder that is no number or was not computed has no quotient: C0 and C3 keep their values. */
 static uint16_t result_codes(enum x87_op op, const struct x87_io *io)
 {
     uint16_t codes = unary_codes(op);
+    bool none = (io->sw & FSW_IE) || (io->sw & ~io->cw & PRE_COMPUTATION) || is_nan(&io->r0);
 
-    return codes == FSW_CODES && ((io->sw & FSW_IE) || is_nan(&io->r0)) ? FSW_C1 | FSW_C2 : codes;
+    return codes == FSW_CODES && none ? FSW_C1 | FSW_C2 : codes;
 }
 
 static void unary_result(struct cpu *cpu, enum x87_op op, bool pushes, const struct x87_io *io)

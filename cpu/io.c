@@ -7,6 +7,8 @@ uint64_t cpu_port_in(struct cpu *cpu, uint16_t port, unsigned size)
 {
     uint64_t v;
 
+    if (cpu->dr[7] & DR7_ENABLES)
+        cpu_check_io_breakpoints(cpu, port, size);
     pthread_mutex_lock(cpu->bus.lock);
     v = mem_read(cpu->bus.ports, port, size);
     pthread_mutex_unlock(cpu->bus.lock);
@@ -15,6 +17,8 @@ uint64_t cpu_port_in(struct cpu *cpu, uint16_t port, unsigned size)
 
 void cpu_port_out(struct cpu *cpu, uint16_t port, uint64_t value, unsigned size)
 {
+    if (cpu->dr[7] & DR7_ENABLES)
+        cpu_check_io_breakpoints(cpu, port, size);
     pthread_mutex_lock(cpu->bus.lock);
     mem_write(cpu->bus.ports, port, value, size);
     pthread_mutex_unlock(cpu->bus.lock);

@@ -84,7 +84,8 @@ static void tlb_set_tags(struct cpu *cpu, struct tcg_tlb_entry *e, uint64_t page
     uint64_t phys_page = w->phys & PAGE_MASK;
     bool whole = r.host && r.start <= phys_page && r.last >= phys_page + MEM_PAGE_SIZE - 1;
     bool write = w->dirty && (w->write || (!user && !(cpu->cr0 & CR0_WP)));
-    uint64_t slow = whole && !(cpu->mode & MODE_AC) ? 0 : TLB_SLOW;
+    bool traps = (cpu->dr[7] & DR7_ENABLES) && cpu_data_breakpoint_in(cpu, page, MEM_PAGE_SIZE);
+    uint64_t slow = whole && !(cpu->mode & MODE_AC) && !traps ? 0 : TLB_SLOW;
     bool watched = !whole || !r.writable ||
                    memory_page_flags(cpu->bus.ram)[(r.ram_off + phys_page - r.start) >> MEM_PAGE_SHIFT];
 
@@ -301,6 +302,8 @@ uint64_t mmu_load(void *env, uint64_t addr, uint32_t size, uint32_t mem)
 
     addr = check_address(cpu, addr, size, mem);
     check_alignment(cpu, addr, size, mem);
+    if (cpu->dr[7] & DR7_ENABLES)
+        cpu_check_data_breakpoints(cpu, addr, size, false);
     return load_at(cpu, addr, size, mem & IR_MEM_RMW ? ACC_WRITE : ACC_READ, mmu_set_of(cpu, mem));
 }
 
@@ -310,6 +313,8 @@ void mmu_store(void *env, uint64_t addr, uint64_t value, uint32_t size, uint32_t
 
     addr = check_address(cpu, addr, size, mem);
     check_alignment(cpu, addr, size, mem);
+    if (cpu->dr[7] & DR7_ENABLES)
+        cpu_check_data_breakpoints(cpu, addr, size, true);
     store_at(cpu, addr, value, size, mmu_set_of(cpu, mem));
 }
 

@@ -166,6 +166,7 @@ struct cpu {
     struct log *log;
     bool one_insn_next;             /* the next block is to be translated as a single instruction, not entered in the cache */
     bool in_block;                  /* translated code is on the stack: a raised exception is located by its block */
+    uint8_t dr6_pending;            /* B0..B3 of data and I/O breakpoints that the instruction just executed has hit */
     bool no_step;                   /* an event was delivered by the instruction itself: no single-step trap after it */
     uint64_t tlb_fills, tlb_flushes;
     /* Linear ranges that cached large pages cover, lower and upper half of the address space: INVLPG there flushes all. */
@@ -252,6 +253,13 @@ void mmu_flush(struct cpu *cpu, bool global);        /* global: also global page
 void mmu_invlpg(struct cpu *cpu, uint64_t addr);
 void mmu_load_pdptes(struct cpu *cpu, uint64_t cr3); /* PAE outside long mode; raises #GP(0) on reserved bits, changing nothing */
 static inline unsigned cpu_mmu_set(const struct cpu *cpu) { return cpu_cpl(cpu) == 3 ? MMU_USER : MMU_SUPER; }
+
+/* ---- data and I/O breakpoints (breakpoint.c); cheap to call only when DR7 enables something ---- */
+bool cpu_data_breakpoint_in(const struct cpu *cpu, uint64_t addr, uint64_t size);
+/* Before an access: records a hit for the run loop, or restarts the instruction as a block of its own. */
+void cpu_check_data_breakpoints(struct cpu *cpu, uint64_t addr, uint64_t size, bool write);
+void cpu_check_io_breakpoints(struct cpu *cpu, uint16_t port, unsigned size);
+#define DR7_ENABLES 0xff
 
 /* ---- ports and memory-mapped I/O under the machine lock (io.c) ---- */
 uint64_t cpu_port_in(struct cpu *cpu, uint16_t port, unsigned size);

@@ -157,6 +157,7 @@ static void mon_quit(void *opaque) { machine_quit(opaque, 0); }
 static void mon_stop(void *opaque) { machine_stop(opaque); }
 static void mon_cont(void *opaque) { machine_cont(opaque); }
 static void mon_power_button(void *opaque) { pc_power_button(opaque); }
+static void mon_key(void *opaque, uint8_t code, bool down) { pc_key(opaque, code, down); }
 static bool mon_running(void *opaque) { return machine_running(opaque); }
 
 /* Unlike the guest's own reset this one is not stopped by -no-reboot's exit: QEMU leaves there too, and so do we. */
@@ -167,7 +168,7 @@ static void start_monitor(struct machine *m)
     struct monitor_machine mm = {
         .cpu = m->cpu, .memory = m->env.memory, .ports = m->env.ports, .display = pc_display(m),
         .quit = mon_quit, .stop = mon_stop, .cont = mon_cont, .reset = mon_reset,
-        .power_button = mon_power_button, .running = mon_running, .opaque = m,
+        .power_button = mon_power_button, .key = mon_key, .running = mon_running, .opaque = m,
     };
 
     if (m->monitor_chr)
@@ -205,6 +206,7 @@ static int build(struct machine *m, struct error *err)
     if (ret)
         return ret;
     reset_devices(m);
+    cpu_set_a20(m->cpu, true);
     start_monitor(m);
     cpu_raise(m->cpu, CPU_PIN_STOP);
     if (pthread_create(&m->cpu_thread, NULL, cpu_thread, m))

@@ -78,6 +78,8 @@ void pc_free(struct machine *m);
 /* Let disk work in flight end; called before reset and at the end. */
 void pc_drain(struct machine *m);
 void pc_power_button(struct machine *m);
+/* A key of the keyboard goes down or up: set 1 code, bit 7 stands for the E0 prefix. */
+void pc_key(struct machine *m, uint8_t code, bool down);
 const struct display_source *pc_display(struct machine *m);
 
 #endif

@@ -13,6 +13,7 @@
 #include "hw/dma/i8237.h"
 #include "hw/ide/piix_ide.h"
 #include "hw/input/i8042.h"
+#include "hw/input/ps2kbd.h"
 #include "hw/intc/i8259.h"
 #include "hw/intc/ioapic.h"
 #include "hw/intc/lapic.h"
@@ -60,13 +61,11 @@ static void set_pic_intr(void *opaque, int n, int level)
     lapic_set_extint(((struct pc *)opaque)->lapic, level);
 }
 
-/* A20 is open when either gate opens it. */
+/* The keyboard controller and port 92 move one A20 gate: the last write to either decides. */
 static void set_a20(void *opaque, int n, int level)
 {
-    struct pc *pc = opaque;
-
-    pc->a20[n] = level != 0;
-    cpu_set_a20(pc->m->cpu, pc->a20[0] || pc->a20[1]);
+    (void)n;
+    cpu_set_a20(((struct pc *)opaque)->m->cpu, level);
 }
 
 static void set_reset(void *opaque, int n, int level)
@@ -126,8 +125,8 @@ static int cpu_ack(void *opaque)
 
 static uint64_t cpu_get_apic_base(void *opaque) { return lapic_get_base(((struct pc *)opaque)->lapic); }
 static bool cpu_put_apic_base(void *opaque, uint64_t v) { return lapic_set_base(((struct pc *)opaque)->lapic, v); }
-static uint8_t cpu_get_cr8(void *opaque) { return lapic_get_tpr(((struct pc *)opaque)->lapic); }
-static void cpu_set_cr8(void *opaque, uint8_t tpr) { lapic_set_tpr(((struct pc *)opaque)->lapic, tpr); }
+static uint8_t cpu_get_tpr(void *opaque) { return (uint8_t)(lapic_get_tpr(((struct pc *)opaque)->lapic) << 4); }
+static void cpu_set_tpr(void *opaque, uint8_t tpr) { lapic_set_tpr(((struct pc *)opaque)->lapic, tpr >> 4); }
 static void cpu_ferr(void *opaque, int level) { set_gsi(opaque, IRQ_FPU, level); }
 static void cpu_shutdown(void *opaque) { machine_request_reset(((struct pc *)opaque)->m); }
 static int64_t cpu_now(void *opaque) { return clock_now(((struct pc *)opaque)->m->clock); }
@@ -151,7 +150,7 @@ static int build_cpu(struct machine *m, struct error *err)
     struct cpu_bus bus = {
         .memory = m->env.memory, .ports = m->env.ports, .ram = m->env.mem, .log = &m->log, .lock = &m->lock,
         .ack_interrupt = cpu_ack, .apic_base = cpu_get_apic_base, .set_apic_base = cpu_put_apic_base,
-        .get_tpr = cpu_get_cr8, .set_tpr = cpu_set_cr8, .ferr = cpu_ferr, .shutdown = cpu_shutdown,
+        .get_tpr = cpu_get_tpr, .set_tpr = cpu_set_tpr, .ferr = cpu_ferr, .shutdown = cpu_shutdown,
         .now = cpu_now, .opaque = pc,
     };
     struct cpu_options opt = {
@@ -391,6 +390,11 @@ void pc_drain(struct machine *m)
 {
     for (unsigned i = 0; i < m->pc->num_images; i++)
         block_drain(m->pc->image[i]);
+}
+
+void pc_key(struct machine *m, uint8_t code, bool down)
+{
+    ps2kbd_key(i8042_get_kbd(m->pc->kbc), code, down);
 }
 
 void pc_power_button(struct machine *m)

@@ -34,7 +34,6 @@ struct pc {
     struct debugexit *debugexit[OPT_MAX_LIST];
     struct testdev *testdev;
     struct serial *extra_serial[OPT_MAX_LIST];
-    bool a20[2];            /* what the keyboard controller and port 92 say */
 };
 
 /* The board's interrupt n (0..23). */

@@ -12,11 +12,13 @@
 #include "cpu/cpu.h"
 #include "memory/memory.h"
 #include "monitor/examine.h"
+#include "monitor/keys.h"
 #include "ui/chardev.h"
 #include "ui/display.h"
 #include "ui/screendump.h"
 
 #define LINE_MAX_LEN 256
+#define KEYS_MAX 8
 #define PROMPT "(mimus) "
 
 struct monitor {
@@ -97,6 +99,27 @@ static void cmd_screendump(struct monitor *mon, char *arg)
         monitor_puts(mon, "screendump: this machine has no display\n");
     else if (screendump_write(mon->m.display->render(mon->m.display->opaque), arg, format, &err))
         monitor_printf(mon, "%s\n", err.msg);
+}
+
+/* ctrl-alt-delete: down from left to right, up from right to left. */
+static void cmd_sendkey(struct monitor *mon, char *arg)
+{
+    uint8_t codes[KEYS_MAX];
+    unsigned n = 0;
+    size_t len;
+
+    for (const char *p = arg; *p; p += len + (p[len] == '-')) {
+        len = strcspn(p, "-");
+        codes[n] = key_code(p, len);
+        if (!codes[n] || ++n == KEYS_MAX) {
+            monitor_printf(mon, "sendkey %s: '%.*s' is not the name of a key\n", arg, (int)len, p);
+            return;
+        }
+    }
+    for (unsigned i = 0; i < n; i++)
+        mon->m.key(mon->m.opaque, codes[i], true);
+    while (n--)
+        mon->m.key(mon->m.opaque, codes[n], false);
 }
 
 static void info_registers(struct monitor *mon)
@@ -195,6 +218,7 @@ static const struct command { const char *name, *alias; void (*run)(struct monit
     { "cont", "c", cmd_cont, "go on" },
     { "system_reset", NULL, cmd_reset, "press the reset button" },
     { "system_powerdown", NULL, cmd_powerdown, "press the power button" },
+    { "sendkey", NULL, cmd_sendkey, "KEY[-KEY...]  press keys together, as in ctrl-alt-delete" },
     { "x", NULL, cmd_x, "/FMT ADDR  linear memory; FMT: count, format x d u o c i, size b h w g" },
     { "xp", NULL, cmd_xp, "/FMT ADDR  physical memory" },
     { "screendump", NULL, cmd_screendump, "FILE  save the screen as PNG" },

@@ -3,6 +3,7 @@
 #define MIMUS_MONITOR_MONITOR_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct chardev;
 struct cpu;
@@ -19,6 +20,7 @@ struct monitor_machine {
     void (*cont)(void *opaque);
     void (*reset)(void *opaque);
     void (*power_button)(void *opaque);
+    void (*key)(void *opaque, uint8_t code, bool down); /* set 1 code, bit 7: E0 prefix */
     bool (*running)(void *opaque);
     void *opaque;
 };

@@ -40,7 +40,7 @@ static void values(void)
     V("maxss with nan is the second", "maxss xmm0, xmm1", P1, 0, IE, 0x7fc00000, 0, 0, 0, P1);
     V("cmpltps", "cmpltps xmm0, xmm1", LL(0, ~0u), 0, 0, P1, P2, 0, 0, P2, P1);
     V("cmpunordss quiet", "cmpunordss xmm0, xmm1", 0xffffffff, 0, 0, 0x7fc00000);
-    V("shufps", "shufps xmm0, xmm1, 0x1b", LL(3, 4), LL(5, 6), 0, 1, 2, 3, 4, 5 + 1, 5, 7, 8);
+    V("shufps", "shufps xmm0, xmm1, 0x1b", LL(3, 4), LL(6, 5), 0, 1, 2, 3, 4, 6, 5, 7, 8);
     V("unpcklps", "unpcklps xmm0, xmm1", LL(5, 1), LL(6, 2), 0, 1, 2, 3, 4, 5, 6, 7, 8);
     V("andnps", "andnps xmm0, xmm1", LL(0, 0xf0), 0, 0, 0x0f, 0, 0, 0, 0xff);
     V("movhlps", "movhlps xmm0, xmm1", LL(8, 7), LL(4, 3), 0, 1, 2, 3, 4, 5, 6, 7, 8);

@@ -108,15 +108,14 @@ struct flag_use flags_of_insn(const struct insn *insn, int cl)
     return use;
 }
 
-bool flags_follow(struct test_case *c)
+/* Once through the code. */
+static bool follow_once(struct test_case *c)
 {
     unsigned bits = env_bits(c->env);
     int cl = c->num_insns == 1 ? (int)(c->in.gpr[R_CX] & 0xff) : -1;
     struct flag_use use;
     struct insn insn;
 
-    for (unsigned i = 0; i <= c->num_insns; i++)
-        c->insn[i].taint = 0;
     for (unsigned i = 0; i < c->num_insns; i++) {
         const struct case_insn *ci = &c->insn[i];
         uint32_t after = ci->taint;
@@ -128,8 +127,16 @@ bool flags_follow(struct test_case *c)
             after = (ci->taint & ~use.writes) | use.undef;
         }
         c->insn[i + 1].taint |= after;
-        if (ci->target)
+        if (ci->target != NO_TARGET)
             c->insn[ci->target].taint |= after;
     }
     return true;
+}
+
+/* Three times: what a jump back brings goes through the loop, and round its end once more. */
+bool flags_follow(struct test_case *c)
+{
+    for (unsigned i = 0; i <= c->num_insns; i++)
+        c->insn[i].taint = 0;
+    return follow_once(c) && follow_once(c) && follow_once(c);
 }

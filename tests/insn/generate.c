@@ -3,14 +3,27 @@
 
 typedef void emit_fn(struct emit *e);
 emit_fn emit_ret, emit_call_indirect, emit_jmp_indirect, emit_fxstate, emit_x87_env, emit_double_shift, emit_enter,
-    emit_leave, emit_popa, emit_loop, emit_nop;
+    emit_leave, emit_popa, emit_ud, emit_in, emit_out, emit_ins, emit_outs, emit_cli, emit_sti, emit_hlt,
+    emit_mov_from_sreg, emit_push_sreg, emit_pushf, emit_popf;
 
 /* ---- what is left out ---- */
 
+/* System rows that always fault in a process, or show it only what is the same on both sides. */
+static bool runs_nevertheless(const struct opcode *row)
+{
+    static emit_fn *const fns[] = { emit_ud, emit_in, emit_out, emit_ins, emit_outs, emit_cli, emit_sti, emit_hlt,
+                                    emit_mov_from_sreg, emit_push_sreg, emit_pushf, emit_popf };
+
+    for (unsigned i = 0; i < ARRAY_LEN(fns); i++)
+        if (row->emit == fns[i])
+            return true;
+    return row->flags & OPF_CPL0;
+}
+
 const char *row_excluded(const struct opcode *row, unsigned bits)
 {
-    if (!(row->flags & OPF_HOST))
-        return "not for user processes";
+    if (!(row->flags & OPF_HOST) && !runs_nevertheless(row))
+        return "depends on the operating system's tables, time or model";
     if (row->flags & (bits == 64 ? OPF_I64 : OPF_O64))
         return "does not exist there";
     return NULL;
@@ -26,7 +39,7 @@ static bool fits_sequence(const struct opcode *row)
 {
     emit_fn *f = row->emit;
 
-    return f != emit_ret && f != emit_call_indirect && f != emit_jmp_indirect && f != emit_fxstate &&
+    return (row->flags & OPF_HOST) && f != emit_ret && f != emit_call_indirect && f != emit_jmp_indirect && f != emit_fxstate &&
            f != emit_x87_env && f != emit_enter && f != emit_leave && f != emit_popa;
 }
 
@@ -37,16 +50,17 @@ static void append(struct gen *g, const struct encoding *enc)
     struct test_case *c = g->c;
     struct case_insn *ci = &c->insn[c->num_insns++];
 
-    *ci = (struct case_insn){ .off = (uint16_t)c->code_len, .len = (uint8_t)enc->len, .row = enc->insn.row };
+    *ci = (struct case_insn){ .off = (uint16_t)c->code_len, .len = (uint8_t)enc->len, .target = NO_TARGET,
+                              .row = enc->insn.row };
     memcpy(c->code + c->code_len, enc->code, enc->len);
     c->code_len += enc->len;
-    c->insn[c->num_insns] = (struct case_insn){ .off = (uint16_t)c->code_len };
+    c->insn[c->num_insns] = (struct case_insn){ .off = (uint16_t)c->code_len, .target = NO_TARGET };
 }
 
 static void drop_last(struct test_case *c)
 {
     c->code_len = c->insn[--c->num_insns].off;
-    c->insn[c->num_insns] = (struct case_insn){ .off = (uint16_t)c->code_len };
+    c->insn[c->num_insns] = (struct case_insn){ .off = (uint16_t)c->code_len, .target = NO_TARGET };
 }
 
 /* ---- one instruction ---- */
@@ -154,13 +168,19 @@ static const struct opcode *pick_row(struct gen *g)
     return row;
 }
 
+static void append_bytes(struct gen *g, const uint8_t *code, unsigned len)
+{
+    struct encoding enc = { .len = len };
+
+    memcpy(enc.code, code, len);
+    insn_decode(&enc.insn, enc.code, len, g->bits);
+    append(g, &enc);
+}
+
 /* CMP AL, imm8 defines every flag and changes nothing else. */
 static void append_compare(struct gen *g)
 {
-    struct encoding enc = { .code = { 0x3c, (uint8_t)rng_next(&g->r) }, .len = 2 };
-
-    insn_decode(&enc.insn, enc.code, 2, g->bits);
-    append(g, &enc);
+    append_bytes(g, (uint8_t[]){ 0x3c, (uint8_t)rng_next(&g->r) }, 2);
 }
 
 static void append_step(struct gen *g)
@@ -186,7 +206,7 @@ static void append_step(struct gen *g)
     note_written(g, &enc.insn);
 }
 
-/* Jumps go forward, to the start of an instruction or to the end. */
+/* To the start of an instruction or the end. */
 static void set_target(struct test_case *c, unsigned n, unsigned to)
 {
     struct case_insn *ci = &c->insn[n];
@@ -196,7 +216,7 @@ static void set_target(struct test_case *c, unsigned n, unsigned to)
 
     insn_decode(&insn, c->code + ci->off, INSN_MAX_LEN, env_bits(c->env));
     size = ci->row->op[0] == O_Jb ? 1 : insn.opsize == 2 ? 2 : 4;
-    if (size == 1 && disp > 127) {
+    if (size == 1 && disp != (int8_t)disp) {
         disp = 0;
         to = n + 1;
     }
@@ -204,25 +224,97 @@ static void set_target(struct test_case *c, unsigned n, unsigned to)
     ci->target = (uint8_t)to;
 }
 
-static void set_targets(struct gen *g, bool all_next)
+/* Jumps in [from, to) go forward, at most to `to`. */
+static void set_targets(struct gen *g, unsigned from, unsigned to, bool all_next)
 {
     struct test_case *c = g->c;
 
-    for (unsigned i = 0; i < c->num_insns; i++)
+    for (unsigned i = from; i < to; i++)
         if (c->insn[i].row && is_relative_branch(c->insn[i].row))
-            set_target(c, i, all_next ? i + 1 : i + 1 + rng_below(&g->r, MIN_OF(c->num_insns - i, 4u)));
+            set_target(c, i, all_next ? i + 1 : i + 1 + rng_below(&g->r, MIN_OF(to - i, 4u)));
+}
+
+/* A piece of straight code with jumps forward. */
+static void append_piece(struct gen *g, unsigned steps)
+{
+    unsigned from = g->c->num_insns;
+
+    for (unsigned i = 0; i < steps && g->c->num_insns + 6 < CASE_MAX_INSNS; i++)
+        append_step(g);
+    set_targets(g, from, g->c->num_insns, false);
+    if (!flags_follow(g->c))
+        set_targets(g, from, g->c->num_insns, true);
+}
+
+/* A register that the code so far neither writes nor counts on; R_SP: there is none. */
+static unsigned free_register(struct gen *g)
+{
+    static const uint8_t candidates[] = { 15, 14, 13, 12, 11, 10, 9, 8, R_BX, R_BP };
+
+    for (unsigned i = g->bits == 64 ? 0 : 8; i < ARRAY_LEN(candidates); i++)
+        if (settable(g, candidates[i]))
+            return candidates[i];
+    return R_SP;
+}
+
+/* The piece again, a few times or often enough to become hot: DEC reg; JNZ to its start. */
+static void generate_loop(struct gen *g)
+{
+    struct test_case *c = g->c;
+    unsigned reg;
+
+    append_piece(g, 1 + rng_below(&g->r, 8));
+    reg = free_register(g);
+    if (reg == R_SP || !c->num_insns)
+        return;
+    c->in.gpr[reg] = rng_percent(&g->r, 90) ? 1 + rng_below(&g->r, 6) : 200;
+    g->written |= 1u << reg;
+    if (g->bits == 64)
+        append_bytes(g, (uint8_t[]){ 0x48 | reg >> 3, 0xff, 0xc8 | (reg & 7) }, 3);
+    else
+        append_bytes(g, (uint8_t[]){ 0xff, 0xc8 | (reg & 7) }, 2);
+    append_bytes(g, (uint8_t[]){ 0x0f, 0x85, 0, 0, 0, 0 }, g->bits == 16 ? 4 : 6);
+    set_target(c, c->num_insns - 1, 0);
+    if (!flags_follow(c)) {
+        /* The code's start reads what its end leaves undefined. */
+        drop_last(c);
+        append_compare(g);
+    }
+}
+
+/* CALL over a piece to a subroutine, which is another piece and returns. */
+static void generate_call(struct gen *g)
+{
+    struct test_case *c = g->c;
+    unsigned call = 0, jump, end_of_first;
+
+    append_bytes(g, (uint8_t[]){ 0xe8, 0, 0, 0, 0 }, g->bits == 16 ? 3 : 5);
+    append_piece(g, rng_below(&g->r, 6));
+    end_of_first = jump = c->num_insns;
+    append_bytes(g, (uint8_t[]){ 0xe9, 0, 0, 0, 0 }, g->bits == 16 ? 3 : 5);
+    set_target(c, call, c->num_insns);
+    append_piece(g, rng_below(&g->r, 6));
+    append_bytes(g, (uint8_t[]){ 0xc3 }, 1);
+    c->insn[c->num_insns - 1].target = 1;
+    set_target(c, jump, c->num_insns);
+    if (!flags_follow(c)) {
+        set_targets(g, 1, end_of_first, true);
+        drop_last(c);
+        set_target(c, jump, c->num_insns);
+    }
 }
 
 static bool generate_sequence(struct gen *g)
 {
-    unsigned steps = 2 + rng_below(&g->r, 19);
+    unsigned shape = rng_below(&g->r, 10);
 
-    for (unsigned i = 0; i < steps && g->c->num_insns + 2 < CASE_MAX_INSNS; i++)
-        append_step(g);
-    set_targets(g, false);
-    if (!flags_follow(g->c))
-        set_targets(g, true);
-    return g->c->num_insns > 0;
+    if (shape < 3)
+        generate_loop(g);
+    else if (shape < 5)
+        generate_call(g);
+    else
+        append_piece(g, 2 + rng_below(&g->r, 19));
+    return g->c->num_insns && flags_follow(g->c);
 }
 
 /* ---- all ---- */
@@ -244,6 +336,7 @@ bool generate_case(struct test_case *c, uint64_t seed, uint64_t index, const str
     struct gen g = { .c = c, .single = row, .bits = env_bits(env) };
 
     memset(c, 0, sizeof(*c));
+    c->insn[0].target = NO_TARGET;
     g.r.state = seed ^ index * UINT64_C(0xd1342543de82ef95);
     rng_next(&g.r);
     c->seed = seed;

@@ -78,10 +78,12 @@ struct image {
 enum { FX_FCW = 0, FX_FSW = 2, FX_FTW = 4, FX_FOP = 6, FX_MXCSR = 24, FX_ST = 32, FX_XMM = 160, FX_END = 416 };
 #define VECTOR_HUNG 255
 
+#define NO_TARGET 255
+
 struct case_insn {
     uint16_t off;            /* from the start of the code */
     uint8_t len;
-    uint8_t target;          /* branches: number of the instruction they go to, else 0 */
+    uint8_t target;          /* branches: number of the instruction they go to, else NO_TARGET */
     const struct opcode *row;    /* NULL: an encoding that is invalid on purpose */
     uint32_t taint;          /* flags that are undefined before it */
 };
@@ -130,7 +132,7 @@ struct flag_use { uint32_t reads, writes, undef; };
 #define TAINT_C1 BIT(31)
 /* `cl`: value of CL when it is known, else -1. */
 struct flag_use flags_of_insn(const struct insn *insn, int cl);
-/* Fill in the taint of every instruction; false when one reads an undefined flag. */
+/* Fill in the taint of every instruction, along all ways; false when one reads an undefined flag. */
 bool flags_follow(struct test_case *c);
 
 /* ---- operands (operands.c) ---- */
@@ -149,6 +151,8 @@ struct gen {
 /* Registers, floating-point state, data (state.c); the environment and code_off are set. */
 void state_random(struct gen *g);
 void state_random_fx(struct gen *g, uint8_t *fx);
+/* May the register get a new initial value? */
+static inline bool settable(const struct gen *g, unsigned reg) { return !((g->written | g->pinned) >> reg & 1); }
 /* Lead the memory operand and the implicit operands of `enc` to useful places, by register values or by changing
  * its displacement. False: try another encoding. */
 bool operands_steer(struct gen *g, struct encoding *enc);

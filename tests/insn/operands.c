@@ -4,13 +4,8 @@
 typedef void emit_fn(struct emit *e);
 emit_fn emit_xlat, emit_maskmov, emit_bt, emit_enter, emit_leave, emit_div, emit_shift, emit_rotate, emit_rotate_carry,
     emit_double_shift, emit_loop, emit_jcxz, emit_ret, emit_call_indirect, emit_jmp_indirect, emit_cmpxchg,
-    emit_cmpxchg8b, emit_fxstate, emit_ldmxcsr, emit_x87_ldcw, emit_x87_env, emit_bound, emit_xchg, emit_jcc, emit_jmp,
+    emit_cmpxchg8b, emit_fxstate, emit_ldmxcsr, emit_x87_ldcw, emit_x87_env, emit_bound, emit_popf, emit_xchg, emit_jcc, emit_jmp,
     emit_call;
-
-static bool settable(const struct gen *g, unsigned reg)
-{
-    return !((g->written | g->pinned) >> reg & 1);
-}
 
 static bool known(const struct gen *g, unsigned reg)
 {
@@ -315,6 +310,15 @@ static void steer_control_state(struct gen *g, const struct insn *insn)
     }
 }
 
+/* Flags that a process may change without harm to what runs after it: not TF, NT, AC, ID. */
+static void steer_popf(struct gen *g)
+{
+    uint8_t *data = data_at(g, g->c->in.gpr[R_SP] + env_base(g->c->env, S_SS), 8);
+
+    if (data)
+        store_le(data, 8, rng_next(&g->r) & ~(uint64_t)(FL_TF | FL_NT | FL_AC | FL_ID));
+}
+
 static void steer_bound(struct gen *g, const struct insn *insn)
 {
     unsigned size = insn->opsize;
@@ -380,6 +384,8 @@ static void steer_after(struct gen *g, struct encoding *enc)
         steer_cmpxchg(g, insn);
     else if (f == emit_fxstate || f == emit_ldmxcsr || f == emit_x87_ldcw || f == emit_x87_env)
         steer_control_state(g, insn);
+    else if (f == emit_popf)
+        steer_popf(g);
     else if (f == emit_bound)
         steer_bound(g, insn);
 }

@@ -149,7 +149,7 @@ static bool try_without(struct host *host, struct guest *guest, struct test_case
     memset(smaller.code + ci->off, 0x90, ci->len);
     insn_decode(&nop, smaller.code + ci->off, INSN_MAX_LEN, env_bits(c->env));
     ci->row = nop.row;
-    ci->target = 0;
+    ci->target = NO_TARGET;
     if (!flags_follow(&smaller) || !still_differs(host, guest, &smaller, &expected))
         return false;
     *c = smaller;

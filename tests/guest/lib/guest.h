@@ -77,6 +77,7 @@ struct test {
     enum vector vec;   /* the exception or interrupt that ends it; 0: DONE */
     u32 err;           /* its error code */
     bool anyip;        /* the address where it ends is not compared with label 99 */
+    bool anyend;       /* it ends somehow: nothing is compared but .x */
     u32 d[8];
     struct expect x[10];
 };
