@@ -422,12 +422,17 @@ static bool lock_legal(const struct insn *insn)
     return (insn->row->flags & OPF_LOCK) && insn->op[0].class == OC_MEM;
 }
 
-/* ModRM.reg names no segment register beyond GS. */
-static bool segments_legal(const struct insn *insn)
+/* ModRM.reg names a register that exists: ES..GS; CR0, CR2, CR3, CR4, CR8; DR0..DR7. Whatever the privilege level,
+ * another one is #UD. */
+static bool registers_legal(const struct insn *insn)
 {
-    for (unsigned i = 0; i < 3; i++)
-        if (insn->op[i].class == OC_SEG && insn->op[i].reg >= S_NUM)
+    static const uint32_t legal[] = { [OC_SEG] = 0x3f, [OC_CR] = 0x11d, [OC_DR] = 0xff };
+
+    for (unsigned i = 0; i < 3; i++) {
+        const struct operand *op = &insn->op[i];
+        if ((op->class == OC_SEG || op->class == OC_CR || op->class == OC_DR) && !(legal[op->class] >> op->reg & 1))
             return false;
+    }
     return true;
 }
 
@@ -472,5 +477,5 @@ enum decode_result insn_decode(struct insn *insn, const uint8_t *code, size_t av
     insn->len = (uint8_t)r.pos;
     if (r.err)
         return r.err;
-    return lock_legal(insn) && segments_legal(insn) ? DECODE_OK : DECODE_UD;
+    return lock_legal(insn) && registers_legal(insn) ? DECODE_OK : DECODE_UD;
 }

@@ -354,8 +354,10 @@ uint64_t helper_x87_load(struct cpu *cpu, uint64_t spec, uint64_t mem)
     union fpu_reg v = default_nan;
 
     /* A stack overflow comes before what is wrong with the operand. */
-    if (is_empty(&cpu->fpu, 7) && !convert(cpu, spec_kind(spec), mem, &v))
+    if (is_empty(&cpu->fpu, 7) && !convert(cpu, spec_kind(spec), mem, &v)) {
+        set_codes(&cpu->fpu, FSW_C1, 0);
         return 0;
+    }
     push(cpu, &v);
     return 0;
 }

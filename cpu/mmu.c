@@ -176,11 +176,16 @@ static void check_alignment(struct cpu *cpu, uint64_t addr, uint32_t size, uint3
         cpu_raise_error(cpu, EX_AC, 0);
 }
 
-/* The address behind a page crossing: wraps at 4 GiB outside 64-bit code. */
+/* The address `n` bytes behind `addr`: wraps at 4 GiB outside 64-bit code. (Full width tells a system access of
+ * compatibility mode; one that runs over 4 GiB itself would need a misaligned table there.) */
+static uint64_t address_behind(struct cpu *cpu, uint64_t addr, uint64_t n)
+{
+    return cpu_code64(cpu) || addr > UINT32_MAX ? addr + n : (addr + n) & UINT32_MAX;
+}
+
 static uint64_t next_page(struct cpu *cpu, uint64_t addr)
 {
-    uint64_t next = (addr & PAGE_MASK) + MEM_PAGE_SIZE;
-    return cpu_long_mode(cpu) ? next : next & UINT32_MAX;
+    return address_behind(cpu, addr & PAGE_MASK, MEM_PAGE_SIZE);
 }
 
 /* ---- one access within a page ---- */
@@ -204,6 +209,20 @@ static uint64_t page_load(struct cpu *cpu, uint64_t addr, unsigned size, enum mm
     return io_read(cpu, tlb_phys_of(cpu, addr, mmu), size);
 }
 
+static bool ranges_meet(uint64_t a, uint64_t a_size, uint64_t b, uint64_t b_size)
+{
+    return a < b + b_size && a + a_size > b;
+}
+
+/* The block's bytes lie in one page of RAM, or in two that need not be neighbours. */
+static bool block_holds(const struct tcg_block *blk, uint64_t ram_off, unsigned size)
+{
+    uint64_t head = blk->phys2 == UINT64_MAX ? blk->size : MEM_PAGE_SIZE - (blk->phys & ~PAGE_MASK);
+
+    return ranges_meet(ram_off, size, blk->phys, head) ||
+           (blk->phys2 != UINT64_MAX && ranges_meet(ram_off, size, blk->phys2, blk->size - head));
+}
+
 /* Bytes of RAM that hold translations are about to change. Restarts the
  * instruction as a block of its own when the running block is among them. */
 static void code_about_to_change(struct cpu *cpu, uint64_t ram_off, unsigned size)
@@ -213,7 +232,7 @@ static void code_about_to_change(struct cpu *cpu, uint64_t ram_off, unsigned siz
     if (!tcg_has_code(cpu->tcg, ram_off, size))
         return;
     blk = cpu->in_block ? tcg_current(cpu->tcg, cpu) : NULL;
-    if (blk && !blk->one_insn && ram_off < blk->phys + blk->size && ram_off + size > blk->phys)
+    if (blk && !blk->one_insn && block_holds(blk, ram_off, size))
         cpu_restart_one(cpu);
     if (tcg_invalidate(cpu->tcg, ram_off, size)) {
         if (log_enabled(cpu->log, LOG_MMU))
@@ -268,6 +287,36 @@ static unsigned room_in_page(uint64_t addr)
     return (unsigned)(MEM_PAGE_SIZE - (addr & ~PAGE_MASK));
 }
 
+/* Before the first part of a store in several parts: check the right to write `size` bytes within a page and drop
+ * the code there, so that no later part restarts the instruction. */
+static void prepare_store(struct cpu *cpu, uint64_t addr, unsigned size, unsigned mmu)
+{
+    struct tcg_tlb_entry *e = tlb_get(cpu, addr, ACC_WRITE, mmu);
+    struct mem_range r;
+    uint64_t phys, ram_off;
+
+    if (!e->addend || !(e->tag_write & TLB_SLOW))
+        return;
+    phys = tlb_phys_of(cpu, addr, mmu);
+    r = mem_space_find(cpu->bus.memory, phys);
+    ram_off = r.ram_off + (phys - r.start);
+    if (r.writable && (memory_page_flags(cpu->bus.ram)[ram_off >> MEM_PAGE_SHIFT] & MEM_PAGE_CODE))
+        code_about_to_change(cpu, ram_off, size);
+}
+
+static void prepare_store_at(struct cpu *cpu, uint64_t addr, unsigned size, unsigned mmu)
+{
+    unsigned room = room_in_page(addr);
+
+    if (size <= room) {
+        prepare_store(cpu, addr, size, mmu);
+        return;
+    }
+    tlb_get(cpu, addr, ACC_WRITE, mmu); /* the first page's fault comes first */
+    prepare_store(cpu, next_page(cpu, addr), size - room, mmu);
+    prepare_store(cpu, addr, room, mmu);
+}
+
 static uint64_t load_at(struct cpu *cpu, uint64_t addr, unsigned size, enum mmu_access acc, unsigned mmu)
 {
     unsigned room = room_in_page(addr);
@@ -290,8 +339,7 @@ static void store_at(struct cpu *cpu, uint64_t addr, uint64_t value, unsigned si
         page_store(cpu, addr, value, size, mmu);
         return;
     }
-    tlb_get(cpu, addr, ACC_WRITE, mmu);
-    tlb_get(cpu, next_page(cpu, addr), ACC_WRITE, mmu);
+    prepare_store_at(cpu, addr, size, mmu);
     page_store(cpu, next_page(cpu, addr), value >> (8 * room), size - room, mmu);
     page_store(cpu, addr, value, room, mmu);
 }
@@ -334,7 +382,7 @@ void mmu_load16(void *env, uint64_t addr, void *field, uint32_t mem)
     addr = check16(cpu, addr, mem);
     mmu_probe(cpu, addr, 16, ACC_READ, mem);
     low = load_at(cpu, addr, 8, ACC_READ, mmu);
-    high = load_at(cpu, cpu_long_mode(cpu) ? addr + 8 : (uint32_t)(addr + 8), 8, ACC_READ, mmu);
+    high = load_at(cpu, address_behind(cpu, addr, 8), 8, ACC_READ, mmu);
     store_le(field, 8, low);
     store_le((uint8_t *)field + 8, 8, high);
 }
@@ -345,9 +393,9 @@ void mmu_store16(void *env, uint64_t addr, const void *field, uint32_t mem)
     unsigned mmu = mmu_set_of(cpu, mem);
 
     addr = check16(cpu, addr, mem);
-    mmu_probe(cpu, addr, 16, ACC_WRITE, mem);
+    prepare_store_at(cpu, addr, 16, mmu);
     store_at(cpu, addr, load_le(field, 8), 8, mmu);
-    store_at(cpu, cpu_long_mode(cpu) ? addr + 8 : (uint32_t)(addr + 8), load_le((const uint8_t *)field + 8, 8), 8, mmu);
+    store_at(cpu, address_behind(cpu, addr, 8), load_le((const uint8_t *)field + 8, 8), 8, mmu);
 }
 
 /* Descriptor tables and task state lie at linear addresses of full width in long mode and of 32 bits elsewhere. */
@@ -371,13 +419,13 @@ void mmu_store_super(struct cpu *cpu, uint64_t addr, uint64_t value, unsigned si
 void mmu_probe(struct cpu *cpu, uint64_t addr, uint64_t size, enum mmu_access acc, uint32_t mem)
 {
     unsigned mmu = mmu_set_of(cpu, mem);
-    uint64_t last;
+    uint64_t pages;
 
     addr = check_address(cpu, addr, size, mem);
-    last = addr + size - 1;
+    pages = ((addr & ~PAGE_MASK) + size - 1) >> MEM_PAGE_SHIFT;
     tlb_get(cpu, addr, acc, mmu);
-    for (uint64_t page = (addr & PAGE_MASK) + MEM_PAGE_SIZE; page <= (last & PAGE_MASK) && page > addr; page += MEM_PAGE_SIZE)
-        tlb_get(cpu, cpu_long_mode(cpu) ? page : page & UINT32_MAX, acc, mmu);
+    for (uint64_t i = 1; i <= pages; i++)
+        tlb_get(cpu, address_behind(cpu, addr & PAGE_MASK, i << MEM_PAGE_SHIFT), acc, mmu);
 }
 
 uint8_t *mmu_host(struct cpu *cpu, uint64_t addr, enum mmu_access acc, unsigned *room)

@@ -36,11 +36,13 @@ static void gate(const char *name, void (*set)(bool))
     check("closed: a write wraps", peek32(0x504), 0x33333333);
     check("closed: 3 MiB is 2 MiB", peek32(0x300000), peek32(0x200000));
     T("closed: ffff:0510", REAL, "mov eax, es:[bx]", .es = 0xffff, .bx = 0x510, .x = { { AX, 0x11111111 } });
-    T("closed: code at ffff:0xxx runs from 0", REAL, "mov dword ptr es:[bx], 0xcb07b0; lcall 0xffff, 0x520", .es = NULLSEL, .bx = 0x510, .x = { { AX, 7 } });
+    T("closed: code at ffff:0xxx runs from 0", REAL, "mov dword ptr es:[bx], 0xcb07b0; "
+      "lcall 0xffff, 0x520", .es = NULLSEL, .bx = 0x510, .x = { { AX, 7 } });
     T("closed, v86", V86, "mov eax, es:[bx]", .es = 0xffff, .bx = 0x514, .x = { { AX, 0x33333333 } });
     set(true);
     check("open again", peek32(0x100500), 0x22222222);
-    T("open again, real mode", REAL, "mov eax, es:[bx]", .es = 0xffff, .bx = 0x510, .x = { { AX, 0x22222222 } });
+    T("open again, real mode", REAL, "mov eax, es:[bx]", .es = 0xffff, .bx = 0x510, .x = { { AX,
+      0x22222222 } });
     u32 wrong = 0;
     for (int i = 0; i < 20; i++) {
         set(i & 1);

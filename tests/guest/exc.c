@@ -8,7 +8,8 @@ static void vectors(void)
 {
     group("vectors");
     T("#DE", P32U, "nop; 99: div ecx", .vec = V_DE);
-    T("#DE keeps registers", P32, "div ecx", .ax = 5, .dx = 7, .cx = 7, .vec = V_DE, .x = { { AX, 5 }, { DX, 7 } });
+    T("#DE keeps registers", P32, "div ecx", .ax = 5, .dx = 7, .cx = 7, .vec = V_DE, .x = { { AX, 5 },
+      { DX, 7 } });
     T("#DE 8-bit idiv -128", P32, "idiv cl", .ax = 0xff00, .cx = 2, .x = { { AX, 0x80 } });
     T("#DE 8-bit idiv 128", P32, "idiv cl", .ax = 0x0100, .cx = 2, .vec = V_DE);
     T("#BP", P32U, "nop; int3; 99:", .vec = V_BP);
@@ -34,7 +35,8 @@ static void vectors(void)
     cr0_set(cr0_get() | 1 << 18);
     T("#AC dword", P32U, "mov eax, [ebx+2]", .fl = AC, .vec = V_AC, .err = 0);
     T("#AC word", P32U, "mov ax, [ebx+1]", .fl = AC, .vec = V_AC, .err = 0);
-    T("#AC write keeps memory", P32U, "mov [ebx+1], eax", .fl = AC, .ax = -1, .vec = V_AC, .x = { { M32, 0, DATA } });
+    T("#AC write keeps memory", P32U, "mov [ebx+1], eax", .fl = AC, .ax = -1, .vec = V_AC, .x = { { M32, 0,
+      DATA } });
     T("#AC push", P32U, "mov esp, 0x30102; 99: push eax", .fl = AC, .vec = V_AC);
     T("#AC fld qword at 4", P32U, "fld qword ptr [ebx+4]", .fl = AC, .vec = V_AC);
     T("aligned is fine", P32U, "mov eax, [ebx+4]; mov cx, [ebx+2]; mov dl, [ebx+1]", .fl = AC);
@@ -103,7 +105,8 @@ static void undefined(void)
     T("16 bytes", P32U, ".fill 15, 1, 0x66; nop", .vec = V_GP);
     T("16 bytes, real mode", REAL, ".fill 15, 1, 0x67; nop", .vec = V_GP);
     T("15 bytes of mov", P32U, ".fill 9, 1, 0x2e; mov eax, 0x12345678", .x = { { AX, 0x12345678 } });
-    T("long instruction with lock", P32U, ".fill 9, 1, 0x3e; .byte 0xf0, 0x81, 0x03; .long 0x11223344", .vec = V_GP);
+    T("long instruction with lock", P32U, ".fill 9, 1, 0x3e; .byte 0xf0, 0x81, 0x03; .long 0x11223344",
+      .vec = V_GP);
     T("16 bytes of prefixes before ud2", P32U, ".fill 14, 1, 0xf3; ud2", .vec = V_GP);
 }
 
@@ -117,8 +120,10 @@ static void double_faults(void)
         { "#OF then #NP", 4, V_NP, 4 * 8 + 2 }, { "icebp then #NP", 1, V_NP, 1 * 8 + 3 },
     };
     const struct code *codes[18] = {
-        [0] = SNIPPET(32, "div ecx"), [1] = SNIPPET(32, ".byte 0xf1"), [3] = SNIPPET(32, "int3"), [4] = SNIPPET(32, "into"),
-        [5] = SNIPPET(32, "bound eax, [ebx]"), [6] = SNIPPET(32, "ud2"), [7] = SNIPPET(32, "fld1"), [11] = SNIPPET(32, "mov ds, dx"),
+        [0] = SNIPPET(32, "div ecx"), [1] = SNIPPET(32, ".byte 0xf1"), [3] = SNIPPET(32, "int3"),
+        [4] = SNIPPET(32, "into"),
+        [5] = SNIPPET(32, "bound eax, [ebx]"), [6] = SNIPPET(32, "ud2"), [7] = SNIPPET(32, "fld1"),
+        [11] = SNIPPET(32, "mov ds, dx"),
         [13] = SNIPPET(32, "mov ds, si"), [17] = SNIPPET(32, "mov eax, [ebx+1]"),
     };
     group("a fault while delivering");
@@ -128,7 +133,8 @@ static void double_faults(void)
         struct gate keep = idt32[n];
         idt32[n].type &= 0x7f;
         cr0_set(cr0_get() | (n == 7 ? 8 : 0) | 1 << 18);
-        test_run(&(struct test){ .name = rows[i].name, .mode = P32U, .code = codes[n], .ax = 9, .dx = 0x103, .si = 0x3f8, .fl = AC | OF,
+        test_run(&(struct test){ .name = rows[i].name, .mode = P32U, .code = codes[n], .ax = 9,
+          .dx = 0x103, .si = 0x3f8, .fl = AC | OF,
                                  .vec = rows[i].vec, .err = rows[i].err, .anyip = true });
         cr0_set(cr0_get() & ~(8u | 1 << 18));
         idt32[n] = keep;
@@ -169,9 +175,11 @@ static void page_fault_pairs(void)
     table[(u32)moved >> 12] = 0;
     cr3_set((u32)dir);
     u32 base = (u32)moved + 0x1000 - 14 * 8;
-    T("#GP then #PF is #PF", P32, "lidt [ebx]; 99: mov ds, si", .si = 0x3f8, .d = { base << 16 | 0x7ff, base >> 16 }, .vec = V_PF, .err = 0);
+    T("#GP then #PF is #PF", P32, "lidt [ebx]; 99: mov ds, si", .si = 0x3f8, .d = { base << 16 | 0x7ff,
+      base >> 16 }, .vec = V_PF, .err = 0);
     check("cr2 is the gate's", cr2_get(), base + 13 * 8);
-    T("#UD then #PF is #PF", P32, "lidt [ebx]; 99: ud2", .d = { base << 16 | 0x7ff, base >> 16 }, .vec = V_PF, .err = 0);
+    T("#UD then #PF is #PF", P32, "lidt [ebx]; 99: ud2", .d = { base << 16 | 0x7ff, base >> 16 },
+      .vec = V_PF, .err = 0);
     poke16(LOW_IDTR32, sizeof idt32 - 1);
     __asm__ volatile("lidtl %0" : : "m"(*(char *)at(LOW_IDTR32)));
     cr0_set(cr0_get() & 0x7ffeffff);
@@ -199,13 +207,17 @@ static void single_step(void)
     STEP("lodsb", .si = DATA, .d = { 0x33 }, .x = { { AX, 0x33 } });
     STEP("rep movsb", .cx = 1, .si = DATA, .di = DATA + 4, .x = { { CX, 0 } });
     STEP("rep movsb", .cx = 0, .x = { { CX, 0 } });
-    T("rep movsb stops after each iteration", P32, "99: rep movsb", .fl = TF, .cx = 3, .si = DATA, .di = DATA + 8, .vec = V_DB,
+    T("rep movsb stops after each iteration", P32, "99: rep movsb", .fl = TF, .cx = 3, .si = DATA,
+      .di = DATA + 8, .vec = V_DB,
       .x = { { CX, 2 }, { SI, DATA + 1 } });
-    T("repne scasb", P32, "99: repne scasb", .fl = TF, .cx = 3, .di = DATA, .ax = 9, .vec = V_DB, .x = { { CX, 2 } });
+    T("repne scasb", P32, "99: repne scasb", .fl = TF, .cx = 3, .di = DATA, .ax = 9, .vec = V_DB,
+      .x = { { CX, 2 } });
     T("popf sets tf: the next instruction runs", P32, "push 0x102; popfd; nop; 99: nop", .vec = V_DB);
-    T("popf clears tf: traps behind popf", P32, "popfd; 99: nop", .fl = TF, .sp = STACK + STACK_TOP - 4, .vec = V_DB);
+    T("popf clears tf: traps behind popf", P32, "popfd; 99: nop", .fl = TF, .sp = STACK + STACK_TOP - 4,
+      .vec = V_DB);
     T("iret sets tf", P32, "push 0x102; push 8; push 0x10020; iretd\n" AT(0x20) "nop; 99: nop", .vec = V_DB);
-    T("int clears tf, iret brings it back", P32, "99: int 0x55", .fl = TF, .vec = INT(0x55), .anyip = true, .x = { { FL, TF, TF },
+    T("int clears tf, iret brings it back", P32, "99: int 0x55", .fl = TF, .vec = INT(0x55), .anyip = true,
+      .x = { { FL, TF, TF },
       { IP, CODE + 2 } });
     T("mov ss shadows the step", P32, "mov ss, ecx; nop; 99: nop", .cx = SEL_DS, .fl = TF, .vec = V_DB);
     T("pop ss shadows the step", P32, "push 0x10; push 0x102; popfd; pop ss; nop; 99: nop", .vec = V_DB);
@@ -213,32 +225,38 @@ static void single_step(void)
     T("ring 3", P32U, "inc eax; 99: nop", .fl = TF, .vec = V_DB);
     T("16-bit", P16, "inc ax; 99: nop", .fl = TF, .vec = V_DB);
     T("hlt is not reached", P32, "nop; 99: hlt", .fl = TF, .vec = V_DB);
-    T("loop", P32, "1: loop 1f; 1: nop; 99:", .cx = 1, .fl = TF, .vec = V_DB, .anyip = true, .x = { { IP, CODE + 2 } });
+    T("loop", P32, "1: loop 1f; 1: nop; 99:", .cx = 1, .fl = TF, .vec = V_DB, .anyip = true, .x = { { IP,
+      CODE + 2 } });
     dr_set(6, 0xffff0ff0);
 }
 
-/* Breakpoints are switched on by the snippet itself (DR7 from EAX), so that preparing the test does not hit them. */
+/* Breakpoints are switched on by the snippet itself (DR7 from EAX), so that preparing the test does not hit
+ * them. */
 static void breakpoints(void)
 {
 #define BP_ON "mov dr7, eax; "
     group("debug registers");
     dr_set(6, 0xffff0ff0);
     dr_set(0, CODE + 0x20);
-    T("execute", P32, BP_ON "jmp 1f\n" AT(0x20) "99: 1: inc ecx", .ax = 0x401, .vec = V_DB, .x = { { CX, 0 }, { FL, RF, RF } });
+    T("execute", P32, BP_ON "jmp 1f\n" AT(0x20) "99: 1: inc ecx", .ax = 0x401, .vec = V_DB, .x = { { CX,
+      0 }, { FL, RF, RF } });
     check("dr6.b0", dr_get(6) & 0xe00f, 1);
     dr_set(7, 0x400);
     dr_set(6, 0xffff0ff0);
-    T("rf suppresses once", P32, BP_ON "push 0x10002; push 8; push 0x10020; iretd\n" AT(0x20) "inc ecx; pushfd; pop edx; mov ebp, 0x400; mov dr7, ebp",
+    T("rf suppresses once", P32, BP_ON "push 0x10002; push 8; push 0x10020; iretd\n" AT(0x20) "inc ecx; "
+      "pushfd; pop edx; mov ebp, 0x400; mov dr7, ebp",
       .ax = 0x401, .x = { { CX, 1 }, { DX, 0, RF } });
     dr_set(7, 0x400);
-    T("hits again after rf", P32, BP_ON "push 0x10002; push 8; push 0x10020; iretd\n" AT(0x20) "99: inc ecx; jmp 99b", .ax = 0x401,
+    T("hits again after rf", P32, BP_ON "push 0x10002; push 8; push 0x10020; "
+      "iretd\n" AT(0x20) "99: inc ecx; jmp 99b", .ax = 0x401,
       .vec = V_DB, .x = { { CX, 1 } });
     dr_set(7, 0x400);
     T("global enable", P32, BP_ON "jmp 1f\n" AT(0x20) "99: 1: nop", .ax = 0x402, .vec = V_DB);
     dr_set(7, 0x400);
     T("disabled", P32, BP_ON "jmp 1f\n" AT(0x20) "1: nop", .ax = 0x400);
     dr_set(0, CODE + 0x21);
-    T("not at an instruction start", P32, BP_ON "jmp 1f\n" AT(0x20) "1: mov ecx, 1", .ax = 0x401, .x = { { CX, 1 } });
+    T("not at an instruction start", P32, BP_ON "jmp 1f\n" AT(0x20) "1: mov ecx, 1", .ax = 0x401,
+      .x = { { CX, 1 } });
     dr_set(7, 0x400);
     dr_set(6, 0xffff0ff0);
     dr_set(1, DATA + 4);
@@ -257,8 +275,11 @@ static void breakpoints(void)
             const struct code *byte_write = SNIPPET(32, "mov dr7, eax; mov [esi], cl; 99: nop; nop");
             const struct code *long_read = SNIPPET(32, "mov dr7, eax; mov ecx, [esi]; 99: nop; nop");
             const struct code *long_write = SNIPPET(32, "mov dr7, eax; mov [esi], ecx; 99: nop; nop");
-            const struct code *code = size_long ? (write ? long_write : long_read) : (write ? byte_write : byte_read);
-            test_run(&(struct test){ .name = write ? "write" : "read", .mode = P32, .code = code, .ax = rows[i].dr7,
+            const struct code *by_long = write ? long_write : long_read;
+            const struct code *by_byte = write ? byte_write : byte_read;
+            const struct code *code = size_long ? by_long : by_byte;
+            test_run(&(struct test){ .name = write ? "write" : "read", .mode = P32, .code = code,
+              .ax = rows[i].dr7,
                                      .si = DATA + rows[i].offset, .vec = hit ? V_DB : DONE, .anyip = !hit });
             if (hit)
                 check("dr6.b1", dr_get(6) & 0xe00f, 2);
@@ -267,7 +288,8 @@ static void breakpoints(void)
         }
     }
     group("debug registers");
-    T("data hit in the middle of rep movs", P32, BP_ON "99: rep movsb", .ax = 0xd00404, .cx = 8, .si = DATA + 0x80, .di = DATA + 2, .vec = V_DB,
+    T("data hit in the middle of rep movs", P32, BP_ON "99: rep movsb", .ax = 0xd00404, .cx = 8,
+      .si = DATA + 0x80, .di = DATA + 2, .vec = V_DB,
       .x = { { CX, 5 } });
     dr_set(7, 0x400);
     T("push hits", P32, BP_ON "mov esp, esi; push ecx; 99: nop", .ax = 0xd00404, .si = DATA + 8, .vec = V_DB);
@@ -277,7 +299,8 @@ static void breakpoints(void)
     check("dr6.bd", dr_get(6) & 0xe00f, 0x2000);
     check("gd is cleared", dr_get(7), 0x400);
     dr_set(6, 0xffff0ff0);
-    T("dr4 and dr5 are 6 and 7", P32, ".byte 0x0f, 0x21, 0xe1; .byte 0x0f, 0x21, 0xea", .x = { { CX, 0xffff0ff0 }, { DX, 0x400 } });
+    T("dr4 and dr5 are 6 and 7", P32, ".byte 0x0f, 0x21, 0xe1; .byte 0x0f, 0x21, 0xea", .x = { { CX,
+      0xffff0ff0 }, { DX, 0x400 } });
     cr4_set(cr4_get() | 8);
     T("with cr4.de they are undefined", P32, ".byte 0x0f, 0x21, 0xe1", .vec = V_UD);
     dr_set(2, 0x80);
@@ -286,7 +309,8 @@ static void breakpoints(void)
     dr_set(6, 0xffff0ff0);
     cr4_set(cr4_get() & ~8u);
     T("dr7 fixed bits", P32, "xor eax, eax; mov dr7, eax; mov ecx, dr7", .x = { { CX, 0x400 } });
-    T("dr6 fixed bits", P32, "xor eax, eax; mov dr6, eax; mov ecx, dr6; dec eax; mov dr6, eax; mov edx, dr6", .x = { { CX, 0xffff0ff0 },
+    T("dr6 fixed bits", P32, "xor eax, eax; mov dr6, eax; mov ecx, dr6; dec eax; mov dr6, eax; "
+      "mov edx, dr6", .x = { { CX, 0xffff0ff0 },
       { DX, 0xffffefff } });
     dr_set(6, 0xffff0ff0);
     dr_set(0, 0x12345678);

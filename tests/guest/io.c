@@ -1,5 +1,5 @@
-/* ISA and PCI devices seen from the guest: CMOS, port 61, port 92, 8237, keyboard controller, serial port, PCI
- * configuration mechanism 1 of the i440FX, PIIX3 and PIIX4, PAM (the data sheets). */
+/* ISA and PCI devices seen from the guest: CMOS, port 61, port 92, 8237, keyboard controller, serial port,
+ * PCI configuration mechanism 1 of the i440FX, PIIX3 and PIIX4, PAM (the data sheets). */
 #include "guest.h"
 
 const char program_name[] = "io";

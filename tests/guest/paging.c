@@ -1,5 +1,5 @@
-/* Paging: 32-bit tables, PSE, PAE and NX: permission of every combination, error codes, CR2, accessed and dirty
- * bits, changes of tables, accesses across pages (SDM volume 3, chapter 4). */
+/* Paging: 32-bit tables, PSE, PAE and NX: permission of every combination, error codes, CR2, accessed and
+ * dirty bits, changes of tables, accesses across pages (SDM volume 3, chapter 4). */
 #include "guest.h"
 
 const char program_name[] = "paging";
@@ -92,7 +92,7 @@ static void access_one(u64 d, u64 e, bool user, bool wp, enum access access)
     bool present = d & e & P, is_user = d & e & U, is_writable = d & e & W, forbidden_code = (d | e) & NX;
     bool ok = present && (!user || is_user) && (access != WRITE || is_writable || (!user && !wp)) &&
               (access != EXEC || !forbidden_code);
-    u32 err = (present ? 1 : 0) | (access == WRITE ? 2 : 0) | (user ? 4 : 0) | (access == EXEC && nx ? 16 : 0);
+    u32 err = present | (access == WRITE ? 2 : 0) | (user ? 4 : 0) | (access == EXEC && nx ? 16 : 0);
     static const struct code *codes[3];
     if (!codes[0]) {
         codes[READ] = SNIPPET(32, "mov eax, [esi]");
@@ -105,8 +105,10 @@ static void access_one(u64 d, u64 e, bool user, bool wp, enum access access)
     pde_set(table_address() | d);
     pte_set(0, FRAME | e);
     flush();
-    test_run(&(struct test){ .name = names[access], .mode = user ? P32U : P32, .code = codes[access], .si = WIN,
-                             .ax = 0x40cd, .vec = ok ? DONE : V_PF, .err = err, .anyip = ok || access == EXEC });
+    test_run(&(struct test){ .name = names[access], .mode = user ? P32U : P32, .code = codes[access],
+      .si = WIN,
+                             .ax = 0x40cd, .vec = ok ? DONE : V_PF, .err = err,
+                             .anyip = ok || access == EXEC });
     if (!ok) {
         check("cr2", cr2_get(), WIN);
         check("no dirty bit after a fault", pte(0) & DIRTY, e & DIRTY);
@@ -144,49 +146,62 @@ static void faults(const char *name)
     pte_set(1, 0);
     flush();
     poke32(FRAME + 0xffc, 0x11223344);
-    T("write across two pages, second missing", P32U, "mov [esi], eax", .ax = 0x55667788, .si = WIN + 0xffe, .vec = V_PF,
+    T("write across two pages, second missing", P32U, "mov [esi], eax", .ax = 0x55667788,
+      .si = WIN + 0xffe, .vec = V_PF,
       .err = 6, .x = { { M32, 0x11223344, FRAME + 0xffc } });
     check("cr2 is in the second page", cr2_get(), WIN + 0x1000);
-    T("read across", P32, "mov eax, [esi]", .ax = 5, .si = WIN + 0xffd, .vec = V_PF, .err = 0, .x = { { AX, 5 } });
+    T("read across", P32, "mov eax, [esi]", .ax = 5, .si = WIN + 0xffd, .vec = V_PF, .err = 0, .x = { { AX,
+      5 } });
     check("cr2 of the read", cr2_get(), WIN + 0x1000);
     T("add across", P32U, "add [esi], eax", .ax = 5, .si = WIN + 0xfff, .vec = V_PF, .err = 6, .fl = CF,
       .x = { { M32, 0x11223344, FRAME + 0xffc }, { FL, CF } });
     T("cmpxchg8b across", P32U, "cmpxchg8b [esi]", .si = WIN + 0xffc, .vec = V_PF, .err = 6,
       .x = { { M32, 0x11223344, FRAME + 0xffc } });
-    T("xchg keeps the register", P32U, "xchg [esi], eax", .ax = 9, .si = WIN + 0x1004, .vec = V_PF, .err = 6, .x = { { AX, 9 } });
+    T("xchg keeps the register", P32U, "xchg [esi], eax", .ax = 9, .si = WIN + 0x1004, .vec = V_PF,
+      .err = 6, .x = { { AX, 9 } });
     check("cr2 is the exact address", cr2_get(), WIN + 0x1004);
-    T("push keeps esp", P32U, "mov esp, esi; 99: push eax", .si = WIN + 0x1006, .vec = V_PF, .err = 6, .x = { { SP, WIN + 0x1006 } });
+    T("push keeps esp", P32U, "mov esp, esi; 99: push eax", .si = WIN + 0x1006, .vec = V_PF, .err = 6,
+      .x = { { SP, WIN + 0x1006 } });
     check("cr2 of the push", cr2_get(), WIN + 0x1002);
     T("pop to a missing page", P32U, "99: pop dword ptr [esi]", .si = WIN + 0x1010, .vec = V_PF, .err = 6,
       .x = { { SP, STACK + STACK_TOP } });
     T("pop across", P32U, "mov esp, esi; 99: pop eax", .si = WIN + 0xffe, .ax = 3, .vec = V_PF, .err = 4,
       .x = { { SP, WIN + 0xffe }, { AX, 3 } });
-    T("call keeps eip and esp", P32U, "mov esp, esi; 99: call 1f; 1:", .si = WIN + 0x1002, .vec = V_PF, .err = 6,
+    T("call keeps eip and esp", P32U, "mov esp, esi; 99: call 1f; 1:", .si = WIN + 0x1002, .vec = V_PF,
+      .err = 6,
       .x = { { SP, WIN + 0x1002 } });
     T("leave from a missing page", P32U, "leave", .bp = WIN + 0x1100, .vec = V_PF, .err = 4,
       .x = { { SP, STACK + STACK_TOP }, { BP, WIN + 0x1100 } });
     T("bts checks write", P32U, "bts [esi], eax", .si = WIN, .ax = 0x8000, .vec = V_PF, .err = 6);
     check("cr2 of bts", cr2_get(), WIN + 0x1000);
     T("bt is a read", P32U, "bt [esi], eax", .si = WIN, .ax = 0x8000, .vec = V_PF, .err = 4);
-    T("movsd: source fault", P32U, "movsd", .si = WIN + 0x1000, .di = DATA, .vec = V_PF, .err = 4, .x = { { SI, WIN + 0x1000 } });
-    T("movsd: destination fault", P32U, "movsd", .di = WIN + 0x1000, .si = DATA, .vec = V_PF, .err = 6, .x = { { DI, WIN + 0x1000 } });
-    T("div by memory", P32, "div dword ptr [esi]", .si = WIN + 0x1000, .ax = 7, .vec = V_PF, .err = 0, .x = { { AX, 7 } });
+    T("movsd: source fault", P32U, "movsd", .si = WIN + 0x1000, .di = DATA, .vec = V_PF, .err = 4,
+      .x = { { SI, WIN + 0x1000 } });
+    T("movsd: destination fault", P32U, "movsd", .di = WIN + 0x1000, .si = DATA, .vec = V_PF, .err = 6,
+      .x = { { DI, WIN + 0x1000 } });
+    T("div by memory", P32, "div dword ptr [esi]", .si = WIN + 0x1000, .ax = 7, .vec = V_PF, .err = 0,
+      .x = { { AX, 7 } });
     T("prefetch does not fault", P32U, ".byte 0x0f, 0x18, 0x0e", .si = WIN + 0x1000);
     T("invlpg does not fault", P32, "invlpg [esi]", .si = WIN + 0x1000);
     T("lea does not fault", P32U, "lea eax, [esi]", .si = WIN + 0x1000, .x = { { AX, WIN + 0x1000 } });
-    T("cmov reads always", P32U, "test eax, eax; 99: cmovnz ecx, [esi]", .si = WIN + 0x1000, .vec = V_PF, .err = 4);
+    T("cmov reads always", P32U, "test eax, eax; 99: cmovnz ecx, [esi]", .si = WIN + 0x1000, .vec = V_PF,
+      .err = 4);
     T("fld across", P32U, "fld qword ptr [esi]", .si = WIN + 0xffc, .vec = V_PF, .err = 4);
-    T("fstp keeps the stack", P32U, "fninit; fld1; 99: fstp tbyte ptr [esi]", .si = WIN + 0xff8, .vec = V_PF, .err = 6,
+    T("fstp keeps the stack", P32U, "fninit; fld1; 99: fstp tbyte ptr [esi]", .si = WIN + 0xff8,
+      .vec = V_PF, .err = 6,
       .x = { { M32, 0x11223344, FRAME + 0xffc } });
     memcpy((void *)at(FRAME + 0xffb), "\x90\xb8\x01\x02\x03", 5);
-    T("fetch across: 5-byte mov at page end", P32U, "jmp esi", .si = WIN + 0xffb, .vec = V_PF, .err = 4 | (nx ? 16 : 0), .anyip = true,
+    T("fetch across: 5-byte mov at page end", P32U, "jmp esi", .si = WIN + 0xffb, .vec = V_PF,
+      .err = 4 | (nx ? 16 : 0), .anyip = true,
       .x = { { IP, WIN + 0xffc } });
     check("cr2 of the fetch", cr2_get(), WIN + 0x1000);
     poke8(FRAME + 0xfff, 0xc3);
-    T("fetch ends at the page", P32U, "push offset 0x1000f; push 0x10020; mov eax, esi; jmp eax\n" AT(0x20) "mov ecx, 7",
+    T("fetch ends at the page", P32U, "push offset 0x1000f; push 0x10020; mov eax, esi; "
+      "jmp eax\n" AT(0x20) "mov ecx, 7",
       .si = WIN + 0xfff, .x = { { CX, 7 } });
     poke8(FRAME + 0xfff, 0x90);
-    T("runs into a missing page", P32U, "jmp esi", .si = WIN + 0xfff, .vec = V_PF, .err = 4 | (nx ? 16 : 0), .anyip = true,
+    T("runs into a missing page", P32U, "jmp esi", .si = WIN + 0xfff, .vec = V_PF,
+      .err = 4 | (nx ? 16 : 0), .anyip = true,
       .x = { { IP, WIN + 0x1000 } });
     pte_set(1, (FRAME + 0x1000) | P | U);
     flush();
@@ -199,14 +214,16 @@ static void faults(const char *name)
     window(P | W | U);
     pte_set(1, (FRAME + 0x3000) | P | W | U);
     flush();
-    T("across to a page elsewhere", P32U, "mov [esi], eax; mov ecx, [esi]", .ax = 0xa1b2c3d4, .si = WIN + 0xffe,
+    T("across to a page elsewhere", P32U, "mov [esi], eax; mov ecx, [esi]", .ax = 0xa1b2c3d4,
+      .si = WIN + 0xffe,
       .x = { { CX, 0xa1b2c3d4 }, { M16, 0xc3d4, FRAME + 0xffe }, { M16, 0xa1b2, FRAME + 0x3000 } });
     memcpy((void *)at(FRAME + 0xffc), "\xb8\x01\x02\x03", 4);
     memcpy((void *)at(FRAME + 0x3000), "\x04\xcd\x40", 3);
     T("execute across to a page elsewhere", P32U, "jmp esi", .si = WIN + 0xffc, .x = { { AX, 0x04030201 } });
 }
 
-/* The interrupt frame goes to a page that a ring-3 program may not touch; implicit accesses are the supervisor's. */
+/* The interrupt frame goes to a page that a ring-3 program may not touch; implicit accesses are the
+ * supervisor's. */
 static void implicit(const char *name)
 {
     group(name);
@@ -239,29 +256,38 @@ static void changes(const char *name)
     T("made present without a flush", P32U, "mov eax, [esi]", .si = WIN + 0x1000, .x = { { AX, 0xaaaa } });
     T("still read-only", P32U, "mov [esi], eax", .si = WIN + 0x1000, .vec = V_PF, .err = 7);
     pte_set(1, FRAME | P | U | W | ACC);
-    T("made writable, after one fault", P32U, "mov dword ptr [esi], 0xaaab", .si = WIN + 0x1000, .x = { { M32, 0xaaab, FRAME } });
+    T("made writable, after one fault", P32U, "mov dword ptr [esi], 0xaaab", .si = WIN + 0x1000,
+      .x = { { M32, 0xaaab, FRAME } });
     pte_set(1, (FRAME + 0x3000) | P | U | W);
-    T("invlpg shows the new frame", P32, "invlpg [esi]; mov eax, [esi]", .si = WIN + 0x1000, .x = { { AX, 0xbbbb } });
+    T("invlpg shows the new frame", P32, "invlpg [esi]; mov eax, [esi]", .si = WIN + 0x1000, .x = { { AX,
+      0xbbbb } });
     pte_set(1, FRAME | P | U | W);
     flush();
     T("mov cr3 shows the new frame", P32U, "mov eax, [esi]", .si = WIN + 0x1000, .x = { { AX, 0xaaab } });
     pte_set(1, 0);
-    T("invlpg in the middle of the page", P32, "mov ecx, 1; invlpg [esi+0x123]; 99: mov eax, [esi]", .si = WIN + 0x1000, .vec = V_PF,
+    T("invlpg in the middle of the page", P32, "mov ecx, 1; invlpg [esi+0x123]; 99: mov eax, [esi]",
+      .si = WIN + 0x1000, .vec = V_PF,
       .x = { { CX, 1 } });
     pte_set(1, FRAME | P | U | W);
-    T("dirty bit is set again after it was cleared", P32, "mov [esi], eax; and byte ptr [edi], 0xbf; invlpg [esi]; mov [esi], eax; mov ecx, [edi]",
-      .si = WIN + 0x1000, .di = pae ? (u32)&pae_table[1] : (u32)&table[1], .x = { { CX, DIRTY | ACC, DIRTY | ACC } });
+    T("dirty bit is set again after it was cleared", P32, "mov [esi], eax; and byte ptr [edi], 0xbf; "
+      "invlpg [esi]; mov [esi], eax; mov ecx, [edi]",
+      .si = WIN + 0x1000, .di = pae ? (u32)&pae_table[1] : (u32)&table[1], .x = { { CX, DIRTY | ACC,
+      DIRTY | ACC } });
     T("a read does not dirty", P32, "and byte ptr [edi], 0x9f; invlpg [esi]; mov eax, [esi]; mov ecx, [edi]",
       .si = WIN + 0x1000, .di = pae ? (u32)&pae_table[1] : (u32)&table[1], .x = { { CX, ACC, DIRTY | ACC } });
-    T("read, then write dirties", P32, "and byte ptr [edi], 0x9f; invlpg [esi]; mov eax, [esi]; mov [esi], eax; mov ecx, [edi]",
-      .si = WIN + 0x1000, .di = pae ? (u32)&pae_table[1] : (u32)&table[1], .x = { { CX, DIRTY | ACC, DIRTY | ACC } });
+    T("read, then write dirties", P32, "and byte ptr [edi], 0x9f; invlpg [esi]; mov eax, [esi]; "
+      "mov [esi], eax; mov ecx, [edi]",
+      .si = WIN + 0x1000, .di = pae ? (u32)&pae_table[1] : (u32)&table[1], .x = { { CX, DIRTY | ACC,
+      DIRTY | ACC } });
     pte_set(2, (FRAME + 0x2000) | P | U);
     flush();
-    T("read-only page, wp off then on", P32, "mov eax, cr0; and eax, 0xfffeffff; mov cr0, eax; mov [esi], ecx; or eax, 0x10000;"
+    T("read-only page, wp off then on", P32, "mov eax, cr0; and eax, 0xfffeffff; mov cr0, eax; "
+      "mov [esi], ecx; or eax, 0x10000;"
       "mov cr0, eax; 99: mov [esi], edx", .si = WIN + 0x2000, .cx = 0x33, .dx = 0x44, .vec = V_PF, .err = 3,
       .x = { { M32, 0x33, FRAME + 0x2000 } });
     window(P | W | U);
-    T("paging off inside a snippet", P32, "mov eax, cr0; mov ecx, eax; and eax, 0x7fffffff; mov cr0, eax; mov edx, [edi]; mov cr0, ecx;"
+    T("paging off inside a snippet", P32, "mov eax, cr0; mov ecx, eax; and eax, 0x7fffffff; mov cr0, eax; "
+      "mov edx, [edi]; mov cr0, ecx;"
       "mov eax, [esi]", .si = WIN, .di = FRAME, .x = { { AX, peek32(FRAME) }, { DX, peek32(FRAME) } });
 }
 
@@ -290,7 +316,8 @@ static void large_pages(const char *name)
     poke32(FRAME + 0x12344, 0xb16);
     pde_set(big | P | W | U | LARGE);
     flush();
-    T("large page", P32U, "mov eax, [esi]; mov [esi], eax", .si = WIN + (FRAME - big) + 0x12344, .x = { { AX, 0xb16 } });
+    T("large page", P32U, "mov eax, [esi]; mov [esi], eax", .si = WIN + (FRAME - big) + 0x12344,
+      .x = { { AX, 0xb16 } });
     check("accessed and dirty", pde() & (ACC | DIRTY), ACC | DIRTY);
     pde_set(big | P | U | LARGE);
     flush();
@@ -304,9 +331,11 @@ static void large_pages(const char *name)
     T("reserved bit, user write", P32U, "mov [esi], eax", .si = WIN, .vec = V_PF, .err = 0xf);
     pde_set(big | P | W | U | LARGE);
     flush();
-    T("before the split", P32U, "mov eax, [esi]", .si = WIN + (FRAME - big) + 0x12344, .x = { { AX, 0xb16 } });
+    T("before the split", P32U, "mov eax, [esi]", .si = WIN + (FRAME - big) + 0x12344, .x = { { AX,
+      0xb16 } });
     pde_set(table_address() | P | W | U);
-    T("large page becomes small ones", P32, "invlpg [esi]; mov eax, [esi]", .si = WIN + 0x1000, .x = { { AX, peek32(FRAME + 0x1000) } });
+    T("large page becomes small ones", P32, "invlpg [esi]; mov eax, [esi]", .si = WIN + 0x1000,
+      .x = { { AX, peek32(FRAME + 0x1000) } });
     window(P | W | U);
 }
 
@@ -323,7 +352,8 @@ static void pae_only(void)
         pte_set(1, (FRAME + 0x1000) | P | W | U | NX);
         poke8(FRAME + 0xfff, 0xb8);
         flush();
-        T("instruction runs into an nx page", P32U, "jmp esi", .si = WIN + 0xfff, .vec = V_PF, .err = 0x15, .anyip = true,
+        T("instruction runs into an nx page", P32U, "jmp esi", .si = WIN + 0xfff, .vec = V_PF, .err = 0x15,
+          .anyip = true,
           .x = { { IP, WIN + 0xfff } });
         check("cr2 nx", cr2_get(), WIN + 0x1000);
     } else if (HAS_NX) {
@@ -336,13 +366,15 @@ static void pae_only(void)
     flush();
     T("reserved address bit", P32U, "mov eax, [esi]", .si = WIN, .vec = V_PF, .err = 0xd);
     window(P | W | U);
-    T("reserved bit in a pdpte", P32, "mov eax, cr3; or dword ptr [esi], 2; 99: mov cr3, eax", .si = (u32)&pae_top[0],
+    T("reserved bit in a pdpte", P32, "mov eax, cr3; or dword ptr [esi], 2; 99: mov cr3, eax",
+      .si = (u32)&pae_top[0],
       .vec = V_GP, .x = { { M32, (u32)pae_dir | 3, (u32)&pae_top[0] } });
     pae_top[0] = (u32)pae_dir | P;
     T("missing pdpte", P32U, "mov eax, [esi]", .si = 0x40000000, .vec = V_PF, .err = 4);
     check("cr2 of the missing pdpte", cr2_get(), 0x40000000);
     pae_top[1] = pae_top[0];
-    T("pdptes are loaded with cr3", P32, "mov eax, cr3; mov cr3, eax; mov eax, [esi]", .si = 0x40000000 + DATA, .d = { 0x77 },
+    T("pdptes are loaded with cr3", P32, "mov eax, cr3; mov cr3, eax; mov eax, [esi]",
+      .si = 0x40000000 + DATA, .d = { 0x77 },
       .x = { { AX, 0x77 } });
     pae_top[1] = 0;
     flush();
@@ -351,7 +383,8 @@ static void pae_only(void)
 static void pse_off(void)
 {
     group("pse off");
-    /* Without PSE, bit 7 of a directory entry is ignored: the entry points to a table. The low 4 MiB get one. */
+    /* Without PSE, bit 7 of a directory entry is ignored: the entry points to a table. The low 4 MiB get
+     * one. */
     static u32 low[1024] __attribute__((aligned(4096)));
     for (u32 i = 0; i < 1024; i++)
         low[i] = i << 12 | U | W | P;

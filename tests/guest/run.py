@@ -25,7 +25,8 @@ def build(build_dir):
     """Makes every program; returns the directory with the images."""
     out = os.path.join(os.path.abspath(build_dir), "guest")
     os.makedirs(out, exist_ok=True)
-    done = subprocess.run(["make", "-s", "-f", os.path.join(HERE, "Makefile"), "OUT=" + out],
+    jobs = "-j%d" % (os.cpu_count() or 1)
+    done = subprocess.run(["make", "-s", jobs, "-f", os.path.join(HERE, "Makefile"), "OUT=" + out],
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         raise RuntimeError("guest programs do not build:\n" + done.stdout)
@@ -44,8 +45,9 @@ def cases(names, engines):
 
 
 def command(mimus, images, name, variant, engine):
-    line = [mimus, "-m", "64", "-nodefaults", "-display", "none", "-vga", "none", "-no-reboot", "-debugcon", "stdio",
-            "-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-kernel", os.path.join(images, name + ".elf"),
+    line = [mimus, "-m", "64", "-nodefaults", "-display", "none", "-vga", "none", "-no-reboot",
+            "-debugcon", "stdio", "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
+            "-kernel", os.path.join(images, name + ".elf"),
             "-accel", engine]
     words = [variant]
     if "qemu-system" in os.path.basename(mimus):  # a stand-in while developing
@@ -64,6 +66,8 @@ def run_one(mimus, images, deadline, name, variant, engine):
         errors = done.stderr.decode("latin-1")
     except subprocess.TimeoutExpired as e:
         text, status, errors = (e.stdout or b"").decode("latin-1"), "hang", ""
+    except OSError as e:
+        text, status, errors = "", "none", str(e)
     summary = re.findall(r"^(?:PASS \d+|FAIL \d+ of \d+)$", text, re.M)
     ends_in_reset = name in VARIANTS
     good = bool(summary) and summary[-1].startswith("PASS") and status == (0 if ends_in_reset else PASSED)

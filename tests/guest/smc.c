@@ -1,5 +1,6 @@
-/* Self-modifying code: whatever is stored is what runs next, on the same block, page, through another mapping, by
- * any store, also across pages (SDM volume 3, section 11.6: a jump or the same linear address suffices). */
+/* Self-modifying code: whatever is stored is what runs next, on the same block, page, through another
+ * mapping, by any store, also across pages (SDM volume 3, section 11.6: a jump or the same linear address
+ * suffices). */
 #include "guest.h"
 
 const char program_name[] = "smc";
@@ -13,38 +14,56 @@ static void snippets(void)
 {
     group("within a block");
     T("next instruction", P32, "mov byte ptr [edi], 5; mov cl, 1", .di = CODE + 4, .x = { { CX, 5 } });
-    T("opcode of the next instruction", P32, "mov byte ptr [edi], 0x40; inc ecx", .di = CODE + 3, .x = { { AX, 1 }, { CX, 0 } });
-    T("later in the block", P32, "mov byte ptr [edi], 7; inc eax; inc eax; mov cl, 1; inc eax", .di = CODE + 6, .x = { { CX, 7 }, { AX, 3 } });
-    T("an earlier instruction of the loop", P32, "mov edx, 3; 1: add eax, 1; inc byte ptr [edi]; dec edx; jnz 1b", .di = CODE + 7,
+    T("opcode of the next instruction", P32, "mov byte ptr [edi], 0x40; inc ecx", .di = CODE + 3,
+      .x = { { AX, 1 }, { CX, 0 } });
+    T("later in the block", P32, "mov byte ptr [edi], 7; inc eax; inc eax; mov cl, 1; inc eax",
+      .di = CODE + 6, .x = { { CX, 7 }, { AX, 3 } });
+    T("an earlier instruction of the loop", P32, "mov edx, 3; 1: add eax, 1; inc byte ptr [edi]; dec edx; "
+      "jnz 1b", .di = CODE + 7,
       .x = { { AX, 1 + 2 + 3 } });
-    T("an immediate in a hot loop", P32, "mov edx, 1000; 1: mov ecx, 0; add eax, ecx; inc dword ptr [edi]; dec edx; jnz 1b", .di = CODE + 6,
+    T("an immediate in a hot loop", P32, "mov edx, 1000; 1: mov ecx, 0; add eax, ecx; inc dword ptr [edi]; "
+      "dec edx; jnz 1b", .di = CODE + 6,
       .x = { { AX, 499500 } });
-    T("push over the next instruction", P32, "mov esp, edi; push ecx; nop; nop; nop; nop", .di = CODE + 7, .cx = 0x42424242, .x = { { DX, 4 } });
-    T("a prefix appears", P32, "mov byte ptr [edi], 0x66; nop; mov eax, 0x40cd", .di = CODE + 3, .ax = 0x11110000, .vec = DONE,
+    T("push over the next instruction", P32, "mov esp, edi; push ecx; nop; nop; nop; nop", .di = CODE + 7,
+      .cx = 0x42424242, .x = { { DX, 4 } });
+    T("a prefix appears", P32, "mov byte ptr [edi], 0x66; nop; mov eax, 0x40cd", .di = CODE + 3,
+      .ax = 0x11110000, .vec = DONE,
       .x = { { AX, 0x111140cd } });
     T("xchg", P32, "xchg [edi], cl; mov al, 1", .di = CODE + 3, .cx = 9, .x = { { AX, 9 }, { CX, 1 } });
-    T("two bytes of it", P32, "mov word ptr [edi], 0x9090; inc ecx; inc ecx; inc ecx", .di = CODE + 5, .x = { { CX, 1 } });
-    T("the running instruction itself", P32, "mov dword ptr [edi], 0x90909090; inc ecx", .di = CODE, .x = { { CX, 1 } });
-    T("rep movsb of new code, then jump", P32, "rep movsb; jmp 1f\n" AT(0x40) "1: nop; nop; nop", .cx = 3, .si = DATA, .di = CODE + 0x40, .d = { 0x414242 },
+    T("two bytes of it", P32, "mov word ptr [edi], 0x9090; inc ecx; inc ecx; inc ecx", .di = CODE + 5,
+      .x = { { CX, 1 } });
+    T("the running instruction itself", P32, "mov dword ptr [edi], 0x90909090; inc ecx", .di = CODE,
+      .x = { { CX, 1 } });
+    T("rep movsb of new code, then jump", P32, "rep movsb; jmp 1f\n" AT(0x40) "1: nop; nop; nop", .cx = 3,
+      .si = DATA, .di = CODE + 0x40, .d = { 0x414242 },
       .x = { { DX, 2 }, { CX, 1 } });
-    T("rep stosb ahead", P32, "rep stosb; nop; nop; nop; nop", .ax = 0x42, .cx = 4, .di = CODE + 2, .x = { { DX, 4 } });
-    T("add to an immediate by lock", P32, "lock add dword ptr [edi], 2; mov eax, 1", .di = CODE + 5, .x = { { AX, 3 } });
-    T("cmpxchg8b over code", P32, "cmpxchg8b [edi]; nop; nop; nop; nop; nop; nop; nop; nop", .di = CODE + 3, .ax = 0x90909090, .dx = 0x90909090,
+    T("rep stosb ahead", P32, "rep stosb; nop; nop; nop; nop", .ax = 0x42, .cx = 4, .di = CODE + 2,
+      .x = { { DX, 4 } });
+    T("add to an immediate by lock", P32, "lock add dword ptr [edi], 2; mov eax, 1", .di = CODE + 5,
+      .x = { { AX, 3 } });
+    T("cmpxchg8b over code", P32, "cmpxchg8b [edi]; nop; nop; nop; nop; nop; nop; nop; nop",
+      .di = CODE + 3, .ax = 0x90909090, .dx = 0x90909090,
       .bx = 0x46464646, .cx = 0x47474747, .x = { { SI, 4 }, { DI, CODE + 3 + 4 } });
-    T("fstp over code", P32, "fninit; fild qword ptr [ebx]; fistp qword ptr [edi]; nop; nop; nop; nop; nop; nop; nop; nop", .di = CODE + 6,
+    T("fstp over code", P32, "fninit; fild qword ptr [ebx]; fistp qword ptr [edi]; nop; nop; nop; nop; nop; "
+      "nop; nop; nop", .di = CODE + 6,
       .d = { 0x42424242, 0x41414141 }, .x = { { DX, 4 }, { CX, 4 } });
-    T("jump target rewritten, forth and back", P32, "mov ebp, 4; 1: call 2f; xor byte ptr [edi], 0x40 ^ 0x42; dec ebp; jnz 1b; jmp 3f\n" AT(0x40)
+    T("jump target rewritten, forth and back", P32, "mov ebp, 4; 1: call 2f; "
+      "xor byte ptr [edi], 0x40 ^ 0x42; dec ebp; jnz 1b; jmp 3f\n" AT(0x40)
       "2: inc eax; ret; 3:", .di = CODE + 0x40, .x = { { AX, 2 }, { DX, 2 } });
-    T("conditional flipped each time", P32, "mov ebp, 10; 1: xor byte ptr [edi], 1; stc; jc 2f; inc ecx; jmp 3f; 2: inc edx; 3: dec ebp; jnz 1b",
+    T("conditional flipped each time", P32, "mov ebp, 10; 1: xor byte ptr [edi], 1; stc; jc 2f; inc ecx; "
+      "jmp 3f; 2: inc edx; 3: dec ebp; jnz 1b",
       .di = CODE + 9, .x = { { CX, 5 }, { DX, 5 } });
-    T("in real mode, next instruction", REAL, "mov byte ptr [6], 9; mov cl, 1", .ds = CODE >> 4, .x = { { CX, 9 } });
+    T("in real mode, next instruction", REAL, "mov byte ptr [6], 9; mov cl, 1", .ds = CODE >> 4,
+      .x = { { CX, 9 } });
     T("in v86 mode", V86, "mov byte ptr [6], 9; mov cl, 1", .ds = CODE >> 4, .x = { { CX, 9 } });
     T("in ring 3", P32U, "mov byte ptr [edi], 5; mov cl, 1", .di = CODE + 4, .x = { { CX, 5 } });
-    T("a flag-setting instruction becomes a nop", P32, "cmp ecx, ecx; mov word ptr [edi], 0x9090; cmp eax, ebx; setz dl", .di = CODE + 7, .ax = 1,
+    T("a flag-setting instruction becomes a nop", P32, "cmp ecx, ecx; mov word ptr [edi], 0x9090; "
+      "cmp eax, ebx; setz dl", .di = CODE + 7, .ax = 1,
       .x = { { DX, 1 } });
     if (HAS_LM) {
         T("in 64-bit mode", L64U, "mov dword ptr [rdi], 5; mov ecx, 1", .di = CODE + 7, .x = { { CX, 5 } });
-        T("64-bit immediate", L64U, "mov [rdi], rdx; movabs rax, 1", .di = CODE + 5, .dx = 0x1122334455667788, .x = { { AX, 0x1122334455667788 } });
+        T("64-bit immediate", L64U, "mov [rdi], rdx; movabs rax, 1", .di = CODE + 5,
+          .dx = 0x1122334455667788, .x = { { AX, 0x1122334455667788 } });
     }
 }
 
@@ -90,7 +109,8 @@ static void functions(void)
     check("an instruction across two pages", wrong, 0);
     wrong = 0;
     for (u32 i = 0; i < 200; i++) {
-        static const u8 add[] = { 0xb8, 1, 0, 0, 0, 0x83, 0xc0, 2, 0xc3 }, sub[] = { 0xb8, 9, 0, 0, 0, 0x83, 0xe8, 2, 0xc3 };
+        static const u8 add[] = { 0xb8, 1, 0, 0, 0, 0x83, 0xc0, 2, 0xc3 }, sub[] = { 0xb8, 9, 0, 0, 0,
+          0x83, 0xe8, 2, 0xc3 };
         memcpy((void *)at(PLAY + 0x3000), i & 1 ? sub : add, sizeof add);
         wrong += ((function *)(PLAY + 0x3000))() != (i & 1 ? 7 : 3);
     }
@@ -160,7 +180,8 @@ static void modes(void)
         T("and in 16-bit code", P16, ".byte 0xb8, 1, 0, 0x40, 0x40", .x = { { AX, 3 } });
         T("and in real mode", REAL, ".byte 0xb8, 1, 0, 0x40, 0x40", .x = { { AX, 3 } });
         if (HAS_LM)
-            T("48 in long mode is a prefix", L64U, ".byte 0x48, 0xff, 0xc0", .ax = 0xffffffff, .x = { { AX, 0x100000000 } });
+            T("48 in long mode is a prefix", L64U, ".byte 0x48, 0xff, 0xc0", .ax = 0xffffffff, .x = { { AX,
+              0x100000000 } });
         T("48 elsewhere is dec", P32U, ".byte 0x48, 0xff, 0xc0", .ax = 5, .x = { { AX, 5 } });
     }
 }

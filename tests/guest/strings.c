@@ -1,12 +1,14 @@
-/* String instructions: faults in the middle and restart, overlap, direction, address sizes, page crossings, count 0
- * (SDM volume 2, REP and the instructions' own pages). */
+/* String instructions: faults in the middle and restart, overlap, direction, address sizes, page crossings,
+ * count 0 (SDM volume 2, REP and the instructions' own pages). */
 #include "guest.h"
 
 const char program_name[] = "strings";
 
-/* Eight pages of the window; their frames do not follow one another, so that bulk code cannot run straight through. */
+/* Eight pages of the window; their frames do not follow one another, so that bulk code cannot run straight
+ * through. */
 #define WIN 0x08000000u
-static const u32 frames[8] = { 0x1000000, 0x1004000, 0x1002000, 0x1009000, 0x1006000, 0x1001000, 0x100b000, 0x1008000 };
+static const u32 frames[8] = { 0x1000000, 0x1004000, 0x1002000, 0x1009000, 0x1006000, 0x1001000, 0x100b000,
+  0x1008000 };
 static u32 dir[1024] __attribute__((aligned(4096))), table[1024] __attribute__((aligned(4096)));
 
 static void page_set(u32 page, bool present)
@@ -55,7 +57,8 @@ static void fault_and_restart(enum op op, u32 size, bool down, u32 start)
     static const char *const names[] = { "rep movs", "rep stos", "rep lods", "repne scas", "repe cmps" };
     bool uses_si = op == MOVS || op == LODS || op == CMPS, uses_di = op != LODS;
     u32 count = 0x1800 / size, step = down ? -size : size;
-    u32 si = uses_si ? WIN + start : 0, di = uses_di ? (uses_si ? WIN + 0x4000 + (start & 0xfff) : WIN + start) : 0;
+    u32 si = uses_si ? WIN + start : 0,
+    di = uses_di ? (uses_si ? WIN + 0x4000 + (start & 0xfff) : WIN + start) : 0;
     u32 missing = 0;
     fill();
     for (u32 i = 0; i < 0x8000 && op == SCAS; i++)
@@ -74,7 +77,8 @@ static void fault_and_restart(enum op op, u32 size, bool down, u32 start)
         if ((p - WIN) >> 12 == missing || (last - WIN) >> 12 == missing)
             break;
     }
-    struct test t = { .name = names[op], .mode = P32U, .code = code_of(op, size), .ax = 0x5e5e5e5e, .cx = count, .si = si, .di = di,
+    struct test t = { .name = names[op], .mode = P32U, .code = code_of(op, size), .ax = 0x5e5e5e5e,
+      .cx = count, .si = si, .di = di,
                       .fl = down ? DF : 0, .vec = V_PF, .err = op == STOS ? 6 : 4,
                       .x = { { CX, count - before }, { SI, uses_si ? si + before * step : si },
                              { DI, uses_di ? di + before * step : di } } };
@@ -116,30 +120,41 @@ static void faults(void)
     group("faults");
     fill();
     page_set(5, false);
-    T("movs: the destination is missing", P32U, "rep movsd", .cx = 0x800, .si = WIN + 0x100, .di = WIN + 0x4800, .vec = V_PF, .err = 6,
+    T("movs: the destination is missing", P32U, "rep movsd", .cx = 0x800, .si = WIN + 0x100,
+      .di = WIN + 0x4800, .vec = V_PF, .err = 6,
       .x = { { CX, 0x600 }, { SI, WIN + 0x900 }, { DI, WIN + 0x5000 } });
     check("cr2", cr2_get(), WIN + 0x5000);
-    T("movs: the element crosses into the missing page", P32U, "rep movsd", .cx = 0x800, .si = WIN + 0x100, .di = WIN + 0x4ffe, .vec = V_PF, .err = 6,
+    T("movs: the element crosses into the missing page", P32U, "rep movsd", .cx = 0x800, .si = WIN + 0x100,
+      .di = WIN + 0x4ffe, .vec = V_PF, .err = 6,
       .x = { { CX, 0x800 }, { M16, peek16(frames[4] + 0xffe), frames[4] + 0xffe } });
     check("cr2 of the crossing", cr2_get(), WIN + 0x5000);
-    T("cmps: the second operand is missing", P32U, "repe cmpsb", .cx = 9, .si = WIN, .di = WIN + 0x5000, .vec = V_PF, .err = 4, .x = { { CX, 9 } });
-    T("scas ends before the missing page", P32U, "repne scasb", .cx = 9, .di = WIN + 0x4fff, .ax = *window_byte(0x4fff),
+    T("cmps: the second operand is missing", P32U, "repe cmpsb", .cx = 9, .si = WIN, .di = WIN + 0x5000,
+      .vec = V_PF, .err = 4, .x = { { CX, 9 } });
+    T("scas ends before the missing page", P32U, "repne scasb", .cx = 9, .di = WIN + 0x4fff,
+      .ax = *window_byte(0x4fff),
       .x = { { CX, 8 }, { DI, WIN + 0x5000 }, { FL, ZF, ZF } });
-    T("count 0 touches nothing", P32U, "rep movsb; rep stosd; rep lodsb", .cx = 0, .si = WIN + 0x5000, .di = WIN + 0x5000);
-    T("count 0 keeps flags", P32U, "repe cmpsb; repne scasb", .cx = 0, .si = WIN + 0x5000, .di = WIN + 0x5000, .fl = CF | ZF, .x = { { FL, CF | ZF } });
-    T("insb to a missing page keeps ecx", P32, "mov edx, 0x80; 99: rep insb", .cx = 3, .di = WIN + 0x5000, .vec = V_PF, .err = 2, .x = { { CX, 3 } });
-    T("outsb from a missing page", P32, "mov edx, 0x80; 99: rep outsb", .cx = 3, .si = WIN + 0x4fff, .vec = V_PF, .err = 0, .x = { { CX, 2 } });
+    T("count 0 touches nothing", P32U, "rep movsb; rep stosd; rep lodsb", .cx = 0, .si = WIN + 0x5000,
+      .di = WIN + 0x5000);
+    T("count 0 keeps flags", P32U, "repe cmpsb; repne scasb", .cx = 0, .si = WIN + 0x5000,
+      .di = WIN + 0x5000, .fl = CF | ZF, .x = { { FL, CF | ZF } });
+    T("insb to a missing page keeps ecx", P32, "mov edx, 0x80; 99: rep insb", .cx = 3, .di = WIN + 0x5000,
+      .vec = V_PF, .err = 2, .x = { { CX, 3 } });
+    T("outsb from a missing page", P32, "mov edx, 0x80; 99: rep outsb", .cx = 3, .si = WIN + 0x4fff,
+      .vec = V_PF, .err = 0, .x = { { CX, 2 } });
     table[5] = frames[5] | 5;
     cr3_set((u32)dir);
-    T("stos to a read-only page", P32U, "rep stosd", .cx = 0x100, .di = WIN + 0x4f00, .vec = V_PF, .err = 7, .x = { { CX, 0xc0 } });
+    T("stos to a read-only page", P32U, "rep stosd", .cx = 0x100, .di = WIN + 0x4f00, .vec = V_PF,
+      .err = 7, .x = { { CX, 0xc0 } });
     page_set(5, true);
 }
 
 static void overlaps(void)
 {
     static const struct { u32 si, di, count; bool down; } rows[] = {
-        { 0, 1, 40, false }, { 1, 0, 40, false }, { 0, 3, 100, false }, { 0, 8, 100, false }, { 100, 99, 90, true },
-        { 99, 100, 90, true }, { 5, 5, 50, false }, { 0, 16, 200, false }, { 200, 190, 180, true }, { 0x7f0, 0x7f1, 0x1000, false },
+        { 0, 1, 40, false }, { 1, 0, 40, false }, { 0, 3, 100, false }, { 0, 8, 100, false }, { 100, 99,
+        90, true },
+        { 99, 100, 90, true }, { 5, 5, 50, false }, { 0, 16, 200, false }, { 200, 190, 180, true },
+        { 0x7f0, 0x7f1, 0x1000, false },
         { 0x1800, 0x1801, 0x1000, true }, { 0, 0x1000, 0x1000, false },
     };
     static u8 model[0x4000];
@@ -156,7 +171,8 @@ static void overlaps(void)
                 memcpy(element, model + s, size);
                 memcpy(model + d, element, size);
             }
-            test_run(&(struct test){ .name = "rep movs", .mode = P32U, .code = code_of(MOVS, size), .cx = count, .si = WIN + rows[i].si,
+            test_run(&(struct test){ .name = "rep movs", .mode = P32U, .code = code_of(MOVS, size),
+              .cx = count, .si = WIN + rows[i].si,
                                      .di = WIN + rows[i].di, .fl = rows[i].down ? DF : 0,
                                      .x = { { SI, WIN + s }, { DI, WIN + d }, { CX, 0 } } });
             u32 wrong = 0;
@@ -174,32 +190,49 @@ static void flags_and_ends(void)
     for (u32 i = 0; i < 0x3000; i++)
         *window_byte(i) = 0x11, *window_byte(0x4000 + i) = 0x11;
     *window_byte(0x2345) = 0x22;
-    T("repne scasb finds across pages", P32U, "repne scasb", .ax = 0x22, .cx = 0x3000, .di = WIN, .x = { { DI, WIN + 0x2346 },
+    T("repne scasb finds across pages", P32U, "repne scasb", .ax = 0x22, .cx = 0x3000, .di = WIN,
+      .x = { { DI, WIN + 0x2346 },
       { CX, 0x3000 - 0x2346 }, { FL, PF | ZF } });
-    T("repe scasb stops at a difference", P32U, "repe scasb", .ax = 0x11, .cx = 0x3000, .di = WIN, .x = { { DI, WIN + 0x2346 },
+    T("repe scasb stops at a difference", P32U, "repe scasb", .ax = 0x11, .cx = 0x3000, .di = WIN,
+      .x = { { DI, WIN + 0x2346 },
       { FL, CF | SF | AF } });
-    T("repne scasb does not find", P32U, "repne scasb", .ax = 0x33, .cx = 0x1800, .di = WIN, .x = { { CX, 0 }, { DI, WIN + 0x1800 }, { FL, 0, ZF | CF } });
-    T("repe cmpsb stops", P32U, "repe cmpsb", .cx = 0x3000, .si = WIN, .di = WIN + 0x4000, .x = { { SI, WIN + 0x2346 }, { DI, WIN + 0x6346 },
+    T("repne scasb does not find", P32U, "repne scasb", .ax = 0x33, .cx = 0x1800, .di = WIN, .x = { { CX,
+      0 }, { DI, WIN + 0x1800 }, { FL, 0, ZF | CF } });
+    T("repe cmpsb stops", P32U, "repe cmpsb", .cx = 0x3000, .si = WIN, .di = WIN + 0x4000, .x = { { SI,
+      WIN + 0x2346 }, { DI, WIN + 0x6346 },
       { CX, 0x3000 - 0x2346 }, { FL, 0, ZF | CF | SF } });
-    T("repne cmpsb stops at the first equal", P32U, "repne cmpsb", .cx = 5, .si = WIN, .di = WIN + 0x4000, .x = { { CX, 4 }, { FL, PF | ZF } });
-    T("repe cmpsd", P32U, "repe cmpsd", .cx = 0xc00, .si = WIN, .di = WIN + 0x4000, .x = { { SI, WIN + 0x2348 }, { FL, 0, ZF } });
-    T("scasd down", P32U, "repe scasd", .ax = 0x11111111, .cx = 0x100, .di = WIN + 0x2360, .fl = DF, .x = { { DI, WIN + 0x2340 }, { FL, 0, ZF } });
-    T("repne before movs repeats", P32U, ".byte 0xf2, 0xa4", .cx = 3, .si = WIN + 0x2343, .di = DATA, .x = { { CX, 0 }, { M32, 0x00221111, DATA } });
-    T("last of f2 and f3 counts", P32U, ".byte 0xf3, 0xf2, 0xae", .ax = 0x22, .cx = 0x3000, .di = WIN, .x = { { DI, WIN + 0x2346 } });
-    T("rep lodsd leaves the last", P32U, "rep lodsd", .cx = 3, .si = DATA, .d = { 1, 2, 3 }, .x = { { AX, 3 }, { SI, DATA + 12 } });
-    T("rep lodsw keeps the high half", P32U, "rep lodsw", .ax = -1, .cx = 2, .si = DATA, .d = { 0x00050004 }, .x = { { AX, 0xffff0005 } });
-    T("single forms", P32U, "movsb; stosw; lodsb; scasb; cmpsb", .si = DATA, .di = DATA + 16, .d = { 0x04030201 }, .x = { { SI, DATA + 3 },
+    T("repne cmpsb stops at the first equal", P32U, "repne cmpsb", .cx = 5, .si = WIN, .di = WIN + 0x4000,
+      .x = { { CX, 4 }, { FL, PF | ZF } });
+    T("repe cmpsd", P32U, "repe cmpsd", .cx = 0xc00, .si = WIN, .di = WIN + 0x4000, .x = { { SI,
+      WIN + 0x2348 }, { FL, 0, ZF } });
+    T("scasd down", P32U, "repe scasd", .ax = 0x11111111, .cx = 0x100, .di = WIN + 0x2360, .fl = DF,
+      .x = { { DI, WIN + 0x2340 }, { FL, 0, ZF } });
+    T("repne before movs repeats", P32U, ".byte 0xf2, 0xa4", .cx = 3, .si = WIN + 0x2343, .di = DATA,
+      .x = { { CX, 0 }, { M32, 0x00221111, DATA } });
+    T("last of f2 and f3 counts", P32U, ".byte 0xf3, 0xf2, 0xae", .ax = 0x22, .cx = 0x3000, .di = WIN,
+      .x = { { DI, WIN + 0x2346 } });
+    T("rep lodsd leaves the last", P32U, "rep lodsd", .cx = 3, .si = DATA, .d = { 1, 2, 3 }, .x = { { AX,
+      3 }, { SI, DATA + 12 } });
+    T("rep lodsw keeps the high half", P32U, "rep lodsw", .ax = -1, .cx = 2, .si = DATA,
+      .d = { 0x00050004 }, .x = { { AX, 0xffff0005 } });
+    T("single forms", P32U, "movsb; stosw; lodsb; scasb; cmpsb", .si = DATA, .di = DATA + 16,
+      .d = { 0x04030201 }, .x = { { SI, DATA + 3 },
       { DI, DATA + 21 } });
-    T("movsw 16-bit addresses", P32U, "addr16 rep movsw", .cx = 0x70002, .si = 0x50010, .di = 0x60020, .ds = SEL_UDS16 | 3, .es = SEL_UDS16 | 3,
+    T("movsw 16-bit addresses", P32U, "addr16 rep movsw", .cx = 0x70002, .si = 0x50010, .di = 0x60020,
+      .ds = SEL_UDS16 | 3, .es = SEL_UDS16 | 3,
       .x = { { CX, 0x70000 }, { SI, 0x50014 }, { DI, 0x60024 } });
     T("si wraps in 16 bits", P16, "rep lodsb", .cx = 3, .si = 0xfffe, .x = { { SI, 1 }, { CX, 0 } });
-    T("32-bit addresses in 16-bit code", P16, "addr32 rep stosb", .ax = 0x66, .cx = 3, .di = 0x40, .x = { { DI, 0x43 }, { CX, 0 },
+    T("32-bit addresses in 16-bit code", P16, "addr32 rep stosb", .ax = 0x66, .cx = 3, .di = 0x40,
+      .x = { { DI, 0x43 }, { CX, 0 },
       { M32, 0x666666, DATA + 0x40 } });
-    T("fs override", P32U, "rep movs byte ptr es:[edi], byte ptr fs:[esi]", .cx = 2, .si = 0, .di = DATA + 8, .fs = SEL_UDS16 | 3, .d = { 0xbbaa },
+    T("fs override", P32U, "rep movs byte ptr es:[edi], byte ptr fs:[esi]", .cx = 2, .si = 0,
+      .di = DATA + 8, .fs = SEL_UDS16 | 3, .d = { 0xbbaa },
       .x = { { M16, 0xbbaa, DATA + 8 } });
-    T("code as data: rep movsb over the next instruction", P32U, "rep movsb; mov al, 1", .cx = 1, .si = DATA, .di = CODE + 3, .d = { 0x77 },
+    T("code as data: rep movsb over the next instruction", P32U, "rep movsb; mov al, 1", .cx = 1,
+      .si = DATA, .di = CODE + 3, .d = { 0x77 },
       .x = { { AX, 0x77 } });
-    T("rep stosb over what follows", P32U, "rep stosb; inc edx; inc edx", .ax = 0x90, .cx = 2, .di = CODE + 2, .x = { { DX, 0 }, { CX, 0 } });
+    T("rep stosb over what follows", P32U, "rep stosb; inc edx; inc edx", .ax = 0x90, .cx = 2,
+      .di = CODE + 2, .x = { { DX, 0 }, { CX, 0 } });
 }
 
 static void long_mode(void)
@@ -212,19 +245,27 @@ static void long_mode(void)
     fill();
     u64 keep = window64[2];
     window64[2] = 0;
-    T("rep movsq faults and stops", L64U, "rep movsq", .cx = 0x400, .si = DATA, .di = WINDOW + 0x1800, .vec = V_PF, .err = 6,
+    T("rep movsq faults and stops", L64U, "rep movsq", .cx = 0x400, .si = DATA, .di = WINDOW + 0x1800,
+      .vec = V_PF, .err = 6,
       .x = { { CX, 0x300 }, { DI, WINDOW + 0x2000 }, { SI, DATA + 0x800 } });
-    T("rep stosq crosses", L64U, "rep stosq", .ax = 1, .cx = 4, .di = WINDOW + 0x1ffc, .vec = V_PF, .err = 6, .x = { { CX, 4 } });
-    T("repe cmpsq", L64U, "repe cmpsq", .cx = 0x1000, .si = WINDOW, .di = WINDOW, .vec = V_PF, .err = 4, .x = { { CX, 0x1000 - 0x400 } });
+    T("rep stosq crosses", L64U, "rep stosq", .ax = 1, .cx = 4, .di = WINDOW + 0x1ffc, .vec = V_PF,
+      .err = 6, .x = { { CX, 4 } });
+    T("repe cmpsq", L64U, "repe cmpsq", .cx = 0x1000, .si = WINDOW, .di = WINDOW, .vec = V_PF, .err = 4,
+      .x = { { CX, 0x1000 - 0x400 } });
     window64[2] = keep;
     T("rep lodsq", L64U, "rep lodsq", .cx = 2, .si = DATA, .d = { 1, 2, 3, 4 }, .x = { { AX, 0x400000003 } });
-    T("rep lodsd clears the high half", L64U, "rep lodsd", .ax = ~0ULL, .cx = 1, .si = DATA, .d = { 5 }, .x = { { AX, 5 } });
+    T("rep lodsd clears the high half", L64U, "rep lodsd", .ax = ~0ULL, .cx = 1, .si = DATA, .d = { 5 },
+      .x = { { AX, 5 } });
     T("rep lodsd of count 0 keeps it", L64U, "rep lodsd", .ax = ~0ULL, .cx = 0, .x = { { AX, ~0ULL } });
-    T("repne scasq", L64U, "repne scasq", .ax = 0x200000001, .cx = 3, .di = DATA, .d = { 3, 4, 1, 2 }, .x = { { CX, 1 }, { DI, DATA + 16 } });
-    T("32-bit addresses clear the high halves", L64U, "addr32 rep movsb", .cx = 1, .si = 1ULL << 40 | DATA, .di = 1ULL << 40 | (DATA + 8), .d = { 9 },
+    T("repne scasq", L64U, "repne scasq", .ax = 0x200000001, .cx = 3, .di = DATA, .d = { 3, 4, 1, 2 },
+      .x = { { CX, 1 }, { DI, DATA + 16 } });
+    T("32-bit addresses clear the high halves", L64U, "addr32 rep movsb", .cx = 1, .si = 1ULL << 40 | DATA,
+      .di = 1ULL << 40 | (DATA + 8), .d = { 9 },
       .x = { { SI, DATA + 1 }, { DI, DATA + 9 }, { CX, 0 }, { M8, 9, DATA + 8 } });
-    T("32-bit addresses, count 0", L64U, "addr32 rep stosb", .cx = 0, .di = DATA, .x = { { DI, DATA }, { CX, 0 } });
-    T("64-bit count", L64U, "repne scasb", .cx = 1ULL << 33, .di = DATA, .ax = 7, .d = { 0, 7 }, .x = { { CX, (1ULL << 33) - 5 } });
+    T("32-bit addresses, count 0", L64U, "addr32 rep stosb", .cx = 0, .di = DATA, .x = { { DI, DATA },
+      { CX, 0 } });
+    T("64-bit count", L64U, "repne scasb", .cx = 1ULL << 33, .di = DATA, .ax = 7, .d = { 0, 7 },
+      .x = { { CX, (1ULL << 33) - 5 } });
     for (u32 i = 0; i < 4; i++)
         window64[i] = 0;
 }

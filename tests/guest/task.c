@@ -4,7 +4,8 @@
 
 const char program_name[] = "task";
 
-enum { TWO = 0x100, TSS16 = 0x108, GATE = 0x110, GATE3 = 0x118, SHORT = 0x120, ABSENT = 0x128, GATE_BAD = 0x130,
+enum { TWO = 0x100, TSS16 = 0x108, GATE = 0x110, GATE3 = 0x118, SHORT = 0x120, ABSENT = 0x128,
+GATE_BAD = 0x130,
        NPDATA = 0x138, GATE_ABSENT = 0x140, ONLY_LDT = 0x148 };
 
 struct tss16 {
@@ -40,7 +41,8 @@ static void prepare(void)
     two.cs = SEL_CS32;
     two.cr3 = tss.cr3;
     two.iomap = 0x68;
-    small = (struct tss16){ .ip = 0x40, .flags = 3, .ax = 0xa1a1, .cx = 0xc1c1, .sp = 0x4000, .di = 0xd1d1, .es = SEL_DS16,
+    small = (struct tss16){ .ip = 0x40, .flags = 3, .ax = 0xa1a1, .cx = 0xc1c1, .sp = 0x4000, .di = 0xd1d1,
+    .es = SEL_DS16,
                             .ss = SEL_SS16, .cs = SEL_CS16, .ds = SEL_DS16 };
     tss.link = 0x7777;
     tss.trap = 0;
@@ -57,8 +59,10 @@ static void jumps(void)
 {
     group("jmp");
     prepare();
-    T("loads the registers", P32, "nop; ljmp 0x100, 0; int 0x41\n" AT(0x40) "mov edi, cr0; str bp", .ax = 1, .dx = 2, .fl = CF,
-      .x = { { AX, 0xa0a0a0a0 }, { CX, 0xc0c0c0c0 }, { DX, 0xd0d0d0d0 }, { SI, 0x51515151 }, { SP, PLAY + 0x4000 }, { BP, TWO },
+    T("loads the registers", P32, "nop; ljmp 0x100, 0; int 0x41\n" AT(0x40) "mov edi, cr0; str bp",
+      .ax = 1, .dx = 2, .fl = CF,
+      .x = { { AX, 0xa0a0a0a0 }, { CX, 0xc0c0c0c0 }, { DX, 0xd0d0d0d0 }, { SI, 0x51515151 }, { SP,
+      PLAY + 0x4000 }, { BP, TWO },
       { FL, 0x41, NT | 0xd5 | DF }, { DI, 8, 8 } });
     check("old eip", tss.eip, CODE + 8);
     check("old eax", tss.eax, 1);
@@ -71,7 +75,8 @@ static void jumps(void)
     check("old not busy", busy(SEL_TSS), 0);
     check("new busy", busy(TWO), 1);
     prepare();
-    T("and back by jmp", P32, "ljmp 0x100, 0; inc ecx; jmp 1f\n" AT(0x40) "ljmp 0x70, 0; 1:", .cx = 5, .x = { { CX, 6 } });
+    T("and back by jmp", P32, "ljmp 0x100, 0; inc ecx; jmp 1f\n" AT(0x40) "ljmp 0x70, 0; 1:", .cx = 5,
+      .x = { { CX, 6 } });
     check("where the second stands", two.eip, CODE + 0x47);
     check("second not busy", busy(TWO), 0);
     prepare();
@@ -83,7 +88,8 @@ static void jumps(void)
     two.esp0 = PLAY + 0x6000;
     two.fs = two.gs = 0;
     two.eflags = 2;
-    T("to a task in ring 3", P32, "ljmp 0x100, 0\n" AT(0x40) "mov eax, cs; mov edx, ss", .x = { { AX, SEL_UCS32 | 3 }, { DX, SEL_UDS | 3 },
+    T("to a task in ring 3", P32, "ljmp 0x100, 0\n" AT(0x40) "mov eax, cs; mov edx, ss", .x = { { AX,
+      SEL_UCS32 | 3 }, { DX, SEL_UDS | 3 },
       { SS, SEL_UDS | 3 } });
     prepare();
     two.cs = CODE >> 4;
@@ -94,13 +100,15 @@ static void jumps(void)
     two.eip = 0x40;
     two.esp = 0x4000;
     two.eflags = VM | IOPL3 | 2;
-    T("to a virtual-8086 task", P32, "ljmp 0x100, 0\n" AT(0x40) ".code16; mov ax, cs; mov dl, [0]; .code32", .d = { 0x5c },
+    T("to a virtual-8086 task", P32, "ljmp 0x100, 0\n" AT(0x40) ".code16; mov ax, cs; mov dl, [0]; "
+      ".code32", .d = { 0x5c },
       .x = { { AX, 0xa0a00000 | CODE >> 4 }, { DX, 0xd0d0d05c }, { FL, VM, VM } });
     prepare();
     ldt[1] = desc(DATA, 0xff, 0x93, 4);
     two.ldt = ONLY_LDT;
     two.fs = 0xc;
-    T("with its ldt", P32, "ljmp 0x100, 0\n" AT(0x40) "mov eax, fs:[4]; sldt cx", .d = { 0, 0x1d7 }, .x = { { AX, 0x1d7 },
+    T("with its ldt", P32, "ljmp 0x100, 0\n" AT(0x40) "mov eax, fs:[4]; sldt cx", .d = { 0, 0x1d7 },
+      .x = { { AX, 0x1d7 },
       { CX, 0xc0c00000 | ONLY_LDT } });
     __asm__ volatile("lldt %w0" : : "r"(0));
     prepare();
@@ -114,54 +122,66 @@ static void calls(void)
 {
     group("call and iret");
     prepare();
-    T("call sets nt and link", P32, "lcall 0x100, 0\n" AT(0x40) "str bp", .x = { { BP, TWO }, { FL, NT, NT } });
+    T("call sets nt and link", P32, "lcall 0x100, 0\n" AT(0x40) "str bp", .x = { { BP, TWO }, { FL, NT,
+      NT } });
     check("link", two.link, SEL_TSS);
     check("old stays busy", busy(SEL_TSS), 1);
     check("new busy", busy(TWO), 1);
     prepare();
-    T("iret returns", P32, "lcall 0x100, 0; inc ecx; str bp; jmp 1f\n" AT(0x40) "iretd; 1:", .cx = 5, .dx = 9, .x = { { CX, 6 }, { DX, 9 }, { BP, SEL_TSS },
+    T("iret returns", P32, "lcall 0x100, 0; inc ecx; str bp; jmp 1f\n" AT(0x40) "iretd; 1:", .cx = 5,
+      .dx = 9, .x = { { CX, 6 }, { DX, 9 }, { BP, SEL_TSS },
       { FL, 0, NT } });
     check("second not busy", busy(TWO), 0);
     check("first busy", busy(SEL_TSS), 1);
     check("nt cleared in the saved flags", two.eflags & NT, 0);
     check("second stands behind iret", two.eip, CODE + 0x41);
     prepare();
-    T("call through a gate from ring 3", P32U, "lcall 0x118, 0; mov edx, cs; jmp 1f\n" AT(0x40) "mov eax, cs; iretd; 1:",
+    T("call through a gate from ring 3", P32U, "lcall 0x118, 0; mov edx, cs; "
+      "jmp 1f\n" AT(0x40) "mov eax, cs; iretd; 1:",
       .x = { { DX, SEL_UCS32 | 3 }, { AX, 0 } });
     check("eax of the second", two.eax, SEL_CS32);
     prepare();
     idt32_gate(0x50, TWO, 0, 0xe5);
-    T("int through a task gate", P32U, "int 0x50; mov ecx, 7; jmp 1f\n" AT(0x40) "iretd; 1:", .x = { { CX, 7 } });
+    T("int through a task gate", P32U, "int 0x50; mov ecx, 7; jmp 1f\n" AT(0x40) "iretd; 1:", .x = { { CX,
+      7 } });
     prepare();
-    T("int again: the task goes on where it stood", P32, "int 0x50; int 0x50; jmp 1f\n" AT(0x40) "inc ebx; iretd; inc ebx; iretd; 1:", .x = { { BX, DATA } });
+    T("int again: the task goes on where it stood", P32, "int 0x50; int 0x50; jmp 1f\n" AT(0x40) "inc ebx; "
+      "iretd; inc ebx; iretd; 1:", .x = { { BX, DATA } });
     check("ebx of the second", two.ebx, DATA + 2);
     prepare();
     struct gate keep = idt32[13];
     idt32_gate(13, TWO, 0, 0x85);
-    T("error code on the new stack", P32, "mov ds, cx\n" AT(0x40) "pop eax; mov edx, [ebx]", .cx = 0x3f8, .d = { 5 },
+    T("error code on the new stack", P32, "mov ds, cx\n" AT(0x40) "pop eax; mov edx, [ebx]", .cx = 0x3f8,
+      .d = { 5 },
       .x = { { AX, 0x3f8 }, { DX, 5 }, { SP, PLAY + 0x4000 } });
     check("eip of the faulting instruction", tss.eip, CODE);
     idt32[13] = keep;
     prepare();
-    T("iret with nt, link beyond the gdt", P32, "pushfd; or byte ptr [esp+1], 0x40; popfd; 99: iretd", .vec = V_TS, .err = 0x7774);
+    T("iret with nt, link beyond the gdt", P32, "pushfd; or byte ptr [esp+1], 0x40; popfd; 99: iretd",
+      .vec = V_TS, .err = 0x7774);
     prepare();
     tss.link = TWO;
-    T("iret with nt, link not busy", P32, "pushfd; or byte ptr [esp+1], 0x40; popfd; 99: iretd", .vec = V_TS, .err = TWO);
+    T("iret with nt, link not busy", P32, "pushfd; or byte ptr [esp+1], 0x40; popfd; 99: iretd",
+      .vec = V_TS, .err = TWO);
     tss.link = SEL_DS;
-    T("iret with nt, link no tss", P32, "pushfd; or byte ptr [esp+1], 0x40; popfd; 99: iretd", .vec = V_TS, .err = SEL_DS);
+    T("iret with nt, link no tss", P32, "pushfd; or byte ptr [esp+1], 0x40; popfd; 99: iretd", .vec = V_TS,
+      .err = SEL_DS);
     tss.link = 0xc;
-    T("iret with nt, link in the ldt", P32, "pushfd; or byte ptr [esp+1], 0x40; popfd; 99: iretd", .vec = V_TS, .err = 0xc);
+    T("iret with nt, link in the ldt", P32, "pushfd; or byte ptr [esp+1], 0x40; popfd; 99: iretd",
+      .vec = V_TS, .err = 0xc);
 }
 
 static void small_tss(void)
 {
     group("16-bit tss");
     prepare();
-    T("jmp", P32, "ljmp 0x108, 0\n" AT(0x40) ".code16; str bp; .code32", .ax = 0x11112222, .x = { { AX, 0xa1a1, 0xffff }, { CX, 0xc1c1, 0xffff },
+    T("jmp", P32, "ljmp 0x108, 0\n" AT(0x40) ".code16; str bp; .code32", .ax = 0x11112222, .x = { { AX,
+      0xa1a1, 0xffff }, { CX, 0xc1c1, 0xffff },
       { DI, 0xd1d1, 0xffff }, { BP, TSS16, 0xffff }, { CS, SEL_CS16 }, { FS, 0 }, { SP, 0x4000, 0xffff } });
     check("32-bit state is saved in the old one", tss.eax, 0x11112222);
     prepare();
-    T("call and iret", P32, "lcall 0x108, 0; inc edx; jmp 1f\n" AT(0x40) ".code16; mov ax, 0x1357; iret; .code32; 1:", .dx = 0x10000,
+    T("call and iret", P32, "lcall 0x108, 0; inc edx; jmp 1f\n" AT(0x40) ".code16; mov ax, 0x1357; iret; "
+      ".code32; 1:", .dx = 0x10000,
       .x = { { DX, 0x10001 }, { FS, SEL_DS } });
     check("link", small.link, SEL_TSS);
     check("16-bit ax saved", small.ax, 0x1357);
@@ -192,7 +212,8 @@ static void faults(void)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         prepare();
         *(u32 *)((u8 *)&two + rows[i].offset) = rows[i].value;
-        T(rows[i].name, P32, "ljmp 0x100, 0\n" AT(0x40) "99: str ax", .vec = rows[i].vec, .err = rows[i].err, .anyip = rows[i].vec == DONE);
+        T(rows[i].name, P32, "ljmp 0x100, 0\n" AT(0x40) "99: str ax", .vec = rows[i].vec,
+          .err = rows[i].err, .anyip = rows[i].vec == DONE);
         check("new task is busy", busy(TWO), 1);
         check("old task is not", busy(SEL_TSS), 0);
     }
@@ -200,8 +221,10 @@ static void faults(void)
     static const struct { const char *name; u32 cs, ss, ldt; int vec; u32 err; } bad[] = {
         { "cs data", SEL_DS, SEL_DS, 0, 10, SEL_DS }, { "cs null", 0, SEL_DS, 0, 10, 0 },
         { "ss null", SEL_CS32, 0, 0, 10, 0 }, { "ss code", SEL_CS32, SEL_CS32, 0, 10, SEL_CS32 },
-        { "ss not present", SEL_CS32, NPDATA, 0, 12, NPDATA }, { "ss rpl", SEL_CS32, SEL_DS | 3, 0, 10, SEL_DS },
-        { "ldt no ldt", SEL_CS32, SEL_DS, SEL_DS, 10, SEL_DS }, { "ldt in the ldt", SEL_CS32, SEL_DS, 0xc, 10, 0xc },
+        { "ss not present", SEL_CS32, NPDATA, 0, 12, NPDATA }, { "ss rpl", SEL_CS32, SEL_DS | 3, 0, 10,
+        SEL_DS },
+        { "ldt no ldt", SEL_CS32, SEL_DS, SEL_DS, 10, SEL_DS }, { "ldt in the ldt", SEL_CS32, SEL_DS, 0xc,
+        10, 0xc },
     };
     static struct tss32 handler;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
@@ -215,7 +238,8 @@ static void faults(void)
         two.cs = bad[i].cs;
         two.ss = bad[i].ss;
         two.ldt = bad[i].ldt;
-        T(bad[i].name, P32, "ljmp 0x100, 0\n" AT(0x60) "pop eax; str bp", .x = { { AX, bad[i].err }, { BP, 0x150 } });
+        T(bad[i].name, P32, "ljmp 0x100, 0\n" AT(0x60) "pop eax; str bp", .x = { { AX, bad[i].err }, { BP,
+          0x150 } });
         check("link to the second task", handler.link, TWO);
         idt32[bad[i].vec] = keep;
     }
@@ -236,8 +260,10 @@ static void paging(void)
     tss.cr3 = (u32)dir_a;
     prepare();
     two.cr3 = (u32)dir_b;
-    T("each task has its own", P32, "mov eax, [0x8000000]; lcall 0x100, 0; mov ecx, [0x8000000]; jmp 1f\n" AT(0x40)
-      "mov eax, [0x8000000]; mov [ebx], eax; iretd; 1:", .x = { { AX, 0xaaaa }, { CX, 0xaaaa }, { M32, 0xbbbb, DATA } });
+    T("each task has its own", P32, "mov eax, [0x8000000]; lcall 0x100, 0; mov ecx, [0x8000000]; "
+      "jmp 1f\n" AT(0x40)
+      "mov eax, [0x8000000]; mov [ebx], eax; iretd; 1:", .x = { { AX, 0xaaaa }, { CX, 0xaaaa }, { M32,
+      0xbbbb, DATA } });
     cr0_set(cr0_get() & 0x7fffffff);
     tss.cr3 = 0;
 }

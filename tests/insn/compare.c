@@ -15,7 +15,8 @@ enum freedom {
     FREE_FLAGS = 2,      /* REP CMPS and SCAS: Intel's restore the flags, AMD's do not */
     FREE_CR2 = 4,        /* any byte of a large operand that cannot be accessed */
     FREE_X87 = 8,        /* #XM of a conversion to MMX: before or after the transition to MMX state */
-    FREE_ALL = 16,       /* MASKMOVQ: bytes that are not selected may fault; one of two faults of a large operand */
+    FREE_ALL = 16,       /* MASKMOVQ: bytes that are not selected may fault; INS and OUTS with a count of zero:
+                          * permission may be checked; one of two possible faults */
 };
 
 struct diff {
@@ -27,7 +28,7 @@ struct diff {
 };
 
 typedef void emit_fn(struct emit *e);
-emit_fn emit_enter, emit_movs, emit_cmps, emit_scas, emit_maskmov, emit_x87_load;
+emit_fn emit_enter, emit_pusha, emit_movs, emit_cmps, emit_scas, emit_ins, emit_outs, emit_maskmov, emit_x87_load;
 
 static void differ(struct diff *d, const char *name, unsigned n, uint64_t before, uint64_t host, uint64_t guest)
 {
@@ -70,7 +71,7 @@ static bool loads_unmasked_denormal(const struct test_case *c, const struct imag
 
 static bool has_many_operands(const struct opcode *row)
 {
-    return row->emit == emit_enter || row->emit == emit_movs || row->emit == emit_cmps;
+    return row->emit == emit_enter || row->emit == emit_pusha || row->emit == emit_movs || row->emit == emit_cmps;
 }
 
 /* Several stores or loads in an order of the processor's choice. */
@@ -99,6 +100,19 @@ static bool loads_mxcsr_mm(const struct image *h)
     return load_le(h->fx + FX_MXCSR, 4) & BIT(17);
 }
 
+/* INS or OUTS with a count of zero. */
+static bool did_nothing(const struct test_case *c, const struct opcode *row, const struct image *m)
+{
+    return (row->emit == emit_ins || row->emit == emit_outs) && m->vector == EX_BP &&
+           !memcmp(m->gpr, c->in.gpr, sizeof(m->gpr));
+}
+
+static bool either_fault(const struct opcode *row, const struct image *h, const struct image *m)
+{
+    return order_of_faults_open(row) && is_memory_fault(h) && is_memory_fault(m) &&
+           (h->vector != m->vector || (has_many_operands(row) && h->cr2 != m->cr2));
+}
+
 static unsigned freedom_of(const struct test_case *c, const struct image *h, const struct image *m)
 {
     const struct opcode *row = NULL;
@@ -109,10 +123,9 @@ static unsigned freedom_of(const struct test_case *c, const struct image *h, con
             row = c->insn[i].row;
     if (!row || h->vector == EX_BP)
         return x87;
-    if (row->emit == emit_maskmov || (order_of_faults_open(row) && is_memory_fault(h) && is_memory_fault(m) &&
-                                         (h->vector != m->vector || (has_many_operands(row) && h->cr2 != m->cr2))))
+    if (row->emit == emit_maskmov || did_nothing(c, row, m) || either_fault(row, h, m))
         return FREE_ALL;
-    return x87 | (row->emit == emit_enter ? FREE_DATA : 0) |
+    return x87 | (row->emit == emit_enter || row->emit == emit_pusha ? FREE_DATA : 0) |
            (row->emit == emit_cmps || row->emit == emit_scas ? FREE_FLAGS : 0) |
            (is_multiple(row) ? FREE_CR2 : 0) |
            (h->vector == EX_XM && (row->flags & OPF_MMX) ? FREE_X87 : 0);

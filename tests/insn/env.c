@@ -1,6 +1,4 @@
 /* The environments: segments as Linux gives them to processes, and some of our own from the LDT. */
-#include <cpuid.h>
-
 #include "tests/insn/insn.h"
 
 #define CODE_ATTR (ATTR_P | ATTR_DPL | ATTR_S | ATTR_CODE | ATTR_R | ATTR_A)
@@ -53,9 +51,7 @@ uint32_t env_base(enum env env, unsigned seg)
 
 bool host_is_amd(void)
 {
-    uint32_t a, b, c, d;
-
-    return __get_cpuid(0, &a, &b, &c, &d) && b == signature_AMD_ebx;
+    return __builtin_cpu_is("amd");
 }
 
 uint64_t case_rip(const struct test_case *c)

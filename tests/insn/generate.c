@@ -3,21 +3,21 @@
 
 typedef void emit_fn(struct emit *e);
 emit_fn emit_ret, emit_call_indirect, emit_jmp_indirect, emit_fxstate, emit_x87_env, emit_double_shift, emit_enter,
-    emit_leave, emit_popa, emit_ud, emit_in, emit_out, emit_ins, emit_outs, emit_cli, emit_sti, emit_hlt,
-    emit_mov_from_sreg, emit_push_sreg, emit_pushf, emit_popf;
+    emit_leave, emit_popa, emit_in, emit_out, emit_ins, emit_outs, emit_cli, emit_sti, emit_hlt,
+    emit_mov_from_sreg, emit_push_sreg, emit_pushf, emit_popf, emit_into;
 
 /* ---- what is left out ---- */
 
 /* System rows that always fault in a process, or show it only what is the same on both sides. */
 static bool runs_nevertheless(const struct opcode *row)
 {
-    static emit_fn *const fns[] = { emit_ud, emit_in, emit_out, emit_ins, emit_outs, emit_cli, emit_sti, emit_hlt,
-                                    emit_mov_from_sreg, emit_push_sreg, emit_pushf, emit_popf };
+    static emit_fn *const fns[] = { emit_in, emit_out, emit_ins, emit_outs, emit_cli, emit_sti, emit_hlt,
+                                    emit_mov_from_sreg, emit_push_sreg, emit_pushf, emit_popf, emit_into };
 
     for (unsigned i = 0; i < ARRAY_LEN(fns); i++)
         if (row->emit == fns[i])
             return true;
-    return row->flags & OPF_CPL0;
+    return (row->flags & OPF_CPL0) || row->opcode == 0x0f0b; /* of UD0 and UD1 not all processors read the ModRM byte */
 }
 
 const char *row_excluded(const struct opcode *row, unsigned bits)
@@ -87,6 +87,12 @@ static void ignore_pointers(struct gen *g, const struct insn *insn)
     }
 }
 
+/* A branch would go elsewhere; LOCK before MOV CR0 means CR8 on AMD's processors. */
+static bool can_spoil(const struct opcode *row)
+{
+    return !is_relative_branch(row) && row->op[0] != O_Cy && row->op[1] != O_Cy;
+}
+
 /* LOCK where it is not allowed, or too many prefixes. */
 static void spoil(struct gen *g, struct encoding *enc)
 {
@@ -117,7 +123,7 @@ static bool generate_single(struct gen *g, const struct opcode *row)
         g->pinned = 0;
     } while (!comparable(&enc.insn) || !operands_steer(g, &enc));
     ignore_pointers(g, &enc.insn);
-    if (enc.len < 14 && !enc.insn.has_mem && !is_relative_branch(row) && rng_percent(&g->r, 1))
+    if (enc.len < 14 && !enc.insn.has_mem && can_spoil(row) && rng_percent(&g->r, 1))
         spoil(g, &enc);
     append(g, &enc);
     return true;

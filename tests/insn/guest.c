@@ -89,6 +89,7 @@ static void build_descriptors(struct guest *g)
     for (unsigned i = 0; i < ARRAY_LEN(gdt); i++)
         put_entry(g, AT_GDT, i, gdt[i]);
     store_le(sys_at(g, AT_TSS + 4), 8, SYS_LIN + AT_STACK_END); /* RSP0 */
+    store_le(sys_at(g, AT_TSS + 0x66), 2, 0x68);                /* no I/O permission bitmap */
     for (unsigned v = 0; v < 256; v++) {
         uint64_t handler = SYS_LIN + AT_HANDLERS + v * HANDLER_SIZE;
         unsigned dpl = v == EX_BP || v == EX_OF ? 3 : 0;

@@ -229,13 +229,21 @@ static uint64_t pick_landing(struct gen *g, const struct insn *insn)
     return to;
 }
 
+/* Linear address of the stack's top. */
+static uint64_t stack_top(const struct gen *g)
+{
+    uint64_t sp = g->c->in.gpr[R_SP];
+
+    return (g->bits == 16 ? sp & 0xffff : sp) + env_base(g->c->env, S_SS);
+}
+
 static void steer_indirect_branch(struct gen *g, const struct insn *insn)
 {
     uint64_t to = pick_landing(g, insn);
     uint8_t *data;
 
     if (insn->row->emit == emit_ret)
-        data = data_at(g, g->c->in.gpr[R_SP] + env_base(g->c->env, S_SS), 8);
+        data = data_at(g, stack_top(g), 8);
     else if (insn->has_mem)
         data = data_at(g, g->target, 8);
     else {
@@ -313,7 +321,7 @@ static void steer_control_state(struct gen *g, const struct insn *insn)
 /* Flags that a process may change without harm to what runs after it: not TF, NT, AC, ID. */
 static void steer_popf(struct gen *g)
 {
-    uint8_t *data = data_at(g, g->c->in.gpr[R_SP] + env_base(g->c->env, S_SS), 8);
+    uint8_t *data = data_at(g, stack_top(g), 8);
 
     if (data)
         store_le(data, 8, rng_next(&g->r) & ~(uint64_t)(FL_TF | FL_NT | FL_AC | FL_ID));

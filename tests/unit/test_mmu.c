@@ -203,9 +203,14 @@ START_TEST(test_page_crossing)
 }
 END_TEST
 
-/* 4 GiB outside 64-bit code: linear addresses wrap. */
+/* 4 GiB outside 64-bit code: the limit of a flat segment, else linear addresses wrap. */
 static void check_wrap(void)
 {
+    ck_assert_int_eq(CF_RAISED(load(0xfffffffe, 4)), EX_GP);
+    ck_assert_int_eq(CF_RAISED(mmu_load(cf.cpu, 0xfffffffe, 4, IR_MEM_STACK)), EX_SS);
+    ck_assert_uint_eq(cf.cpu->ex.code, 0);
+    seg_set_cache(cf.cpu, S_DS, CF_KDATA, 0x10, UINT32_MAX, cf.cpu->seg[S_DS].attr);
+    cpu_update_mode(cf.cpu);
     store(0xfffffffe, 0x44332211, 4);
     ck_assert_uint_eq(load(0xfffffffe, 4), 0x44332211);
     ck_assert_uint_eq(cf_peek(X + 0xffe, 2), 0x2211);

@@ -1,6 +1,6 @@
-/* Entry of the guest programs, and the roads between 32-bit protected mode, where the C code lives, and the mode
- * of a snippet. Every road loads the register image at LOW_IN; whatever exception or interrupt ends the snippet
- * stores the image at LOW_OUT and returns to C. */
+/* Entry of the guest programs, and the roads between 32-bit protected mode, where the C code lives, and the
+ * mode of a snippet. Every road loads the register image at LOW_IN; whatever exception or interrupt ends the
+ * snippet stores the image at LOW_OUT and returns to C. */
 #include "layout.h"
     .intel_syntax noprefix
 

@@ -65,9 +65,9 @@ struct code { /* label 99 in the snippet marks the instruction that is expected 
 #define SNIPPET(bits, text) SNIPPET_(bits, text)
 #define AT(offset) ".skip " #offset "-(.-98b), 0x90\n" /* what follows stands at CODE + offset */
 
-/* One test. Members not given: registers 0, RBX the address of DATA in the mode, valid segments, RSP in STACK,
- * IF clear, IOPL 0 (3 in virtual-8086 mode), ends by INT 40h. .fl is or-ed to the flags, .d is stored at DATA.
- * Selector members: 0 is the default, NULLSEL a null selector. */
+/* One test. Members not given: registers 0, RBX the address of DATA in the mode, valid segments, RSP in
+ * STACK, IF clear, IOPL 0 (3 in virtual-8086 mode), ends by INT 40h. .fl is or-ed to the flags, .d is stored
+ * at DATA. Selector members: 0 is the default, NULLSEL a null selector. */
 struct test {
     const char *name;
     enum mode mode;
@@ -97,9 +97,11 @@ void skip(const char *name, const char *why);
 /* The program: what main is elsewhere. Its name is in the summary line. */
 extern const char program_name[];
 void program(const char *command_line);
-_Noreturn void finish(void); /* prints the summary and leaves by isa-debug-exit; also at the end of program() */
+/* Prints the summary and leaves by isa-debug-exit; also at the end of program(). */
+_Noreturn void finish(void);
 
-/* QEMU stands in for Mimus during development: leave out what its deviations from the manual turn into a hang. */
+/* QEMU stands in for Mimus during development: leave out what its deviations from the manual turn into a
+ * hang. */
 extern bool stand_in;
 
 void print(const char *format, ...); /* %s %x (u32) %X (u64) %d */
@@ -117,7 +119,10 @@ struct tss32 {
     u16 trap, iomap;
     u8 bitmap[0x401 + 31];
 };
-struct tss64 { u32 r0; u32 rsp[6]; u32 r1[2]; u32 ist[14]; u32 r2[2]; u16 r3, iomap; } __attribute__((packed));
+struct tss64 {
+    u32 r0, rsp[6], r1[2], ist[14], r2[2];
+    u16 r3, iomap;
+} __attribute__((packed));
 
 extern u64 gdt[GDT_BYTES / 8], ldt[32];
 extern struct gate idt32[256];
@@ -156,12 +161,20 @@ bool cpu_is_intel(void);
 #define HAS_NX cpu_has(0x80000001, 3, 20)
 #define HAS_LM cpu_has(0x80000001, 3, 29)
 
-static inline void outb(u16 p, u8 v) { __asm__ volatile("outb %0, %1" : : "a"(v), "Nd"(p) : "memory"); }
-static inline void outw(u16 p, u16 v) { __asm__ volatile("outw %0, %1" : : "a"(v), "Nd"(p) : "memory"); }
-static inline void outl(u16 p, u32 v) { __asm__ volatile("outl %0, %1" : : "a"(v), "Nd"(p) : "memory"); }
-static inline u8 inb(u16 p) { u8 v; __asm__ volatile("inb %1, %0" : "=a"(v) : "Nd"(p) : "memory"); return v; }
-static inline u16 inw(u16 p) { u16 v; __asm__ volatile("inw %1, %0" : "=a"(v) : "Nd"(p) : "memory"); return v; }
-static inline u32 inl(u16 p) { u32 v; __asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"(p) : "memory"); return v; }
+#define PORT_ACCESS(suffix, type) \
+    static inline void out##suffix(u16 p, type v) \
+    { \
+        __asm__ volatile("out" #suffix " %0, %1" : : "a"(v), "Nd"(p) : "memory"); \
+    } \
+    static inline type in##suffix(u16 p) \
+    { \
+        type v; \
+        __asm__ volatile("in" #suffix " %1, %0" : "=a"(v) : "Nd"(p) : "memory"); \
+        return v; \
+    }
+PORT_ACCESS(b, u8)
+PORT_ACCESS(w, u16)
+PORT_ACCESS(l, u32)
 
 /* ---- memory ---- */
 
@@ -176,8 +189,9 @@ static inline void poke16(u32 a, u16 v) { *(volatile u16 *)at(a) = v; }
 static inline void poke32(u32 a, u32 v) { *(volatile u32 *)at(a) = v; }
 static inline void poke64(u32 a, u64 v) { *(volatile u64 *)at(a) = v; }
 
-/* Long-mode tables: 0 to 4 GiB maps to itself, user and writable, also at ffffff80_00000000; window64 (512 entries
- * of 4 KiB pages) stands at virtual address WINDOW and is empty at first. lm_* are what a snippet starts with. */
+/* Long-mode tables: 0 to 4 GiB maps to itself, user and writable, also at ffffff80_00000000; window64 (512
+ * entries of 4 KiB pages) stands at virtual address WINDOW and is empty at first. lm_* are what a snippet
+ * starts with. */
 #define WINDOW 0x50000000
 extern u64 window64[512];
 #define lm_cr4 (*(volatile u32 *)at(LOW_LM_CR4))

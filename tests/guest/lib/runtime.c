@@ -106,7 +106,8 @@ static bool check_part(const char *name, const char *part, u64 got, u64 expected
         return true;
     }
     failed++;
-    print("FAIL %s: %s%s%s%s%s: got %X, expected %X\n", program_name, group_name, *group_name ? ": " : "", name,
+    print("FAIL %s: %s%s%s%s%s: got %X, expected %X\n", program_name, group_name, *group_name ? ": " : "",
+    name,
           *part ? ": " : "", part, got, expected);
     return false;
 }
@@ -129,7 +130,8 @@ _Noreturn void finish(void)
 
 _Noreturn void runtime_panic(void)
 {
-    print("FAIL %s: %s: unexpected vector %x error %x at %x:%X cr2 %x outside a snippet\n", program_name, group_name,
+    print("FAIL %s: %s: unexpected vector %x error %x at %x:%X cr2 %x outside a snippet\n", program_name,
+    group_name,
           out->vector, out->error, out->cs, out->rip, cr2_get());
     failed++;
     finish();
@@ -150,7 +152,8 @@ void gdt_set(u16 sel, u64 d)
 
 u64 call_gate(u16 sel, u32 offset, u8 type, u8 count)
 {
-    return (offset & 0xffff) | (u64)sel << 16 | (u64)count << 32 | (u64)type << 40 | (u64)(offset >> 16) << 48;
+    u64 low = (offset & 0xffff) | (u64)sel << 16;
+    return low | (u64)count << 32 | (u64)type << 40 | (u64)(offset >> 16) << 48;
 }
 
 void idt32_gate(int vec, u16 sel, u32 offset, u8 type)
@@ -338,12 +341,14 @@ static u64 actual(const struct expect *e)
 static void compare(const struct test *t)
 {
     static const char *const names[] = {
-        "", "ax", "cx", "dx", "bx", "sp", "bp", "si", "di", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+        "", "ax", "cx", "dx", "bx", "sp", "bp", "si", "di", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
+        "r15",
         "ip", "flags", "es", "cs", "ss", "ds", "fs", "gs", "byte", "word", "dword", "qword"
     };
     u32 vec = t->anyend ? out->vector : t->vec ? t->vec - 0x100 : 0x40;
     if (!check_part(t->name, "vector", out->vector, vec)) {
-        print("    error %x at %x:%X flags %X cr2 %x\n", out->error, out->cs, out->rip, out->rflags, cr2_get());
+        print("    error %x at %x:%X flags %X cr2 %x\n", out->error, out->cs, out->rip, out->rflags,
+        cr2_get());
         return;
     }
     if (!t->anyend && t->mode != REAL && ((vec >= 10 && vec <= 14) || vec == 8 || vec == 17))

@@ -1,0 +1,451 @@
+/* The run loop with both engines on tiny programs: chaining, self-modifying code (SDM vol. 3, 8.1.3), events at
+ * instruction boundaries (6.8, table 6-2), the code cache, code at odd places. */
+#include <check.h>
+#include <unistd.h>
+
+#include "cpu_fixture.h"
+
+enum { C = CF_CODE, FAR_PAGE = 0x400000 };
+
+static void engine(int i)
+{
+    cf_setup_engine(i & 1);
+}
+
+static void expect_out(unsigned n, const uint8_t *bytes)
+{
+    ck_assert_uint_eq(cf.num_out, n);
+    ck_assert_mem_eq(cf.out, bytes, n);
+}
+#define EXPECT_OUT(...) expect_out(sizeof((uint8_t[]){ __VA_ARGS__ }), (const uint8_t[]){ __VA_ARGS__ })
+
+/* mov ecx,100000; L: add eax,ecx; dec ecx; jnz L */
+static void put_sum_loop(void)
+{
+    CF_CODE_AT(C, 0xb9, 0xa0, 0x86, 0x01, 0x00, 0x01, 0xc8, 0x49, 0x75, 0xfb, CF_STOP);
+}
+#define SUM ((uint32_t)UINT64_C(5000050000))
+
+START_TEST(test_loop)
+{
+    engine(_i);
+    put_sum_loop();
+    cf_run(C);
+    ck_assert_uint_eq(cf.cpu->gpr[R_AX], SUM);
+    ck_assert_uint_eq(cf.cpu->gpr[R_CX], 0);
+    ck_assert_uint_gt(tcg_get_stats(cf.cpu->tcg).chains, 0);
+    ck_assert_uint_lt(tcg_get_stats(cf.cpu->tcg).blocks, 10);
+}
+END_TEST
+
+START_TEST(test_one_insn_mode)
+{
+    struct cpu_options opt = { .model = "max", .interp = _i, .optimise = true, .one_insn = true };
+
+    cf_setup(&opt);
+    put_sum_loop();
+    cf_run(C);
+    ck_assert_uint_eq(cf.cpu->gpr[R_AX], SUM);
+    ck_assert_uint_eq(tcg_get_stats(cf.cpu->tcg).blocks, tcg_get_stats(cf.cpu->tcg).guest_insns);
+}
+END_TEST
+
+START_TEST(test_unoptimised)
+{
+    struct cpu_options opt = { .model = "max", .interp = _i };
+
+    cf_setup(&opt);
+    put_sum_loop();
+    cf_run(C);
+    ck_assert_uint_eq(cf.cpu->gpr[R_AX], SUM);
+}
+END_TEST
+
+/* mov byte [C+8],0x55; mov al,0x11: the second is patched by the first, in the same block. */
+START_TEST(test_smc_same_block)
+{
+    engine(_i);
+    CF_CODE_AT(C, 0xc6, 0x05, 0x08, 0x00, 0x01, 0x00, 0x55, 0xb0, 0x11, CF_OUT_AL, CF_STOP);
+    cf_run(C);
+    EXPECT_OUT(0x55);
+}
+END_TEST
+
+/* call S; out; mov byte [S+1],2; call S; out. S: mov al,1; ret, in the same page. */
+START_TEST(test_smc_same_page)
+{
+    engine(_i);
+    CF_CODE_AT(C, 0xe8, 0xfb, 0x00, 0x00, 0x00, CF_OUT_AL, 0xc6, 0x05, 0x01, 0x01, 0x01, 0x00, 0x02, 0xe8, 0xed,
+               0x00, 0x00, 0x00, CF_OUT_AL, CF_STOP);
+    CF_CODE_AT(C + 0x100, 0xb0, 0x01, 0xc3);
+    cf_run(C);
+    EXPECT_OUT(1, 2);
+    cf_run(C);
+    EXPECT_OUT(2, 2);
+}
+END_TEST
+
+/* A loop that increments its own immediate operand: L: mov al,N; out; inc byte [L+1]; cmp al,9; jb L */
+START_TEST(test_smc_loop)
+{
+    engine(_i);
+    CF_CODE_AT(C, 0xb0, 0x05, CF_OUT_AL, 0xfe, 0x05, 0x01, 0x00, 0x01, 0x00, 0x3c, 0x09, 0x72, 0xf2, CF_STOP);
+    cf_run(C);
+    EXPECT_OUT(5, 6, 7, 8, 9);
+}
+END_TEST
+
+/* The linear page behind C lies elsewhere in memory. mov byte [C+0x1001],0x55 stands before a mov al,imm8 that
+ * crosses the page: its last byte is the one that is written. */
+START_TEST(test_smc_crossing_pages)
+{
+    engine(_i);
+    cf_page_32();
+    cf_poke(CF_PTE(C + 0x1000), FAR_PAGE | 7, 4);
+    CF_CODE_AT(C + 0xff8, 0xc6, 0x05, 0x00, 0x10, 0x01, 0x00, 0x55, 0xb0);
+    CF_CODE_AT(FAR_PAGE, 0x11, CF_OUT_AL, CF_STOP);
+    cf_run(C + 0xff8);
+    EXPECT_OUT(0x55);
+    cf_poke(FAR_PAGE, 0x22, 1);
+    cf_poke(C + 0xffe, 0x33, 1);
+    cf_run(C + 0xff8);
+    EXPECT_OUT(0x33);
+}
+END_TEST
+
+/* inc dword [C+0xffe] touches the last two bytes of the running block, 0xffff, and two of the next page: done
+ * twice, the upper half would be incremented twice. */
+START_TEST(test_rmw_over_own_code_happens_once)
+{
+    engine(_i);
+    CF_CODE_AT(C + 0xff5, 0xff, 0x05, 0xfe, 0x0f, 0x01, 0x00, 0xe9, 0x00, 0x01, 0xff, 0xff, 0x40);
+    CF_CODE_AT(C + 0x1100, CF_STOP); /* where the changed jump goes */
+    cf_run(C + 0xff5);
+    ck_assert_uint_eq(cf_peek(C + 0xffe, 4), 0x410000);
+}
+END_TEST
+
+/* Code that the outside changes while the processor stands. */
+START_TEST(test_code_written_from_outside)
+{
+    engine(_i);
+    CF_CODE_AT(C, 0xb0, 0x11, CF_OUT_AL, CF_STOP);
+    cf_run(C);
+    EXPECT_OUT(0x11);
+    cf_poke(C + 1, 0x22, 1);
+    cf_run(C);
+    EXPECT_OUT(0x22);
+}
+END_TEST
+
+START_TEST(test_store_clears_code_flag)
+{
+    engine(_i);
+    CF_CODE_AT(C, 0xb0, 0x11, CF_OUT_AL, CF_STOP);
+    cf_run(C);
+    ck_assert(tcg_page_has_code(cf.cpu->tcg, C));
+    ck_assert_uint_eq(memory_page_flags(cf.mem)[C >> 12], MEM_PAGE_CODE);
+    cf.cpu->fault_jmp = &cf.jmp;
+    mmu_store(cf.cpu, C + 0x800, 0, 4, 0); /* far from the code */
+    ck_assert_uint_eq(memory_page_flags(cf.mem)[C >> 12], MEM_PAGE_CODE);
+    for (unsigned i = 0; i < 16; i++)
+        mmu_store(cf.cpu, C + i, 0x90, 1, 0);
+    ck_assert(!tcg_page_has_code(cf.cpu->tcg, C));
+    ck_assert_uint_eq(memory_page_flags(cf.mem)[C >> 12], 0);
+}
+END_TEST
+
+/* ---- events ---- */
+
+struct later { unsigned us, pins; };
+
+static void *raise_later(void *arg)
+{
+    const struct later *l = arg;
+
+    usleep(l->us);
+    cpu_raise(cf.cpu, l->pins);
+    return NULL;
+}
+
+static void run_with(struct later l, uint64_t rip)
+{
+    pthread_t t;
+
+    pthread_create(&t, NULL, raise_later, &l);
+    cf_run(rip);
+    pthread_join(t, NULL);
+}
+
+START_TEST(test_hlt_wakes)
+{
+    engine(_i);
+    CF_CODE_AT(C, 0xfb, 0xf4, CF_STOP); /* sti; hlt */
+    run_with((struct later){ 20000, CPU_PIN_INTR }, C);
+    ck_assert_int_eq(cf_last_vector(), 0x20);
+    ck_assert_uint_eq(cf_peek(cf.cpu->gpr[R_SP], 4), C + 2);
+    ck_assert_uint_eq(cf_peek(cf.cpu->gpr[R_SP] + 8, 4) & FL_IF, FL_IF);
+    ck_assert(!(cf.cpu->eflags & FL_IF));
+}
+END_TEST
+
+START_TEST(test_hlt_stop_and_resume)
+{
+    engine(_i);
+    CF_CODE_AT(C, 0xf4, CF_STOP); /* with interrupts off only NMI ends it */
+    cpu_raise(cf.cpu, CPU_PIN_INTR);
+    run_with((struct later){ 10000, CPU_PIN_STOP }, C);
+    ck_assert_uint_eq(cf.cpu->halted, 1);
+    run_with((struct later){ 10000, CPU_PIN_NMI }, cf.cpu->rip);
+    ck_assert_int_eq(cf_last_vector(), EX_NMI);
+    ck_assert_uint_eq(cf_peek(cf.cpu->gpr[R_SP], 4), C + 1);
+    ck_assert_uint_eq(cf.cpu->halted, 0);
+}
+END_TEST
+
+/* A second NMI waits for the IRET of the first one's handler. */
+START_TEST(test_nmi_is_blocked_until_iret)
+{
+    engine(_i);
+    CF_CODE_AT(CF_HANDLERS + 16 * EX_NMI, 0xb0, EX_NMI, 0xe6, CF_PORT_VECTOR, CF_STOP);
+    CF_CODE_AT(C, 0x90, 0xeb, 0xfd);
+    cpu_raise(cf.cpu, CPU_PIN_NMI);
+    cf_run(C);
+    ck_assert_uint_eq(cf.num_vectors, 1);
+    cpu_raise(cf.cpu, CPU_PIN_NMI);
+    CF_CODE_AT(C + 0x100, 0x40, 0xb0, 0x77, CF_OUT_AL, 0xcf); /* inc eax; out; iret */
+    cf_run(C + 0x100);
+    EXPECT_OUT(0x77);
+    ck_assert_uint_eq(cf.num_vectors, 1);
+}
+END_TEST
+
+/* Interrupts after STI and MOV SS come one instruction late. */
+START_TEST(test_interrupt_shadow)
+{
+    engine(_i);
+    CF_CODE_AT(C, 0xfb, 0x40, 0x41, CF_STOP); /* sti; inc eax; inc ecx */
+    cpu_raise(cf.cpu, CPU_PIN_INTR);
+    cf_run(C);
+    ck_assert_int_eq(cf_last_vector(), 0x20);
+    ck_assert_uint_eq(cf_peek(cf.cpu->gpr[R_SP], 4), C + 2);
+    cf.cpu->gpr[R_SP] = CF_STACK;
+    CF_CODE_AT(C, 0xfa, 0x8c, 0xd0, 0xfb, 0x8e, 0xd0, 0x90, 0x90, CF_STOP); /* cli; mov eax,ss; sti; mov ss,eax */
+    cpu_raise(cf.cpu, CPU_PIN_INTR);
+    cf_run(C);
+    ck_assert_int_eq(cf_last_vector(), 0x20);
+    ck_assert(cf_peek(cf.cpu->gpr[R_SP], 4) == C + 6 || cf_peek(cf.cpu->gpr[R_SP], 4) == C + 7);
+}
+END_TEST
+
+START_TEST(test_interrupts_off)
+{
+    engine(_i);
+    CF_CODE_AT(C, 0x40, 0x41, 0x90, CF_STOP);
+    cpu_raise(cf.cpu, CPU_PIN_INTR);
+    cf_run(C);
+    ck_assert_int_eq(cf_last_vector(), -1);
+    cf.intr_vector = -1; /* nothing pending after all */
+    CF_CODE_AT(C, 0xfb, 0x40, 0x41, 0x90, CF_STOP);
+    cf_run(C);
+    ck_assert_int_eq(cf_last_vector(), -1);
+}
+END_TEST
+
+START_TEST(test_stop_and_resume)
+{
+    uint64_t before;
+
+    engine(_i);
+    CF_CODE_AT(C, 0xff, 0x05, 0x00, 0x90, 0x00, 0x00, 0xeb, 0xf8); /* L: inc dword [0x9000]; jmp L */
+    run_with((struct later){ 10000, CPU_PIN_STOP }, C);
+    before = cf_peek(0x9000, 4);
+    ck_assert_uint_gt(before, 0);
+    ck_assert(cf.cpu->rip == C || cf.cpu->rip == C + 6);
+    run_with((struct later){ 10000, CPU_PIN_STOP }, cf.cpu->rip);
+    ck_assert_uint_gt(cf_peek(0x9000, 4), before);
+    cpu_run(cf.cpu); /* the pin is still raised */
+}
+END_TEST
+
+START_TEST(test_reset_and_init)
+{
+    struct cpu *cpu;
+
+    engine(_i);
+    cpu = cf.cpu;
+    cpu->gpr[R_BX] = 5;
+    cpu->xmm[0].u64[0] = 7;
+    cpu_raise(cpu, CPU_PIN_INIT);
+    /* the reset vector is in a hole that reads as ones: #UD after #UD through a vector table of zeroes */
+    cf_poke(4 * EX_UD, 0, 4);
+    cf_poke(0, 0xfeeb, 2);
+    for (unsigned v = 0; v < 32; v++)
+        cf_poke(4 * v, 0x0500, 4);
+    CF_CODE_AT(0x500, CF_STOP);
+    cf_run(C);
+    ck_assert_uint_eq(cpu->gpr[R_BX], 0);
+    ck_assert_uint_eq(cpu->xmm[0].u64[0], 7); /* INIT leaves the FPU and XMM alone */
+    ck_assert_uint_eq(cpu->cr0, CR0_ET);
+    ck_assert_uint_eq(cf_peek(0xfffa, 2), 0xfff0);
+    ck_assert_uint_eq(cf_peek(0xfffc, 2), 0xf000);
+    cpu_raise(cpu, CPU_PIN_RESET);
+    cf_run(0);
+    ck_assert_uint_eq(cpu->xmm[0].u64[0], 0);
+    ck_assert_uint_eq(cpu->cr0, CR0_CD | CR0_NW | CR0_ET);
+}
+END_TEST
+
+START_TEST(test_a20_pin)
+{
+    engine(_i);
+    cf_poke(0x9000, 0x11, 1);
+    cf_poke(0x109000, 0x22, 1);
+    CF_CODE_AT(C, 0xa0, 0x00, 0x90, 0x10, 0x00, CF_OUT_AL, CF_STOP); /* mov al,[0x109000] */
+    cf_run(C);
+    EXPECT_OUT(0x22);
+    cpu_set_a20(cf.cpu, false);
+    cf_run(C);
+    EXPECT_OUT(0x11);
+    cpu_set_a20(cf.cpu, true);
+    cf_run(C);
+    EXPECT_OUT(0x22);
+}
+END_TEST
+
+/* ---- the code cache ---- */
+
+/* Thousands of blocks through a cache that holds a part of them: inc eax; jmp next. */
+START_TEST(test_eviction)
+{
+    enum { BLOCKS = 20000, AT = 0x200000 };
+    struct cpu_options opt = { .model = "max", .interp = _i, .optimise = true, .cache_size = 1 << 20 };
+
+    cf_setup(&opt);
+    for (unsigned i = 0; i < BLOCKS; i++)
+        CF_CODE_AT(AT + 16 * i, 0x40, 0xe9, 0x0a, 0x00, 0x00, 0x00);
+    CF_CODE_AT(AT + 16 * BLOCKS, 0x49, 0x0f, 0x85); /* dec ecx; jnz AT */
+    cf_poke(AT + 16 * BLOCKS + 3, (uint32_t)-(16 * BLOCKS + 7), 4);
+    CF_CODE_AT(AT + 16 * BLOCKS + 7, CF_STOP);
+    cf.cpu->gpr[R_CX] = 3;
+    cf_run(AT);
+    ck_assert_uint_eq(cf.cpu->gpr[R_AX], 3 * BLOCKS);
+    ck_assert_uint_gt(tcg_get_stats(cf.cpu->tcg).flushes, 0);
+}
+END_TEST
+
+/* ---- code at odd places ---- */
+
+/* mov eax,imm32 over a page end, the second page elsewhere, then missing, then exchanged. */
+START_TEST(test_code_crossing_pages)
+{
+    engine(_i);
+    cf_page_32();
+    cf_poke(CF_PTE(C + 0x1000), FAR_PAGE | 7, 4);
+    CF_CODE_AT(C + 0xffd, 0xb8, 0x44, 0x33);
+    CF_CODE_AT(FAR_PAGE, 0x22, 0x11, CF_STOP);
+    cf_run(C + 0xffd);
+    ck_assert_uint_eq(cf.cpu->gpr[R_AX], 0x11223344);
+    cf_poke(CF_PTE(C + 0x1000), 0, 4);
+    mmu_invlpg(cf.cpu, C + 0x1000);
+    cf_run(C + 0xffd);
+    ck_assert_int_eq(cf_last_vector(), EX_PF);
+    ck_assert_uint_eq(cf.cpu->cr2, C + 0x1000);
+    ck_assert_uint_eq(cf_peek(cf.cpu->gpr[R_SP] + 4, 4), C + 0xffd);
+    CF_CODE_AT(FAR_PAGE + 0x1000, 0x66, 0x55, CF_STOP);
+    cf_poke(CF_PTE(C + 0x1000), (FAR_PAGE + 0x1000) | 7, 4);
+    cf_run(C + 0xffd);
+    ck_assert_uint_eq(cf.cpu->gpr[R_AX], 0x55663344);
+}
+END_TEST
+
+START_TEST(test_code_in_io_memory)
+{
+    engine(_i);
+    memcpy(cf.io_data + 0xff0, (const uint8_t[]){ 0xb0, 0x77, CF_OUT_AL, 0xb8, 1, 2, 3, 4, CF_STOP }, 13);
+    cf_run(CF_IO + 0xff0);
+    EXPECT_OUT(0x77);
+    ck_assert_uint_eq(cf.cpu->gpr[R_AX], 0x04030201);
+    cf_run(0x30000000); /* nothing there: FF FF is no instruction */
+    ck_assert_int_eq(cf_last_vector(), EX_UD);
+    ck_assert_uint_eq(cf_peek(cf.cpu->gpr[R_SP], 4), 0x30000000);
+}
+END_TEST
+
+START_TEST(test_code_in_rom)
+{
+    engine(_i);
+    memcpy(mem_region_host(cf.rom), (const uint8_t[]){ 0xc6, 0x05, 0x08, 0x00, 0x0f, 0x00, 0x55, 0xb0, 0x11, CF_OUT_AL, CF_STOP }, 15);
+    cf_run(CF_ROM);
+    EXPECT_OUT(0x11); /* the store to ROM is dropped */
+}
+END_TEST
+
+/* A fault in the middle of a block: state as of that instruction. */
+START_TEST(test_fault_is_precise)
+{
+    engine(_i);
+    cf_page_32();
+    cf_poke(CF_PTE(0x300000), 0, 4);
+    /* inc eax; add ecx,5; mov [0x300000],ecx; inc eax */
+    CF_CODE_AT(C, 0x40, 0x83, 0xc1, 0x05, 0x89, 0x0d, 0x00, 0x00, 0x30, 0x00, 0x40, CF_STOP);
+    cf.cpu->gpr[R_CX] = 0xfffffffb;
+    cf_run(C);
+    ck_assert_int_eq(cf_last_vector(), EX_PF);
+    ck_assert_uint_eq(cf.cpu->cr2, 0x300000);
+    ck_assert_uint_eq(cf_peek(cf.cpu->gpr[R_SP], 4), 2 /* W */);
+    ck_assert_uint_eq(cf_peek(cf.cpu->gpr[R_SP] + 4, 4), C + 4);
+    ck_assert_uint_eq(cf_peek(cf.cpu->gpr[R_SP] + 12, 4) & IR_FLAGS6, FL_CF | FL_ZF | FL_PF | FL_AF);
+    ck_assert_uint_eq(cf.cpu->gpr[R_CX], 0);
+    ck_assert_uint_eq(cf.cpu->gpr[R_AX] & ~UINT64_C(0xff), 0);
+}
+END_TEST
+
+START_TEST(test_single_step)
+{
+    engine(_i);
+    CF_CODE_AT(C, 0x40, 0x40, CF_STOP);
+    cpu_set_eflags(cf.cpu, FL_TF, FL_TF);
+    cf_run(C);
+    ck_assert_int_eq(cf_last_vector(), EX_DB);
+    ck_assert_uint_eq(cf_peek(cf.cpu->gpr[R_SP], 4), C + 1);
+    ck_assert_uint_eq(cf.cpu->dr[6] & BIT(14), BIT(14));
+}
+END_TEST
+
+START_TEST(test_triple_fault)
+{
+    engine(_i);
+    cf.cpu->idt.limit = 0;
+    CF_CODE_AT(C, 0x0f, 0x0b); /* ud2 */
+    cf_run(C);
+    ck_assert_uint_eq(cf.shutdowns, 1);
+    ck_assert_uint_eq(cf.cpu->shutdown, 1);
+    run_with((struct later){ 10000, CPU_PIN_STOP }, cf.cpu->rip); /* stays shut down */
+    ck_assert_uint_eq(cf.shutdowns, 1);
+}
+END_TEST
+
+static void add(TCase *t, const TTest *const tests[])
+{
+    for (unsigned i = 0; tests[i]; i++)
+        tcase_add_loop_test(t, tests[i], 0, 2);
+}
+
+Suite *exec_suite(void)
+{
+    Suite *s = suite_create("exec");
+    TCase *t = tcase_create("both engines");
+
+    tcase_add_checked_fixture(t, NULL, cf_teardown);
+    tcase_set_timeout(t, 10);
+    add(t, (const TTest *const[]){
+        test_loop, test_one_insn_mode, test_unoptimised, test_smc_same_block, test_smc_same_page, test_smc_loop,
+        test_smc_crossing_pages, test_rmw_over_own_code_happens_once, test_code_written_from_outside,
+        test_store_clears_code_flag, test_hlt_wakes, test_hlt_stop_and_resume, test_nmi_is_blocked_until_iret,
+        test_interrupt_shadow, test_interrupts_off, test_stop_and_resume, test_reset_and_init, test_a20_pin,
+        test_eviction, test_code_crossing_pages, test_code_in_io_memory, test_code_in_rom, test_fault_is_precise,
+        test_single_step, test_triple_fault, NULL });
+    suite_add_tcase(s, t);
+    return s;
+}
