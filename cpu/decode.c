@@ -422,15 +422,16 @@ static bool lock_legal(const struct insn *insn)
     return (insn->row->flags & OPF_LOCK) && insn->op[0].class == OC_MEM;
 }
 
-/* ModRM.reg names a register that exists: ES..GS; CR0, CR2, CR3, CR4, CR8; DR0..DR7. Whatever the privilege level,
- * another one is #UD. */
+/* ModRM.reg names a register that exists: ES..GS; CR0, CR2, CR3, CR4, CR8; DR0..DR7. Another one is #UD whatever
+ * the privilege level. */
 static bool registers_legal(const struct insn *insn)
 {
     static const uint32_t legal[] = { [OC_SEG] = 0x3f, [OC_CR] = 0x11d, [OC_DR] = 0xff };
 
     for (unsigned i = 0; i < 3; i++) {
         const struct operand *op = &insn->op[i];
-        if ((op->class == OC_SEG || op->class == OC_CR || op->class == OC_DR) && !(legal[op->class] >> op->reg & 1))
+        if ((op->class == OC_SEG || op->class == OC_CR || op->class == OC_DR) &&
+            !(legal[op->class] >> op->reg & 1))
             return false;
     }
     return true;

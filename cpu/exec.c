@@ -366,6 +366,13 @@ static bool logging_blocks(const struct cpu *cpu)
     return log_enabled(cpu->log, LOG_EXEC | LOG_CPU);
 }
 
+/* The run loop has something to do after each block, in a stepped mode in after_step(): translated code must not
+ * find its way into this one by itself. */
+static bool watching_blocks(const struct cpu *cpu)
+{
+    return (cpu->mode & MODE_STEPPED) || logging_blocks(cpu);
+}
+
 /* The block to run next. Raises what fetching its first instruction raises.
  * *flushed is set when the cache had to be emptied: pointers to blocks are stale. */
 static struct tcg_block *find_block(struct cpu *cpu, bool *flushed)
@@ -386,7 +393,7 @@ static struct tcg_block *find_block(struct cpu *cpu, bool *flushed)
     }
     if (!blk)
         blk = translate(cpu, &f, false, flushed);
-    if (!logging_blocks(cpu) && !blk->one_insn)
+    if (!watching_blocks(cpu) && !blk->one_insn)
         remember_entry(cpu, f.pc, blk);
     return blk;
 }
@@ -454,7 +461,7 @@ static struct tcg_block *enter_block(struct cpu *cpu, struct tcg_block *prev, un
         cpu_raise_exception(cpu, EX_DB);
     }
     blk = find_block(cpu, &flushed);
-    if (prev && !flushed && !blk->one_insn && !logging_blocks(cpu))
+    if (prev && !flushed && !blk->one_insn && !watching_blocks(cpu))
         tcg_chain(cpu->tcg, prev, *exit_no, blk);
     if (logging_blocks(cpu))
         log_block(cpu, blk);

@@ -131,7 +131,8 @@ static void run_arith(enum x87_op op, enum x87_kind kind, struct x87_io *io)
         x87_host_op(op, io);
 }
 
-static uint16_t compare_codes(struct cpu *cpu, enum x87_op op, enum x87_kind kind, struct x87_io *io, bool *blocked)
+static uint16_t compare_codes(struct cpu *cpu, enum x87_op op, enum x87_kind kind, struct x87_io *io,
+                              bool *blocked)
 {
     run_arith(op, kind, io);
     *blocked = signal_exceptions(cpu, io->sw & FSW_EXCEPTIONS, PRE_COMPUTATION);

@@ -56,7 +56,8 @@ static union fpu_reg extend(uint64_t v, unsigned size)
 /* The result with the format's precision and more range. *inexact: it was rounded. */
 static int unlimited_exponent(const struct float_op *f, uint32_t csr, uint64_t a, uint64_t b, bool *inexact)
 {
-    struct x87_io io = { .cw = (uint16_t)(0x3f | (f->out == 4 ? 0 : 0x200) | (csr >> CSR_RC_SHIFT & 3) << X87_RC_SHIFT) };
+    unsigned precision = f->out == 4 ? 0 : 0x200, rounding = csr >> CSR_RC_SHIFT & 3;
+    struct x87_io io = { .cw = (uint16_t)(0x3f | precision | rounding << X87_RC_SHIFT) };
 
     if (f->in != f->out) {
         io.a = extend(b, f->in);
@@ -102,7 +103,8 @@ static uint32_t lane_flags(const struct float_op *f, uint32_t csr, uint64_t a, u
     return flags;
 }
 
-static uint32_t all_lanes_flags(const struct float_op *f, uint32_t csr, const union vec128 *a, const union vec128 *b)
+static uint32_t all_lanes_flags(const struct float_op *f, uint32_t csr, const union vec128 *a,
+                                const union vec128 *b)
 {
     uint32_t flags = 0;
 
@@ -111,19 +113,19 @@ static uint32_t all_lanes_flags(const struct float_op *f, uint32_t csr, const un
     return flags;
 }
 
-/* `vop`: the operation; TCG_NUM_VOPS for one that neither overflows nor underflows. `fields` are its operands. */
+/* `vop`: the operation, TCG_NUM_VOPS for one that neither overflows nor underflows; `fields`: operands. */
 uint64_t helper_xm_end(struct cpu *cpu, uint64_t vop, uint64_t fields)
 {
     uint32_t csr = _mm_getcsr(), flags = csr & CSR_FLAGS;
     uint32_t enabled = ~(cpu->mxcsr >> CSR_MASK_SHIFT) & CSR_FLAGS;
     const struct float_op *f = enabled & (CSR_OE | CSR_UE) ? find_float_op(vop) : NULL;
-    const char *env = (const char *)cpu;
+    const union vec128 *a = (const union vec128 *)((const char *)cpu + (fields & 0xffff));
+    const union vec128 *b = (const union vec128 *)((const char *)cpu + (fields >> 16));
 
     if (flags & enabled & CSR_BEFORE)
         flags &= CSR_BEFORE;
     else if (f)
-        flags = all_lanes_flags(f, cpu->mxcsr & ~(uint32_t)CSR_FLAGS, (const union vec128 *)(env + (fields & 0xffff)),
-                                (const union vec128 *)(env + (fields >> 16)));
+        flags = all_lanes_flags(f, cpu->mxcsr & ~(uint32_t)CSR_FLAGS, a, b);
     _mm_setcsr((csr & ~(uint32_t)CSR_FLAGS) | flags);
     if (flags & enabled)
         cpu_raise_exception(cpu, cpu->cr4 & CR4_OSXMMEXCPT ? EX_XM : EX_UD);

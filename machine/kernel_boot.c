@@ -40,5 +40,5 @@ int kernel_boot_setup(struct fw_cfg *fw, const struct firmware_search *search, c
     int ret = multiboot ? multiboot_setup(fw, kernel, initrd, cmdline, ram_below_4g, err)
                         : linux_boot_setup(fw, kernel, initrd, cmdline, ram_below_4g, err);
 
-    return ret ? ret : add_option_rom(fw, search, multiboot ? "multiboot.bin" : "linuxboot.bin", err);
+    return ret ? ret : add_option_rom(fw, search, multiboot ? "mimus-multiboot.bin" : "mimus-linux.bin", err);
 }

@@ -1,5 +1,5 @@
 /* Boots a Linux kernel image directly: bzImage, initrd and command line for the option ROM
- * roms/linuxboot.S. */
+ * roms/mimus-linux.S. */
 #ifndef MIMUS_MACHINE_LINUX_BOOT_H
 #define MIMUS_MACHINE_LINUX_BOOT_H
 

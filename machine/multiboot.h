@@ -1,4 +1,4 @@
-/* Boots a Multiboot (version 1) kernel directly, with the option ROM roms/multiboot.S. */
+/* Boots a Multiboot (version 1) kernel directly, with the option ROM roms/mimus-multiboot.S. */
 #ifndef MIMUS_MACHINE_MULTIBOOT_H
 #define MIMUS_MACHINE_MULTIBOOT_H
 

@@ -173,12 +173,32 @@ static int opt_disk(struct options *o, const char *name, const char *arg, struct
     return 0;
 }
 
+/* index=N, or bus=CHANNEL,unit=0|1, where each is 0 unless given; none of them: the next free place. */
+static int parse_drive_place(struct drive_option *d, struct keyval *kv, const char *name, struct error *err)
+{
+    uint64_t index = UINT64_MAX, chan = UINT64_MAX, unit = UINT64_MAX, places = d->bus == DRIVE_IDE ? 4 : 2;
+
+    if (keyval_get_number(kv, name, "index", &index, err) || keyval_get_number(kv, name, "bus", &chan, err) ||
+        keyval_get_number(kv, name, "unit", &unit, err))
+        return -EINVAL;
+    if (unit != UINT64_MAX && unit > 1)
+        return error_set(err, -EINVAL, "-drive unit=%llu: there is 0 and 1", (unsigned long long)unit);
+    if (chan != UINT64_MAX && chan >= places / 2)
+        return error_set(err, -EINVAL, "-drive bus=%llu: there is no such channel", (unsigned long long)chan);
+    if (chan != UINT64_MAX || unit != UINT64_MAX)
+        index = (chan != UINT64_MAX ? chan * 2 : 0) + (unit != UINT64_MAX ? unit : 0);
+    if (index != UINT64_MAX && index >= places)
+        return error_set(err, -EINVAL, "-drive: there is no %s drive %llu", d->bus == DRIVE_IDE ? "IDE" : "floppy",
+                         (unsigned long long)index);
+    d->index = index == UINT64_MAX ? -1 : (int)index;
+    return 0;
+}
+
 static int parse_drive(struct drive_option *d, struct keyval *kv, struct error *err)
 {
     static const char name[] = "-drive";
     const char *bus = keyval_get(kv, "if"), *media = keyval_get(kv, "media"), *file = keyval_get(kv, "file");
     const char *format = keyval_get(kv, "format");
-    uint64_t index = UINT64_MAX, chan = UINT64_MAX, unit = 0;
 
     if (bus && strcmp(bus, "ide") && strcmp(bus, "floppy"))
         return error_set(err, -EINVAL, "-drive if=%s: not supported; there is ide and floppy", bus);
@@ -188,16 +208,9 @@ static int parse_drive(struct drive_option *d, struct keyval *kv, struct error *
     d->cdrom = media && !strcmp(media, "cdrom");
     if (format && strcmp(format, "raw"))
         return error_set(err, -EINVAL, "-drive format=%s: not supported; there is raw", format);
-    if (keyval_get_number(kv, name, "index", &index, err) || keyval_get_number(kv, name, "bus", &chan, err) ||
-        keyval_get_number(kv, name, "unit", &unit, err) || keyval_get_bool(kv, name, "snapshot", &d->snapshot, err) ||
+    if (parse_drive_place(d, kv, name, err) || keyval_get_bool(kv, name, "snapshot", &d->snapshot, err) ||
         keyval_get_bool(kv, name, "readonly", &d->read_only, err) || keyval_get_bool(kv, name, "read-only", &d->read_only, err))
         return -EINVAL;
-    if (chan != UINT64_MAX)
-        index = chan * 2 + unit;
-    if (index != UINT64_MAX && index >= (d->bus == DRIVE_IDE ? 4u : 2u))
-        return error_set(err, -EINVAL, "-drive: there is no %s drive %llu", d->bus == DRIVE_IDE ? "IDE" : "floppy",
-                         (unsigned long long)index);
-    d->index = index == UINT64_MAX ? -1 : (int)index;
     if (!file && !d->cdrom)
         return error_set(err, -EINVAL, "-drive: file= is missing");
     d->file = file && *file ? strdup(file) : NULL;

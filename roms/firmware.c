@@ -118,7 +118,7 @@ static int not_found(const struct firmware_search *s, const char *name, struct e
 {
     char places[sizeof(err->msg)] = "", dir[PATH_MAX];
     size_t used = 0;
-    bool ours = !strcmp(name, "linuxboot.bin") || !strcmp(name, "multiboot.bin");
+    bool ours = !strcmp(name, "mimus-linux.bin") || !strcmp(name, "mimus-multiboot.bin");
 
     for (unsigned i = 0; search_dir(s, i, dir, sizeof(dir)); i++) {
         size_t len = strlen(dir);

@@ -20,8 +20,8 @@ bool row_has_modrm(const struct opcode *row)
         return true;
     for (unsigned i = 0; i < 3; i++) {
         unsigned kind = row->op[i];
-        if ((kind >= O_Eb && kind <= O_Rd) || (kind >= O_Sw && kind <= O_Dy) || (kind >= O_Pq && kind <= O_Uq) ||
-            (kind >= O_STi && kind <= O_Mstate))
+        if ((kind >= O_Eb && kind <= O_Rd) || (kind >= O_Sw && kind <= O_Dy) ||
+            (kind >= O_Pq && kind <= O_Uq) || (kind >= O_STi && kind <= O_Mstate))
             return true;
     }
     return false;

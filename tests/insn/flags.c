@@ -1,14 +1,16 @@
-/* Which flags an instruction reads, writes and leaves undefined, so that what is undefined is neither compared nor used. */
+/* Which flags an instruction reads, writes and leaves undefined, so that what is
+ * undefined is neither compared nor used. */
 #include "tests/insn/insn.h"
 
 #define ALL6 (FL_OF | FL_SF | FL_ZF | FL_AF | FL_PF | FL_CF)
 
 typedef void emit_fn(struct emit *e);
-emit_fn emit_alu, emit_neg, emit_test, emit_inc, emit_sahf, emit_lahf, emit_carry, emit_bt, emit_mul, emit_imul, emit_ucomi,
-    emit_comi, emit_cmpxchg, emit_xadd, emit_jcc, emit_cmov, emit_setcc, emit_rotate, emit_rotate_carry, emit_shift,
-    emit_double_shift, emit_loop, emit_salc, emit_decimal, emit_ascii, emit_x87_cmov, emit_aam, emit_aad, emit_pushf,
-    emit_into, emit_x87_compare, emit_x87_ffree, emit_x87_stsw, emit_x87_env, emit_x87_arith, emit_x87_arith_mem,
-    emit_x87_load, emit_x87_const, emit_x87_exchange;
+emit_fn emit_alu, emit_neg, emit_test, emit_inc, emit_sahf, emit_lahf, emit_carry, emit_bt, emit_mul,
+    emit_imul, emit_ucomi, emit_comi, emit_cmpxchg, emit_xadd, emit_jcc, emit_cmov, emit_setcc, emit_rotate,
+    emit_rotate_carry, emit_shift, emit_double_shift, emit_loop, emit_salc, emit_decimal, emit_ascii,
+    emit_x87_cmov, emit_aam, emit_aad, emit_pushf, emit_into, emit_x87_compare, emit_x87_ffree,
+    emit_x87_stsw, emit_x87_env, emit_x87_arith, emit_x87_arith_mem, emit_x87_load, emit_x87_const,
+    emit_x87_exchange;
 
 static uint32_t condition_reads(unsigned cc)
 {
@@ -46,9 +48,9 @@ static uint32_t flags_written(const struct opcode *row)
 {
     emit_fn *f = row->emit;
 
-    if (f == emit_alu || f == emit_neg || f == emit_test || f == emit_mul || f == emit_imul || f == emit_ucomi ||
-        f == emit_comi || f == emit_cmpxchg || f == emit_xadd || f == emit_decimal || f == emit_ascii ||
-        f == emit_aam || f == emit_aad)
+    if (f == emit_alu || f == emit_neg || f == emit_test || f == emit_mul || f == emit_imul ||
+        f == emit_ucomi || f == emit_comi || f == emit_cmpxchg || f == emit_xadd || f == emit_decimal ||
+        f == emit_ascii || f == emit_aam || f == emit_aad)
         return ALL6;
     if (f == emit_inc)
         return ALL6 & ~FL_CF;
@@ -100,7 +102,8 @@ static uint32_t c1_undef(const struct opcode *row)
 struct flag_use flags_of_insn(const struct insn *insn, int cl)
 {
     const struct opcode *row = insn->row;
-    struct flag_use use = { .reads = flags_read(row), .writes = flags_written(row), .undef = row->undef | c1_undef(row) };
+    struct flag_use use = { .reads = flags_read(row), .writes = flags_written(row),
+                            .undef = row->undef | c1_undef(row) };
 
     if (is_any_shift(row))
         use.undef = shift_undef(insn, shift_count(insn, cl));

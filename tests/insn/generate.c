@@ -2,8 +2,8 @@
 #include "tests/insn/insn.h"
 
 typedef void emit_fn(struct emit *e);
-emit_fn emit_ret, emit_call_indirect, emit_jmp_indirect, emit_fxstate, emit_x87_env, emit_double_shift, emit_enter,
-    emit_leave, emit_popa, emit_in, emit_out, emit_ins, emit_outs, emit_cli, emit_sti, emit_hlt,
+emit_fn emit_ret, emit_call_indirect, emit_jmp_indirect, emit_fxstate, emit_x87_env, emit_double_shift,
+    emit_enter, emit_leave, emit_popa, emit_in, emit_out, emit_ins, emit_outs, emit_cli, emit_sti, emit_hlt,
     emit_mov_from_sreg, emit_push_sreg, emit_pushf, emit_popf, emit_into;
 
 /* ---- what is left out ---- */
@@ -17,7 +17,8 @@ static bool runs_nevertheless(const struct opcode *row)
     for (unsigned i = 0; i < ARRAY_LEN(fns); i++)
         if (row->emit == fns[i])
             return true;
-    return (row->flags & OPF_CPL0) || row->opcode == 0x0f0b; /* of UD0 and UD1 not all processors read the ModRM byte */
+    /* Of UD0 and UD1 not all processors read the ModRM byte. */
+    return (row->flags & OPF_CPL0) || row->opcode == 0x0f0b;
 }
 
 const char *row_excluded(const struct opcode *row, unsigned bits)
@@ -39,8 +40,8 @@ static bool fits_sequence(const struct opcode *row)
 {
     emit_fn *f = row->emit;
 
-    return (row->flags & OPF_HOST) && f != emit_ret && f != emit_call_indirect && f != emit_jmp_indirect && f != emit_fxstate &&
-           f != emit_x87_env && f != emit_enter && f != emit_leave && f != emit_popa;
+    return (row->flags & OPF_HOST) && f != emit_ret && f != emit_call_indirect && f != emit_jmp_indirect &&
+           f != emit_fxstate && f != emit_x87_env && f != emit_enter && f != emit_leave && f != emit_popa;
 }
 
 /* ---- appending ---- */
@@ -198,7 +199,7 @@ static void append_step(struct gen *g)
         return;
     append(g, &enc);
     if (!flags_follow(g->c)) {
-        /* The second encoding is two bytes further on: only what does not depend on its own address may move. */
+        /* It moves by two bytes: only what does not depend on its own address may. */
         drop_last(g->c);
         append_compare(g);
         if (enc.insn.base == REG_RIP)

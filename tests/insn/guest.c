@@ -1,5 +1,6 @@
-/* Running cases on Mimus: a processor in long mode with the selectors of a Linux process at CPL 3, and IDT handlers
- * at ring 0 that do nothing but stop the machine, so that the vector can be told from where it stopped. */
+/* Running cases on Mimus: a processor in long mode with the selectors of a Linux process at CPL 3, and IDT
+ * handlers at ring 0 that do nothing but stop the machine, so that the vector can be told from
+ * where it stopped. */
 #include <stdlib.h>
 
 #include "base/error.h"
@@ -55,7 +56,8 @@ static void put_entry(struct guest *g, unsigned table, unsigned index, uint64_t 
     store_le(sys_at(g, table + 8 * index), 8, v);
 }
 
-static void map_pages(struct guest *g, unsigned table, uint64_t linear, uint64_t phys, unsigned size, uint64_t rights)
+static void map_pages(struct guest *g, unsigned table, uint64_t linear, uint64_t phys, unsigned size,
+                      uint64_t rights)
 {
     for (unsigned off = 0; off < size; off += MEM_PAGE_SIZE)
         put_entry(g, table, (linear + off) >> 12 & 511, (phys + off) | rights | PTE_AD);
@@ -94,7 +96,8 @@ static void build_descriptors(struct guest *g)
         uint64_t handler = SYS_LIN + AT_HANDLERS + v * HANDLER_SIZE;
         unsigned dpl = v == EX_BP || v == EX_OF ? 3 : 0;
         uint64_t attr = ATTR_P | dpl << ATTR_DPL_SHIFT | SYS_INT;
-        put_entry(g, AT_IDT, 2 * v, (handler & 0xffff) | 0x10 << 16 | attr << 40 | (handler >> 16 & 0xffff) << 48);
+        put_entry(g, AT_IDT, 2 * v, (handler & 0xffff) | 0x10 << 16 | attr << 40 |
+                  (handler >> 16 & 0xffff) << 48);
         put_entry(g, AT_IDT, 2 * v + 1, handler >> 32);
         memcpy(sys_at(g, AT_HANDLERS + v * HANDLER_SIZE), (uint8_t[]){ 0xe6, STOP_PORT, 0xeb, 0xfe }, 4);
     }
@@ -342,7 +345,9 @@ static void store_outcome(struct guest *g, struct outcome *o)
     o->out.gpr[R_SP] = load_le(end - 16, 8);
     o->out.eflags = (uint32_t)load_le(end - 24, 8);
     o->out.rip = load_le(end - 40, 8);
-    o->out.vector = g->hung || handler >= 256 * HANDLER_SIZE ? VECTOR_HUNG : (uint32_t)(handler / HANDLER_SIZE);
+    o->out.vector = VECTOR_HUNG;
+    if (!g->hung && handler < 256 * HANDLER_SIZE)
+        o->out.vector = (uint32_t)(handler / HANDLER_SIZE);
     o->out.error = has_error_code(o->out.vector) ? (uint32_t)load_le(end - 48, 8) : 0;
     o->out.cr2 = cpu->cr2;
     store_fx(cpu, o->out.fx);

@@ -40,7 +40,7 @@ struct env_segment {
     uint32_t base, limit;   /* limit inclusive, in bytes */
     uint16_t attr;          /* as struct segment */
 };
-/* Segments of an environment by enum seg_reg; FS is a null selector everywhere, as the host's libc lives behind it. */
+/* Segments of an environment by enum seg_reg; FS is null everywhere, as the host's libc lives behind it. */
 extern const struct env_segment env_segments[ENV_NUM][S_NUM];
 unsigned env_bits(enum env env);
 const char *env_name(enum env env);
@@ -55,8 +55,8 @@ struct rng { uint64_t state; };
 uint64_t rng_next(struct rng *r);
 unsigned rng_below(struct rng *r, unsigned n);          /* 0..n-1 */
 bool rng_percent(struct rng *r, unsigned percent);
-uint64_t rng_int(struct rng *r);                        /* edge cases of all widths, small and random numbers */
-void rng_fill(struct rng *r, uint8_t *p, size_t len);   /* integers, floats of all formats; len is a multiple of 16 */
+uint64_t rng_int(struct rng *r);                  /* edge cases of all widths, small and random numbers */
+void rng_fill(struct rng *r, uint8_t *p, size_t len); /* integers, floats of all formats; 16 bytes each */
 void rng_f80(struct rng *r, uint8_t *p);                /* 10 bytes */
 
 /* ---- a case ---- */
@@ -75,7 +75,7 @@ struct image {
     uint64_t cr2;        /* vector 14 only */
     uint8_t fx[512] __attribute__((aligned(16)));   /* as FXSAVE64 stores it */
 };
-enum { FX_FCW = 0, FX_FSW = 2, FX_FTW = 4, FX_FOP = 6, FX_MXCSR = 24, FX_ST = 32, FX_XMM = 160, FX_END = 416 };
+enum { FX_FCW = 0, FX_FSW = 2, FX_FTW = 4, FX_MXCSR = 24, FX_ST = 32, FX_XMM = 160, FX_END = 416 };
 #define VECTOR_HUNG 255
 
 #define NO_TARGET 255
@@ -152,15 +152,19 @@ struct gen {
 void state_random(struct gen *g);
 void state_random_fx(struct gen *g, uint8_t *fx);
 /* May the register get a new initial value? */
-static inline bool settable(const struct gen *g, unsigned reg) { return !((g->written | g->pinned) >> reg & 1); }
-/* Lead the memory operand and the implicit operands of `enc` to useful places, by register values or by changing
- * its displacement. False: try another encoding. */
+static inline bool settable(const struct gen *g, unsigned reg)
+{
+    return !((g->written | g->pinned) >> reg & 1);
+}
+/* Lead the memory operand and the implicit operands of `enc` to useful places, by register values or by
+ * changing its displacement. False: try another encoding. */
 bool operands_steer(struct gen *g, struct encoding *enc);
 
 /* ---- generation (generate.c) ---- */
 
 /* Case number `k` of a row in code of `env`; row NULL: a sequence. False: this row has no such encoding. */
-bool generate_case(struct test_case *c, uint64_t seed, uint64_t index, const struct opcode *row, enum env env);
+bool generate_case(struct test_case *c, uint64_t seed, uint64_t index, const struct opcode *row,
+                   enum env env);
 /* Why a row is left out in code of `bits`, or NULL. */
 const char *row_excluded(const struct opcode *row, unsigned bits);
 
@@ -191,7 +195,8 @@ void guest_run(struct guest *g, const struct test_case *c, struct outcome *resul
 /* ---- comparison (compare.c) ---- */
 
 /* Number of differences; printed to `out` unless it is NULL. */
-unsigned compare_outcomes(FILE *out, const struct test_case *c, const struct outcome *host, const struct outcome *guest);
+unsigned compare_outcomes(FILE *out, const struct test_case *c, const struct outcome *host,
+                          const struct outcome *guest);
 void print_case(FILE *out, const struct test_case *c);
 
 /* ---- the work and its processes (work.c, report.c) ---- */

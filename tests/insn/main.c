@@ -80,8 +80,8 @@ static uint32_t env_bit(const char *word)
     fail_usage("unknown code size", word);
 }
 
-enum { OPT_SEED = 256, OPT_COUNT, OPT_SEQUENCES, OPT_ROW, OPT_ENGINE, OPT_BITS, OPT_JOBS, OPT_FAILURES, OPT_REPLAY,
-       OPT_COVERAGE, OPT_LIST, OPT_HELP };
+enum { OPT_SEED = 256, OPT_COUNT, OPT_SEQUENCES, OPT_ROW, OPT_ENGINE, OPT_BITS, OPT_JOBS, OPT_FAILURES,
+       OPT_REPLAY, OPT_COVERAGE, OPT_LIST, OPT_HELP };
 
 static void set_option(struct options *o, int opt, const char *arg)
 {
@@ -107,9 +107,11 @@ static void set_option(struct options *o, int opt, const char *arg)
 static void parse_options(struct options *o, int argc, char **argv)
 {
     static const struct option names[] = {
-        { "seed", 1, NULL, OPT_SEED }, { "count", 1, NULL, OPT_COUNT }, { "sequences", 1, NULL, OPT_SEQUENCES },
-        { "row", 1, NULL, OPT_ROW }, { "engine", 1, NULL, OPT_ENGINE }, { "bits", 1, NULL, OPT_BITS },
-        { "jobs", 1, NULL, OPT_JOBS }, { "failures", 1, NULL, OPT_FAILURES }, { "replay", 1, NULL, OPT_REPLAY },
+        { "seed", 1, NULL, OPT_SEED }, { "count", 1, NULL, OPT_COUNT },
+        { "sequences", 1, NULL, OPT_SEQUENCES }, { "row", 1, NULL, OPT_ROW },
+        { "engine", 1, NULL, OPT_ENGINE }, { "bits", 1, NULL, OPT_BITS },
+        { "jobs", 1, NULL, OPT_JOBS }, { "failures", 1, NULL, OPT_FAILURES },
+        { "replay", 1, NULL, OPT_REPLAY },
         { "coverage", 0, NULL, OPT_COVERAGE }, { "list", 0, NULL, OPT_LIST }, { "help", 0, NULL, OPT_HELP },
         { NULL, 0, NULL, 0 },
     };
@@ -178,14 +180,15 @@ static int run_all(const struct options *o)
         printf("skipped: segmented 32-bit and 16-bit code, as this host has no modify_ldt()\n");
     printf("insn: seed %" PRIu64 ", %" PRIu64 " cases, %" PRIu64 " runs, %.1f s, %.0f runs/s\n", o->plan.seed,
            (uint64_t)res->cases, (uint64_t)res->runs, seconds, (double)res->runs / seconds);
-    printf("%" PRIu64 " passed, %" PRIu64 " failed\n", (uint64_t)(res->cases - res->failed), (uint64_t)res->failed);
+    printf("%" PRIu64 " passed, %" PRIu64 " failed\n", (uint64_t)(res->cases - res->failed),
+           (uint64_t)res->failed);
     return res->failed ? 1 : 0;
 }
 
 int main(int argc, char **argv)
 {
-    struct options o = { .plan = { .seed = 1, .count = 20, .max_printed = 1, .engines = (1u << ENGINE_NUM) - 1,
-                                   .envs = (1u << ENV_NUM) - 1 } };
+    struct options o = { .plan = { .seed = 1, .count = 20, .max_printed = 1,
+                                   .engines = (1u << ENGINE_NUM) - 1, .envs = (1u << ENV_NUM) - 1 } };
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     int ret;
 

@@ -2,10 +2,10 @@
 #include "tests/insn/insn.h"
 
 typedef void emit_fn(struct emit *e);
-emit_fn emit_xlat, emit_maskmov, emit_bt, emit_enter, emit_leave, emit_div, emit_shift, emit_rotate, emit_rotate_carry,
-    emit_double_shift, emit_loop, emit_jcxz, emit_ret, emit_call_indirect, emit_jmp_indirect, emit_cmpxchg,
-    emit_cmpxchg8b, emit_fxstate, emit_ldmxcsr, emit_x87_ldcw, emit_x87_env, emit_bound, emit_popf, emit_xchg, emit_jcc, emit_jmp,
-    emit_call;
+emit_fn emit_xlat, emit_maskmov, emit_bt, emit_enter, emit_leave, emit_div, emit_shift, emit_rotate,
+    emit_rotate_carry, emit_double_shift, emit_loop, emit_jcxz, emit_ret, emit_call_indirect,
+    emit_jmp_indirect, emit_cmpxchg, emit_cmpxchg8b, emit_fxstate, emit_ldmxcsr, emit_x87_ldcw,
+    emit_x87_env, emit_bound, emit_popf, emit_xchg, emit_jcc, emit_jmp, emit_call;
 
 static bool known(const struct gen *g, unsigned reg)
 {
@@ -173,11 +173,12 @@ static bool steer_memory(struct gen *g, struct encoding *enc)
 static void steer_string(struct gen *g, const struct insn *insn)
 {
     unsigned bits = insn->addrsize * 8u, base_es = env_base(g->c->env, S_ES);
+    unsigned base_src = env_base(g->c->env, insn->seg);
 
     for (unsigned i = 0; i < 2; i++) {
         unsigned kind = insn->row->op[i];
         if (kind >= O_Xb && kind <= O_Xz)
-            try_set_reg(g, R_SI, bits, pick_target(g, insn->mem_size, false) - env_base(g->c->env, insn->seg));
+            try_set_reg(g, R_SI, bits, pick_target(g, insn->mem_size, false) - base_src);
         if (kind >= O_Yb && kind <= O_Yz)
             try_set_reg(g, R_DI, bits, pick_target(g, insn->mem_size, false) - base_es);
     }

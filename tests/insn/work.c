@@ -1,5 +1,5 @@
-/* The work: units spread over processes, which run case by case on the host and on every engine. A process that
- * dies, because Mimus crashed, is reported and goes on behind the case. */
+/* The work: units spread over processes, which run case by case on the host and on every engine. A process
+ * that dies, because Mimus crashed, is reported and goes on behind the case. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -126,7 +126,8 @@ static void check_case(struct worker *w, struct host_job *job, struct unit_resul
 
 /* ---- minimising ---- */
 
-static bool still_differs(struct host *host, struct guest *guest, const struct test_case *c, struct outcome *expected)
+static bool still_differs(struct host *host, struct guest *guest, const struct test_case *c,
+                          struct outcome *expected)
 {
     struct outcome got;
     unsigned at;
@@ -279,7 +280,8 @@ static void report_crash(const struct plan *plan, struct results *res, struct po
 
     res->failed++;
     if (unit->failed++ < plan->max_printed) {
-        printf("FAILED: Mimus crashed (signal %d) on engine %s\n", WTERMSIG(status), engines[pos->engine].name);
+        printf("FAILED: Mimus crashed (signal %d) on engine %s\n", WTERMSIG(status),
+               engines[pos->engine].name);
         if (make_case(c, plan->seed, pos->index))
             print_case(stdout, c);
         fflush(stdout);

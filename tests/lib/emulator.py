@@ -125,6 +125,7 @@ class Emulator:
         """Wait for the process; returns its exit status."""
         deadline = time.monotonic() + timeout
         while self.status is None:
+            # Popen must not reap it first (it does in its poll() and send_signal()): the usage would be lost.
             pid, status, rusage = os.wait4(self.process.pid, os.WNOHANG)
             if pid:
                 self.status = os.waitstatus_to_exitcode(status)
@@ -144,7 +145,7 @@ class Emulator:
     def close(self):
         """Kill what still runs and free everything. May be called again."""
         if self.status is None:
-            self.process.send_signal(signal.SIGKILL)
+            os.kill(self.process.pid, signal.SIGKILL)
             self.reap()
         if self._master >= 0:
             with self._arrived:

@@ -174,14 +174,16 @@ static void make_memory(void)
 
 void cf_setup(const struct cpu_options *opt)
 {
-    static const struct cpu_options plain = { .model = "max", .interp = true, .optimise = true, .verify = true };
+    static const struct cpu_options plain = { .model = "max", .interp = true, .optimise = true,
+        .verify = true };
     struct error err = { "" };
 
     memset(&cf, 0, sizeof(cf));
     log_init(&cf.log);
     pthread_mutex_init(&cf.lock, NULL);
     make_memory();
-    struct cpu_bus bus = { .memory = cf.space, .ports = cf.ports, .ram = cf.mem, .log = &cf.log, .lock = &cf.lock,
+    struct cpu_bus bus = { .memory = cf.space, .ports = cf.ports, .ram = cf.mem, .log = &cf.log,
+        .lock = &cf.lock,
                            .ack_interrupt = on_ack, .ferr = on_ferr, .shutdown = on_shutdown, .now = on_now };
     cf.cpu = cpu_new(opt ? opt : &plain, &bus, &err);
     ck_assert_msg(cf.cpu != NULL, "%s", err.msg);
@@ -248,7 +250,8 @@ void cf_enter_long(void)
     for (unsigned i = 0; i < 2048; i++)
         cf_poke(CF_TABLES + 0x2000 + 8 * i, (uint64_t)i << 21 | 0x87, 8);
     for (unsigned v = 0; v < 0x20; v++) {
-        cf_poke(CF_IDT + 16 * v, (uint64_t)0x8e00 << 32 | (uint32_t)CF_CODE64 << 16 | (CF_HANDLERS + 16 * v), 8);
+        cf_poke(CF_IDT + 16 * v, (uint64_t)0x8e00 << 32 | (uint32_t)CF_CODE64 << 16 | (CF_HANDLERS + 16 * v),
+            8);
         cf_poke(CF_IDT + 16 * v + 8, 0, 8);
     }
     cpu_write_cr4(cpu, CR4_PAE | CR4_OSFXSR);

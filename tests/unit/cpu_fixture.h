@@ -61,7 +61,8 @@ void cf_code(uint64_t addr, const void *bytes, size_t len);
 void cf_enter_user(void);      /* level 3, flat */
 void cf_enter_real(void);      /* CS.base and all others 0, SP at CF_STACK */
 void cf_enter_long(void);      /* 64-bit code, first 4 GiB of linear space on themselves by 2 MiB pages */
-void cf_page_32(void);         /* 32-bit paging, first 8 MiB on themselves: directory at CF_TABLES, tables behind */
+/* 32-bit paging, first 8 MiB on themselves: directory at CF_TABLES, tables behind */
+void cf_page_32(void);
 #define CF_PTE(linear) (CF_TABLES + 0x1000 + ((linear) >> 12) * 4)
 
 /* Run from `rip` until something stops. */
@@ -70,6 +71,7 @@ void cf_run(uint64_t rip);
 int cf_last_vector(void);
 
 /* Vector that `expr` raises, or -1. */
-#define CF_RAISED(expr) (cf.cpu->fault_jmp = &cf.jmp, setjmp(cf.jmp) ? (int)cf.cpu->ex.vector : ((void)(expr), -1))
+#define CF_RAISED(expr) (cf.cpu->fault_jmp = &cf.jmp, \
+                         setjmp(cf.jmp) ? (int)cf.cpu->ex.vector : ((void)(expr), -1))
 
 #endif

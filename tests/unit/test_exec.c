@@ -1,5 +1,5 @@
-/* The run loop with both engines on tiny programs: chaining, self-modifying code (SDM vol. 3, 8.1.3), events at
- * instruction boundaries (6.8, table 6-2), the code cache, code at odd places. */
+/* The run loop with both engines on tiny programs: chaining, self-modifying code (SDM vol. 3, 8.1.3),
+ * events at instruction boundaries (6.8, table 6-2), the code cache, code at odd places. */
 #include <check.h>
 #include <unistd.h>
 
@@ -75,7 +75,8 @@ END_TEST
 START_TEST(test_smc_same_page)
 {
     engine(_i);
-    CF_CODE_AT(C, 0xe8, 0xfb, 0x00, 0x00, 0x00, CF_OUT_AL, 0xc6, 0x05, 0x01, 0x01, 0x01, 0x00, 0x02, 0xe8, 0xed,
+    CF_CODE_AT(C, 0xe8, 0xfb, 0x00, 0x00, 0x00, CF_OUT_AL, 0xc6, 0x05, 0x01, 0x01, 0x01, 0x00, 0x02, 0xe8,
+        0xed,
                0x00, 0x00, 0x00, CF_OUT_AL, CF_STOP);
     CF_CODE_AT(C + 0x100, 0xb0, 0x01, 0xc3);
     cf_run(C);
@@ -95,8 +96,8 @@ START_TEST(test_smc_loop)
 }
 END_TEST
 
-/* The linear page behind C lies elsewhere in memory. mov byte [C+0x1001],0x55 stands before a mov al,imm8 that
- * crosses the page: its last byte is the one that is written. */
+/* The linear page behind C lies elsewhere in memory. mov byte [C+0x1001],0x55 stands before a mov al,imm8
+ * that crosses the page: its last byte is the one that is written. */
 START_TEST(test_smc_crossing_pages)
 {
     engine(_i);
@@ -230,7 +231,8 @@ START_TEST(test_interrupt_shadow)
     ck_assert_int_eq(cf_last_vector(), 0x20);
     ck_assert_uint_eq(cf_peek(cf.cpu->gpr[R_SP], 4), C + 2);
     cf.cpu->gpr[R_SP] = CF_STACK;
-    CF_CODE_AT(C, 0xfa, 0x8c, 0xd0, 0xfb, 0x8e, 0xd0, 0x90, 0x90, CF_STOP); /* cli; mov eax,ss; sti; mov ss,eax */
+    /* cli; mov eax,ss; sti; mov ss,eax */
+    CF_CODE_AT(C, 0xfa, 0x8c, 0xd0, 0xfb, 0x8e, 0xd0, 0x90, 0x90, CF_STOP);
     cpu_raise(cf.cpu, CPU_PIN_INTR);
     cf_run(C);
     ck_assert_int_eq(cf_last_vector(), 0x20);
@@ -375,7 +377,8 @@ END_TEST
 START_TEST(test_code_in_rom)
 {
     engine(_i);
-    memcpy(mem_region_host(cf.rom), (const uint8_t[]){ 0xc6, 0x05, 0x08, 0x00, 0x0f, 0x00, 0x55, 0xb0, 0x11, CF_OUT_AL, CF_STOP }, 15);
+    memcpy(mem_region_host(cf.rom), (const uint8_t[]){ 0xc6, 0x05, 0x08, 0x00, 0x0f, 0x00, 0x55, 0xb0, 0x11,
+        CF_OUT_AL, CF_STOP }, 15);
     cf_run(CF_ROM);
     EXPECT_OUT(0x11); /* the store to ROM is dropped */
 }
@@ -440,11 +443,13 @@ Suite *exec_suite(void)
     tcase_add_checked_fixture(t, NULL, cf_teardown);
     tcase_set_timeout(t, 10);
     add(t, (const TTest *const[]){
-        test_loop, test_one_insn_mode, test_unoptimised, test_smc_same_block, test_smc_same_page, test_smc_loop,
+        test_loop, test_one_insn_mode, test_unoptimised, test_smc_same_block, test_smc_same_page,
+        test_smc_loop,
         test_smc_crossing_pages, test_rmw_over_own_code_happens_once, test_code_written_from_outside,
         test_store_clears_code_flag, test_hlt_wakes, test_hlt_stop_and_resume, test_nmi_is_blocked_until_iret,
         test_interrupt_shadow, test_interrupts_off, test_stop_and_resume, test_reset_and_init, test_a20_pin,
-        test_eviction, test_code_crossing_pages, test_code_in_io_memory, test_code_in_rom, test_fault_is_precise,
+        test_eviction, test_code_crossing_pages, test_code_in_io_memory, test_code_in_rom,
+        test_fault_is_precise,
         test_single_step, test_triple_fault, NULL });
     suite_add_tcase(s, t);
     return s;

@@ -211,11 +211,11 @@ START_TEST(option_rom)
 
     rom[0x1A] = 0x20;
     memcpy(rom + 0x20, "$PnP\1\2", 6);
-    snprintf(f->initrd, sizeof(f->initrd), "%s/linuxboot.bin", f->dir);
+    snprintf(f->initrd, sizeof(f->initrd), "%s/mimus-linux.bin", f->dir);
     write_file(f->initrd, rom, sizeof(rom));
     write_file(f->kernel, f->image, sizeof(f->image));
     ck_assert_int_eq(kernel_boot_setup(f->fw, &s, f->kernel, NULL, NULL, RAM, &f->err), 0);
-    const uint8_t *p = fw_cfg_file(f->fw, "genroms/linuxboot.bin", &len);
+    const uint8_t *p = fw_cfg_file(f->fw, "genroms/mimus-linux.bin", &len);
     ck_assert_uint_eq(len, 1024);
     ck_assert_uint_eq(p[2], 2);
     for (size_t i = 0; i < len; i++)
@@ -224,7 +224,7 @@ START_TEST(option_rom)
     for (size_t i = 0x20; i < 0x40; i++)
         sum += p[i];
     ck_assert_uint_eq(sum, 0);
-    ck_assert_str_eq(fw_cfg_file(f->fw, "bootorder", &len), "/rom@genroms/linuxboot.bin");
+    ck_assert_str_eq(fw_cfg_file(f->fw, "bootorder", &len), "/rom@genroms/mimus-linux.bin");
     teardown(f);
 }
 END_TEST

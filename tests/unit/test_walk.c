@@ -8,7 +8,8 @@
 
 enum { P = 1, W = 2, U = 4, A = 0x20, D = 0x40, PS = 0x80, G = 0x100 };
 #define NX BIT(63)
-enum { T0 = CF_TABLES, T1 = T0 + 0x1000, T2 = T0 + 0x2000, T3 = T0 + 0x3000, PAGE = 0x345000, BIG = 0x400000 };
+enum { T0 = CF_TABLES, T1 = T0 + 0x1000, T2 = T0 + 0x2000, T3 = T0 + 0x3000, PAGE = 0x345000,
+    BIG = 0x400000 };
 
 static struct walk w;
 static uint32_t error;
@@ -75,9 +76,11 @@ END_TEST
 START_TEST(test_rights_of_the_path)
 {
     for (unsigned n = 0; n < 16 * 2 * 3 * 2; n++) {
-        unsigned pde = (n & 3) << 1, pte = (n >> 2 & 3) << 1, wp = n >> 4 & 1, user = n >> 5 & 1, acc = n >> 6;
+        unsigned pde = (n & 3) << 1, pte = (n >> 2 & 3) << 1, wp = n >> 4 & 1, user = n >> 5 & 1,
+            acc = n >> 6;
         bool page_user = pde & pte & U, page_write = pde & pte & W;
-        bool ok = user ? page_user && (acc != ACC_WRITE || page_write) : acc != ACC_WRITE || page_write || !wp;
+        bool write_ok = acc != ACC_WRITE || page_write;
+        bool ok = user ? page_user && write_ok : write_ok || !wp;
         map_32(P | pde, P | pte);
         cf.cpu->cr0 = wp ? cf.cpu->cr0 | CR0_WP : cf.cpu->cr0 & ~(uint64_t)CR0_WP;
         ck_assert_msg((go(LIN, acc, user) == 0) == ok, "case %u", n);
