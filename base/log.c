@@ -23,7 +23,7 @@ static const struct log_name log_names[] = {
     { "exec", LOG_EXEC, "every block entered" },
     { "cpu", LOG_CPU, "registers at every block entered (with exec)" },
     { "int", LOG_INT, "interrupts and exceptions" },
-    { "mmu", LOG_MMU, "page walks and TLB flushes" },
+    { "mmu", LOG_MMU, "page faults and writes to translated code" },
     { "guest_errors", LOG_GUEST, "what the guest does wrong" },
     { "in_asm", LOG_IN, NULL },
     { "op", LOG_IR, NULL },

@@ -13,7 +13,7 @@ enum log_item {
     LOG_OUT = 1 << 3,   /* host code */
     LOG_EXEC = 1 << 4,  /* every block entered */
     LOG_INT = 1 << 5,   /* interrupts and exceptions */
-    LOG_MMU = 1 << 6,   /* page walks and TLB flushes */
+    LOG_MMU = 1 << 6,   /* page faults and writes to translated code */
     LOG_GUEST = 1 << 7, /* guest_errors: what the guest does wrong */
     LOG_CPU = 1 << 8,   /* registers at every block entered (with exec) */
 };

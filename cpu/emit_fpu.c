@@ -183,7 +183,7 @@ static ir_ref addr64(struct emit *e, unsigned size, bool write)
 
 void emit_x87_load_bcd(struct emit *e)
 {
-    ir_call(e->b, HELP_x87_load_bcd, addr64(e, 10, false), 0, 0, 0);
+    ir_call(e->b, HELP_x87_load_bcd, c32(e, stack_bit(e)), addr64(e, 10, false), 0, 0);
 }
 
 void emit_x87_load_sti(struct emit *e)

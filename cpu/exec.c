@@ -210,6 +210,8 @@ static enum served serve_pins(struct cpu *cpu, uint32_t pins)
 {
     if (pins & CPU_PIN_STOP)
         return SERVED_STOP;
+    if (pins & CPU_PIN_SMI)
+        cpu_lower(cpu, CPU_PIN_SMI); /* a processor without system management mode */
     if (pins & (CPU_PIN_RESET | CPU_PIN_INIT))
         take_reset(cpu, pins);
     else if (cpu->shutdown)

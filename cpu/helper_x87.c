@@ -371,12 +371,13 @@ uint64_t helper_x87_load80(struct cpu *cpu, uint64_t mant, uint64_t exp)
     return 0;
 }
 
-uint64_t helper_x87_load_bcd(struct cpu *cpu, uint64_t addr)
+uint64_t helper_x87_load_bcd(struct cpu *cpu, uint64_t spec, uint64_t addr)
 {
+    uint32_t mem = spec & XS_STACK ? IR_MEM_STACK : 0;
     struct x87_io io = { .cw = cpu->fpu.cw };
 
-    store_le(io.bcd, 8, mmu_load(cpu, addr, 8, 0));
-    store_le(io.bcd + 8, 2, mmu_load(cpu, addr + 8, 2, 0));
+    store_le(io.bcd, 8, mmu_load(cpu, addr, 8, mem));
+    store_le(io.bcd + 8, 2, mmu_load(cpu, addr + 8, 2, mem));
     x87_host_load(XK_BCD, &io);
     push(cpu, &io.r0);
     return 0;

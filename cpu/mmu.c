@@ -381,6 +381,8 @@ void mmu_load16(void *env, uint64_t addr, void *field, uint32_t mem)
 
     addr = check16(cpu, addr, mem);
     mmu_probe(cpu, addr, 16, ACC_READ, mem);
+    if (cpu->dr[7] & DR7_ENABLES)
+        cpu_check_data_breakpoints(cpu, addr, 16, false);
     low = load_at(cpu, addr, 8, ACC_READ, mmu);
     high = load_at(cpu, address_behind(cpu, addr, 8), 8, ACC_READ, mmu);
     store_le(field, 8, low);
@@ -394,6 +396,8 @@ void mmu_store16(void *env, uint64_t addr, const void *field, uint32_t mem)
 
     addr = check16(cpu, addr, mem);
     prepare_store_at(cpu, addr, 16, mmu);
+    if (cpu->dr[7] & DR7_ENABLES)
+        cpu_check_data_breakpoints(cpu, addr, 16, true);
     store_at(cpu, addr, load_le(field, 8), 8, mmu);
     store_at(cpu, address_behind(cpu, addr, 8), load_le((const uint8_t *)field + 8, 8), 8, mmu);
 }

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/loop.h"
 #include "cpu/cpu.h"
+#include "machine/pc_firmware.h"
 #include "monitor/monitor.h"
 #include "ui/chardev.h"
 
@@ -83,6 +84,7 @@ static void do_reset(void *opaque)
     m->reset_pending = false;
     pc_drain(m);
     reset_devices(m);
+    pc_boot_again(m);
     cpu_set_a20(m->cpu, true);
     cpu_raise(m->cpu, CPU_PIN_RESET);
     if (running)

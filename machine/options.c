@@ -9,10 +9,10 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "config.h"
 #include "cpu/cpu.h"
 #include "machine/keyval.h"
 
-#define VERSION "0.1"
 #define RAM_MAX (UINT64_C(64) << 30)
 
 struct option_row {
@@ -232,10 +232,21 @@ static int opt_drive(struct options *o, const char *name, const char *arg, struc
     return ret;
 }
 
+static int copy_boot_order(char *to, const char *order, struct error *err)
+{
+    if (!order)
+        return 0;
+    if (strlen(order) > 4 || strspn(order, "acd") != strlen(order))
+        return error_set(err, -EINVAL, "-boot %s: the order is made of a (floppy), c (disk) and d (CD); "
+                         "there is no network boot", order);
+    strcpy(to, order);
+    return 0;
+}
+
 static int opt_boot(struct options *o, const char *name, const char *arg, struct error *err)
 {
     struct keyval kv;
-    const char *order, *once;
+    const char *order;
     int ret = keyval_parse(&kv, name, arg, err);
 
     if (ret)
@@ -243,13 +254,9 @@ static int opt_boot(struct options *o, const char *name, const char *arg, struct
     order = keyval_first(&kv);
     if (!order)
         order = keyval_get(&kv, "order");
-    once = keyval_get(&kv, "once");
-    if (once)
-        order = once;
-    if (order && (strlen(order) > 4 || strspn(order, "acdn") != strlen(order)))
-        ret = error_set(err, -EINVAL, "-boot %s: order is made of a (floppy), c (disk), d (CD) and n (network)", order);
-    else if (order)
-        strcpy(o->boot_order, order);
+    ret = copy_boot_order(o->boot_order, order, err);
+    if (!ret)
+        ret = copy_boot_order(o->boot_once, keyval_get(&kv, "once"), err);
     if (!ret)
         ret = keyval_get_bool(&kv, name, "menu", &o->boot_menu, err);
     if (!ret)
@@ -407,7 +414,7 @@ static int opt_word(struct options *o, const char *name, const char *arg, struct
 static int opt_version(struct options *o, const char *name, const char *arg, struct error *err)
 {
     (void)o, (void)name, (void)arg, (void)err;
-    puts("Mimus PC emulator version " VERSION);
+    puts("Mimus PC emulator version " MIMUS_VERSION);
     return 1;
 }
 
@@ -443,7 +450,7 @@ static const struct option_row rows[] = {
     { "-drive", true, opt_drive, "file=FILE[,format=raw][,if=ide|floppy][,index=N][,media=disk|cdrom]\n"
       "                      [,snapshot=on][,readonly=on]" },
     { "-snapshot", false, opt_flag, "             write to temporary overlays, leave the images alone" },
-    { "-boot", true, opt_boot, "[order=]acd[,menu=on]  boot order: a floppy, c disk, d CD" },
+    { "-boot", true, opt_boot, "[order=]acd[,once=acd][,menu=on]  boot order: a floppy, c disk, d CD" },
     { "-bios", true, opt_word, "FILE            firmware image instead of SeaBIOS" },
     { "-L", true, opt_L, "DIR                look for firmware there first" },
     { "-vga", true, opt_vga, "std|none         display adapter" },
@@ -454,7 +461,7 @@ static const struct option_row rows[] = {
     { "-debugcon", true, opt_word, "DEV          debug console port 0xe9" },
     { "-chardev", true, opt_chardev, "stdio|null|file|pty,id=ID[,path=PATH][,mux=on]  a named character device" },
     { "-device", true, opt_device, "DRIVER[,...]    add a device; -device help lists them" },
-    { "-nodefaults", false, opt_flag, "           no default serial port, CD drive, floppy and display" },
+    { "-nodefaults", false, opt_flag, "           no default serial port, CD drive and floppy drive" },
     { "-nic", true, opt_net, "none" }, { "-net", true, opt_net, NULL },
     { "-rtc", true, opt_rtc, "base=utc|localtime|DATE  what the battery clock shows at start" },
     { "-no-reboot", false, opt_flag, "            leave instead of rebooting" },
@@ -462,7 +469,7 @@ static const struct option_row rows[] = {
     { "-S", false, opt_flag, "                    start stopped; `cont` in the monitor runs" },
     { "-d", true, opt_word, "ITEM,...           log; -d help lists the items" },
     { "-D", true, opt_word, "FILE               where the log goes (default: stderr)" },
-    { "-dfilter", true, opt_word, "RANGE,...     log only these guest addresses (START+LEN, START..END)" },
+    { "-dfilter", true, opt_word, "RANGE         log only these guest addresses (START+LEN, START-LEN, START..END)" },
     { "-singlestep", false, opt_flag, "           blocks of one instruction" },
     { "-name", true, opt_word, "TEXT            name of this machine" },
     { NULL, false, NULL, NULL },

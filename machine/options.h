@@ -35,6 +35,7 @@ struct options {
     unsigned num_drives;
     bool snapshot;
     char boot_order[8];                      /* "" : default */
+    char boot_once[8];                       /* until the first reset; "": boot_order */
     bool boot_menu;
     const char *serial[4];
     unsigned num_serial;

@@ -17,6 +17,7 @@
 #include "hw/intc/i8259.h"
 #include "hw/intc/ioapic.h"
 #include "hw/intc/lapic.h"
+#include "hw/misc/ferr.h"
 #include "hw/misc/fw_cfg.h"
 #include "hw/misc/port61.h"
 #include "hw/misc/port92.h"
@@ -127,7 +128,7 @@ static uint64_t cpu_get_apic_base(void *opaque) { return lapic_get_base(((struct
 static bool cpu_put_apic_base(void *opaque, uint64_t v) { return lapic_set_base(((struct pc *)opaque)->lapic, v); }
 static uint8_t cpu_get_tpr(void *opaque) { return (uint8_t)(lapic_get_tpr(((struct pc *)opaque)->lapic) << 4); }
 static void cpu_set_tpr(void *opaque, uint8_t tpr) { lapic_set_tpr(((struct pc *)opaque)->lapic, tpr >> 4); }
-static void cpu_ferr(void *opaque, int level) { set_gsi(opaque, IRQ_FPU, level); }
+static void cpu_ferr(void *opaque, int level) { ferr_set(((struct pc *)opaque)->ferr, 0, level); }
 static void cpu_shutdown(void *opaque) { machine_request_reset(((struct pc *)opaque)->m); }
 static int64_t cpu_now(void *opaque) { return clock_now(((struct pc *)opaque)->m->clock); }
 
@@ -259,10 +260,11 @@ static void build_legacy(struct machine *m)
     struct pc *pc = m->pc;
     struct hw_env *env = &m->env;
     struct i8042_lines kbc = { pc_gsi(pc, IRQ_KEYBOARD), pc_gsi(pc, IRQ_MOUSE), wire(pc, set_a20, 0), wire(pc, set_reset, 0) };
-    struct irq_line a20 = wire(pc, set_a20, 1), reset = wire(pc, set_reset, 0);
+    struct irq_line a20 = wire(pc, set_a20, 1), reset = wire(pc, set_reset, 0), fpu = pc_gsi(pc, IRQ_FPU);
 
     pc->kbc = i8042_new(env, &kbc);
     pc->port92 = port92_new(env, &a20, &reset);
+    pc->ferr = ferr_new(env, &fpu);
     pc->dma = i8237_new(env);
     pc->fdc = fdc_new(env, pc_gsi(pc, IRQ_FLOPPY), (struct fdc_dma){ dma2_read, dma2_write, pc });
     pc->fw_cfg = fw_cfg_new(env);
@@ -416,6 +418,7 @@ static void free_devices(struct pc *pc)
     fw_cfg_free(pc->fw_cfg);
     fdc_free(pc->fdc);
     i8237_free(pc->dma);
+    ferr_free(pc->ferr);
     port92_free(pc->port92);
     i8042_free(pc->kbc);
     piix4_pm_free(pc->pm);

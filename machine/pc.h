@@ -23,6 +23,7 @@ struct pc {
     struct piix4_pm *pm;
     struct i8042 *kbc;
     struct port92 *port92;
+    struct ferr *ferr;
     struct i8237 *dma;
     struct fdc *fdc;
     struct fw_cfg *fw_cfg;

@@ -92,21 +92,30 @@ static void cmos_memory(struct machine *m, uint64_t below, uint64_t above)
 /* Letters of -boot as the firmware's device numbers. */
 static unsigned boot_code(char letter)
 {
-    static const char letters[] = " acdn";
+    static const char letters[] = " acd";
     const char *p = letter ? strchr(letters, letter) : NULL;
 
     return p ? (unsigned)(p - letters) : 0;
 }
 
-static void cmos_boot(struct machine *m)
+static void cmos_boot(struct machine *m, const char *order)
 {
-    const char *order = *m->opt->boot_order ? m->opt->boot_order : "cad";
     unsigned code[3] = { 0 };
 
     for (unsigned i = 0; i < 3 && order[i]; i++)
         code[i] = boot_code(order[i]);
     cmos_put(m, CMOS_BOOT12, 1, code[0] | code[1] << 4);
     cmos_put(m, CMOS_BOOT3, 1, code[2] << 4);
+}
+
+static const char *boot_order(const struct machine *m)
+{
+    return *m->opt->boot_order ? m->opt->boot_order : "cad";
+}
+
+void pc_boot_again(struct machine *m)
+{
+    cmos_boot(m, boot_order(m));
 }
 
 static void cmos_equipment(struct machine *m)
@@ -142,7 +151,7 @@ int pc_setup_firmware(struct machine *m, struct error *err)
     struct firmware_search s = search_of(m);
 
     cmos_memory(m, below, above);
-    cmos_boot(m);
+    cmos_boot(m, *m->opt->boot_once ? m->opt->boot_once : boot_order(m));
     cmos_equipment(m);
     fw_cfg_add_u64(fw, FW_CFG_RAM_SIZE, m->opt->ram_size);
     fw_cfg_add_u16(fw, FW_CFG_NB_CPUS, 1);

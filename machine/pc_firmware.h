@@ -13,5 +13,7 @@ int pc_load_bios(struct machine *m, struct error *err);
 void *pc_load_vga_bios(struct machine *m, size_t *len, struct error *err);
 /* CMOS contents, fw_cfg items, ACPI and SMBIOS tables, the kernel of -kernel. Call when all devices are there. */
 int pc_setup_firmware(struct machine *m, struct error *err);
+/* After a reset: -boot once= no longer counts. */
+void pc_boot_again(struct machine *m);
 
 #endif

@@ -110,8 +110,12 @@ static void cmd_sendkey(struct monitor *mon, char *arg)
 
     for (const char *p = arg; *p; p += len + (p[len] == '-')) {
         len = strcspn(p, "-");
+        if (n == KEYS_MAX) {
+            monitor_printf(mon, "sendkey: at most %d keys at once\n", KEYS_MAX);
+            return;
+        }
         codes[n] = key_code(p, len);
-        if (!codes[n] || ++n == KEYS_MAX) {
+        if (!codes[n++]) {
             monitor_printf(mon, "sendkey %s: '%.*s' is not the name of a key\n", arg, (int)len, p);
             return;
         }

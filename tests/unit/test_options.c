@@ -112,8 +112,9 @@ START_TEST(test_boot_and_clock)
     OK("-boot order=c,menu=on -rtc base=localtime,clock=vm");
     ck_assert_str_eq(o.boot_order, "c");
     ck_assert(o.boot_menu && o.rtc_local && !o.rtc_fixed);
-    OK("-boot once=n,order=c -rtc base=1970-01-02");
-    ck_assert_str_eq(o.boot_order, "n");
+    OK("-boot once=d,order=c -rtc base=1970-01-02");
+    ck_assert_str_eq(o.boot_order, "c");
+    ck_assert_str_eq(o.boot_once, "d");
     ck_assert_int_eq(o.rtc_start, 86400);
     OK("-kernel k -initrd i -append text");
     ck_assert_str_eq(o.initrd, "i");
