@@ -24,6 +24,9 @@ int main(int argc, char **argv)
         options_free(&opt);
         return 1;
     }
+    if (!opt.nographic && !opt.display_none)
+        fputs("mimus: there is no window in this version: -nographic puts the guest's console on this terminal, "
+              "-display none leaves this line out\n", stderr);
     ret = machine_run(m);
     machine_free(m);
     options_free(&opt);

@@ -45,6 +45,7 @@ struct options {
     unsigned num_chardev;
     struct device_option device[OPT_MAX_LIST];
     unsigned num_devices;
+    bool display_none;                       /* -display none was given */
     bool nographic, no_reboot, no_shutdown, nodefaults, start_stopped;
     const char *vga;                         /* "std", "none" */
     bool rtc_local;

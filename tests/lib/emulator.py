@@ -119,6 +119,18 @@ class Emulator:
         with self._arrived:
             self.position = len(self.text)
 
+    def wait_file(self, path, text, count=1, timeout=HANG):
+        """Wait until the file that the emulator writes holds the text so often."""
+        deadline = time.monotonic() + timeout
+        while True:
+            if os.path.exists(path):
+                with open(path, errors='replace') as written:
+                    if written.read().count(text) >= count:
+                        return
+            if time.monotonic() > deadline:
+                self.fail("%s does not hold '%s' %d times within %d s" % (path, text, count, timeout))
+            time.sleep(0.02)
+
     # ---- the end ----
 
     def reap(self, timeout=HANG):
