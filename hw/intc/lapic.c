@@ -316,11 +316,11 @@ static int64_t lapic_timer_period(const struct lapic *l)
     return l->regs.initial_count * lapic_timer_tick(l);
 }
 
-static uint32_t lapic_timer_count(const struct lapic *l)
+static uint32_t lapic_timer_count(const struct lapic *l, int64_t now)
 {
     if (!l->regs.initial_count || lapic_timer_mode(l) == TIMER_TSC_DEADLINE)
         return 0;
-    uint64_t ticks = (uint64_t)((clock_now(l->clock) - l->regs.timer_start) / lapic_timer_tick(l));
+    uint64_t ticks = (uint64_t)((now - l->regs.timer_start) / lapic_timer_tick(l));
     if (lapic_timer_mode(l) == TIMER_PERIODIC)
         return l->regs.initial_count - (uint32_t)(ticks % l->regs.initial_count);
     return ticks >= l->regs.initial_count ? 0 : l->regs.initial_count - (uint32_t)ticks;
@@ -342,9 +342,11 @@ static int64_t lapic_timer_next(const struct lapic *l, int64_t now)
     return next;
 }
 
-static void lapic_timer_arm(struct lapic *l)
+/* `now` is the time at which the caller last looked for an expiry: what falls due between
+ * then and here must not count as past, or its interrupt would be lost. */
+static void lapic_timer_arm(struct lapic *l, int64_t now)
 {
-    int64_t next = lapic_timer_next(l, clock_now(l->clock));
+    int64_t next = lapic_timer_next(l, now);
     bool silent = l->regs.lvt[LVT_TIMER] & LVT_MASKED && lapic_timer_mode(l) != TIMER_TSC_DEADLINE;
     if (silent || next == INT64_MAX || !lapic_hw_enabled(l))
         timer_cancel(&l->timer);
@@ -352,21 +354,28 @@ static void lapic_timer_arm(struct lapic *l)
         timer_arm(&l->timer, next);
 }
 
+static void lapic_timer_expire(struct lapic *l, int64_t now)
+{
+    l->regs.tsc_deadline = 0;
+    lapic_lvt_fire(l, LVT_TIMER);
+    lapic_timer_arm(l, now);
+}
+
 static void lapic_timer_fire(void *opaque)
 {
     struct lapic *l = opaque;
-    l->regs.tsc_deadline = 0;
-    lapic_lvt_fire(l, LVT_TIMER);
-    lapic_timer_arm(l);
+    lapic_timer_expire(l, clock_now(l->clock));
 }
 
-/* An expiry that is due but not yet served happens before the timer is written. */
-static void lapic_timer_sync(struct lapic *l)
+/* An expiry that is due but not yet served happens before the timer is written. Returns the time of the look. */
+static int64_t lapic_timer_sync(struct lapic *l)
 {
-    if (l->timer.deadline > clock_now(l->clock))
-        return;
-    timer_cancel(&l->timer);
-    lapic_timer_fire(l);
+    int64_t now = clock_now(l->clock);
+    if (l->timer.deadline <= now) {
+        timer_cancel(&l->timer);
+        lapic_timer_expire(l, now);
+    }
+    return now;
 }
 
 uint64_t lapic_get_tsc_deadline(const struct lapic *l)
@@ -380,40 +389,39 @@ void lapic_set_tsc_deadline(struct lapic *l, uint64_t tsc, int64_t when)
         return;
     l->regs.tsc_deadline = tsc;
     l->regs.tsc_when = MAX_OF(when, 0);
-    lapic_timer_arm(l);
+    lapic_timer_arm(l, clock_now(l->clock));
 }
 
 static void lapic_write_lvt_timer(struct lapic *l, uint32_t v)
 {
     enum timer_mode old = lapic_timer_mode(l);
-    lapic_timer_sync(l);
+    int64_t now = lapic_timer_sync(l);
     l->regs.lvt[LVT_TIMER] = v;
     /* Entering or leaving TSC-deadline mode disarms the timer (SDM 11.5.4.1). */
     if ((old == TIMER_TSC_DEADLINE) != (lapic_timer_mode(l) == TIMER_TSC_DEADLINE)) {
         l->regs.tsc_deadline = 0;
         l->regs.initial_count = 0;
     }
-    lapic_timer_arm(l);
+    lapic_timer_arm(l, now);
 }
 
 static void lapic_write_initial_count(struct lapic *l, uint32_t v)
 {
     if (lapic_timer_mode(l) == TIMER_TSC_DEADLINE)
         return;
-    lapic_timer_sync(l);
+    l->regs.timer_start = lapic_timer_sync(l);
     l->regs.initial_count = v;
-    l->regs.timer_start = clock_now(l->clock);
-    lapic_timer_arm(l);
+    lapic_timer_arm(l, l->regs.timer_start);
 }
 
 /* The count goes on from where it is, at the new pace. */
 static void lapic_write_divide(struct lapic *l, uint32_t v)
 {
-    lapic_timer_sync(l);
-    uint32_t done = l->regs.initial_count - lapic_timer_count(l);
+    int64_t now = lapic_timer_sync(l);
+    uint32_t done = l->regs.initial_count - lapic_timer_count(l, now);
     l->regs.divide = v & 0xb;
-    l->regs.timer_start = clock_now(l->clock) - done * lapic_timer_tick(l);
-    lapic_timer_arm(l);
+    l->regs.timer_start = now - done * lapic_timer_tick(l);
+    lapic_timer_arm(l, now);
 }
 
 /* ---- reset ---- */
@@ -429,7 +437,7 @@ static void lapic_reset_state(struct lapic *l)
     memcpy(l->regs.lint, old.lint, sizeof(old.lint));
     if (l->bsp)
         l->regs.lvt[LVT_LINT0] = LAPIC_EXTINT << 8;
-    lapic_timer_arm(l);
+    lapic_timer_arm(l, clock_now(l->clock));
     lapic_update_irq(l);
 }
 
@@ -613,7 +621,7 @@ uint32_t lapic_reg_read(struct lapic *l, unsigned index)
     case REG_ICR_LOW:
     case REG_ICR_HIGH: return r->icr[index - REG_ICR_LOW];
     case REG_INITIAL_COUNT: return lapic_timer_mode(l) == TIMER_TSC_DEADLINE ? 0 : r->initial_count;
-    case REG_CURRENT_COUNT: return lapic_timer_count(l);
+    case REG_CURRENT_COUNT: return lapic_timer_count(l, clock_now(l->clock));
     case REG_DIVIDE: return r->divide;
     }
     log_guest(l->log, "lapic: read of reserved register 0x%x\n", index << 4);
@@ -641,7 +649,7 @@ static void lapic_write_svr(struct lapic *l, uint32_t v)
     if (!(v & SVR_ENABLE)) {
         for (int i = 0; i < LVT_COUNT; i++)
             l->regs.lvt[i] |= LVT_MASKED;
-        lapic_timer_arm(l);
+        lapic_timer_arm(l, clock_now(l->clock));
     }
     lapic_update_irq(l);
 }
@@ -742,7 +750,7 @@ static void lapic_loaded(void *opaque)
 {
     struct lapic *l = opaque;
     lapic_place(l);
-    lapic_timer_arm(l);
+    lapic_timer_arm(l, clock_now(l->clock));
     lapic_update_irq(l);
 }
 

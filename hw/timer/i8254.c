@@ -205,15 +205,15 @@ static int64_t counter_next_rise(const struct i8254_counter *c, int64_t now)
     return e < rise ? c->start + rise : -1;
 }
 
-static int irq0_level(const struct i8254 *p)
+static int irq0_level(const struct i8254 *p, int64_t now)
 {
     const struct i8254_counter *c = &p->regs.counter[0];
-    return counter_mode(c) == MODE_TERMINAL_COUNT ? counter_out(c, tick_now(p)) : 1;
+    return counter_mode(c) == MODE_TERMINAL_COUNT ? counter_out(c, now) : 1;
 }
 
-static void i8254_arm(struct i8254 *p)
+/* Counts from `now`, at which the caller has set the line: a rise that falls due meanwhile is not lost. */
+static void i8254_arm(struct i8254 *p, int64_t now)
 {
-    int64_t now = tick_now(p);
     int64_t rise = counter_next_rise(&p->regs.counter[0], now);
     if (rise < 0 || p->regs.irq_cut) {
         timer_cancel(&p->timer);
@@ -227,9 +227,10 @@ static void i8254_arm(struct i8254 *p)
 
 static void i8254_update_irq(struct i8254 *p)
 {
+    int64_t now = tick_now(p);
     if (!p->regs.irq_cut)
-        irq_set(&p->irq0, irq0_level(p));
-    i8254_arm(p);
+        irq_set(&p->irq0, irq0_level(p, now));
+    i8254_arm(p, now);
 }
 
 static void i8254_fire(void *opaque)
