@@ -39,6 +39,7 @@ struct cpu_options {
     bool one_insn;          /* blocks of one instruction */
     bool verify;
     size_t cache_size;      /* bytes of host code, 0: default */
+    uint32_t without_isa;   /* enum tcg_host_isa: extensions of the host that are not to be used */
 };
 
 bool cpu_model_known(const char *name);

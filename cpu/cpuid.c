@@ -3,30 +3,39 @@
 
 /* ---- models ---- */
 
-#define F(name) BIT(FEAT_##name)
-
-#define FEATURES_486 (F(FPU) | F(VME))
-#define FEATURES_PENTIUM \
-    (FEATURES_486 | F(DE) | F(PSE) | F(TSC) | F(MSR) | F(MCE) | F(CX8) | F(APIC) | F(MMX))
+#define F(name) FEAT_##name,
+#define FEATURES_486 F(FPU) F(VME)
+#define FEATURES_PENTIUM FEATURES_486 F(DE) F(PSE) F(TSC) F(MSR) F(MCE) F(CX8) F(APIC) F(MMX)
 #define FEATURES_PENTIUM2 \
-    (FEATURES_PENTIUM | F(PAE) | F(SEP) | F(MTRR) | F(PGE) | F(MCA) | F(CMOV) | F(PAT) | F(PSE36) | F(FXSR))
-#define FEATURES_PENTIUM3 (FEATURES_PENTIUM2 | F(SSE))
-#define FEATURES_32 (FEATURES_PENTIUM3 | F(SSE2) | F(CLFSH) | F(HYPERVISOR))
-#define FEATURES_64_V1 (FEATURES_32 | F(SYSCALL) | F(NX) | F(LM))
-#define FEATURES_QEMU64 (FEATURES_64_V1 | F(CX16) | F(LAHF_LM))
-#define FEATURES_ALL (MASK(FEAT_NUM) & ~MASK(FEAT_486 + 1))
+    FEATURES_PENTIUM F(PAE) F(SEP) F(MTRR) F(PGE) F(MCA) F(CMOV) F(PAT) F(PSE36) F(FXSR)
+#define FEATURES_PENTIUM3 FEATURES_PENTIUM2 F(SSE)
+#define FEATURES_32 FEATURES_PENTIUM3 F(SSE2) F(CLFSH) F(HYPERVISOR)
+#define FEATURES_64_V1 FEATURES_32 F(SYSCALL) F(NX) F(LM)
+#define FEATURES_QEMU64 FEATURES_64_V1 F(CX16) F(LAHF_LM)
+/* Everything that works. */
+#define FEATURES_MAX FEATURES_QEMU64 F(RDTSCP)
+
+#define LIST(name) static const uint8_t list_##name[] = { FEATURES_##name FEAT_NONE }
+LIST(486);
+LIST(PENTIUM);
+LIST(PENTIUM2);
+LIST(PENTIUM3);
+LIST(32);
+LIST(64_V1);
+LIST(QEMU64);
+LIST(MAX);
 
 /* The signature of "max" is that of an in-order processor (Atom): systems then leave out their costly
  * measures against speculation, which do not apply to translated code. */
 static const struct cpu_model models[] = {
-    { "486", NULL, VENDOR_INTEL, 4, 8, 0, 1, 0, FEATURES_486 },
-    { "pentium", NULL, VENDOR_INTEL, 5, 4, 3, 1, 0, FEATURES_PENTIUM },
-    { "pentium2", NULL, VENDOR_INTEL, 6, 5, 2, 2, 0, FEATURES_PENTIUM2 },
-    { "pentium3", NULL, VENDOR_INTEL, 6, 8, 3, 2, 0, FEATURES_PENTIUM3 },
-    { "qemu32", "Mimus 32-bit processor", VENDOR_INTEL, 6, 6, 3, 4, 0x80000004, FEATURES_32 },
-    { "qemu64", "Mimus 64-bit processor", VENDOR_AMD, 15, 107, 1, 13, 0x80000008, FEATURES_QEMU64 },
-    { "x86-64-v1", "Mimus x86-64-v1 processor", VENDOR_INTEL, 6, 28, 10, 13, 0x80000008, FEATURES_64_V1 },
-    { "max", "Mimus virtual processor", VENDOR_INTEL, 6, 28, 10, 0x15, 0x80000008, FEATURES_ALL },
+    { "486", NULL, VENDOR_INTEL, 4, 8, 0, 1, 0, list_486 },
+    { "pentium", NULL, VENDOR_INTEL, 5, 4, 3, 1, 0, list_PENTIUM },
+    { "pentium2", NULL, VENDOR_INTEL, 6, 5, 2, 2, 0, list_PENTIUM2 },
+    { "pentium3", NULL, VENDOR_INTEL, 6, 8, 3, 2, 0, list_PENTIUM3 },
+    { "qemu32", "Mimus 32-bit processor", VENDOR_INTEL, 6, 6, 3, 4, 0x80000004, list_32 },
+    { "qemu64", "Mimus 64-bit processor", VENDOR_AMD, 15, 107, 1, 13, 0x80000008, list_QEMU64 },
+    { "x86-64-v1", "Mimus x86-64-v1 processor", VENDOR_INTEL, 6, 28, 10, 13, 0x80000008, list_64_V1 },
+    { "max", "Mimus virtual processor", VENDOR_INTEL, 6, 28, 10, 0x15, 0x80000008, list_MAX },
 };
 
 const struct cpu_model *cpu_model_find(const char *name)
@@ -51,7 +60,16 @@ void cpu_model_help(FILE *out)
 
 bool cpu_has(const struct cpu *cpu, unsigned feature)
 {
-    return feature <= FEAT_486 || (cpu->model->features >> feature & 1);
+    return feature <= FEAT_486 || cpu_features_has(&cpu->features, feature);
+}
+
+/* Reset and tests: the model's features become the processor's. */
+void cpu_set_model(struct cpu *cpu, const struct cpu_model *model)
+{
+    cpu->model = model;
+    cpu->features = (struct cpu_features){ { 0 } };
+    for (const uint8_t *f = model->features; *f != FEAT_NONE; f++)
+        cpu_features_set(&cpu->features, *f, true);
 }
 
 /* Families above 15 and models above 15 spill into the extended fields. */
@@ -64,8 +82,8 @@ uint32_t cpu_signature(const struct cpu_model *m)
 
 /* ---- leaves ---- */
 
-static const struct { uint32_t leaf; uint8_t reg, bit; } feature_bits[FEAT_NUM] = {
-#define FEAT_ROW(name, leaf, reg, bit) [FEAT_##name] = { leaf, reg, bit },
+static const struct { uint32_t leaf; uint8_t sub, reg, bit; } feature_bits[FEAT_NUM] = {
+#define FEAT_ROW(name, spelling, leaf, sub, reg, bit) [FEAT_##name] = { leaf, sub, reg, bit },
     CPU_FEATURES(FEAT_ROW)
 #undef FEAT_ROW
 };
@@ -95,10 +113,10 @@ static bool feature_shown(struct cpu *cpu, unsigned feature)
     return feature != FEAT_SYSCALL || cpu->model->vendor == VENDOR_AMD || cpu_code64(cpu);
 }
 
-static void add_features(struct cpu *cpu, uint32_t leaf, uint32_t out[4])
+static void add_features(struct cpu *cpu, uint32_t leaf, uint32_t sub, uint32_t out[4])
 {
     for (unsigned f = FEAT_486 + 1; f < FEAT_NUM; f++)
-        if (feature_bits[f].leaf == leaf && feature_shown(cpu, f))
+        if (feature_bits[f].leaf == leaf && feature_bits[f].sub == sub && feature_shown(cpu, f))
             out[feature_bits[f].reg] |= UINT32_C(1) << feature_bits[f].bit;
 }
 
@@ -141,7 +159,7 @@ static void basic_leaf(struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_
     case 1:
         out[0] = cpu_signature(m);
         out[1] = cpu_has(cpu, FEAT_CLFSH) ? 8 << 8 : 0;
-        add_features(cpu, 1, out);
+        add_features(cpu, 1, 0, out);
         break;
     case 2:
         if (m->vendor == VENDOR_INTEL) {
@@ -189,10 +207,10 @@ static void extended_leaf(struct cpu *cpu, uint32_t leaf, uint32_t out[4])
             put_name(out, vendor_name(m), true);
         break;
     case 0x80000001:
-        add_features(cpu, leaf, out);
+        add_features(cpu, leaf, 0, out);
         if (amd) {
             out[0] = cpu_signature(m);
-            add_features(cpu, 1, one);
+            add_features(cpu, 1, 0, one);
             out[3] |= one[3] & AMD_SHARED_BITS;
         }
         break;
@@ -247,15 +265,11 @@ void cpu_cpuid(struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t out[4]
 /* The model alone decides: unlike cpu_cpuid() this looks at no register. */
 void cpu_identify(struct cpu *cpu, uint32_t *eax, uint32_t *edx)
 {
-    static const struct { uint32_t leaf; uint8_t reg, bit, feature; } bits[] = {
-#define FEAT_BIT(name, leaf, reg, bit) { leaf, reg, bit, FEAT_##name },
-        CPU_FEATURES(FEAT_BIT)
-#undef FEAT_BIT
-    };
+    uint32_t out[4] = { 0 };
 
     *eax = cpu_signature(cpu->model);
-    *edx = 0;
-    for (unsigned i = 0; i < ARRAY_LEN(bits); i++)
-        if (bits[i].leaf == 1 && bits[i].reg == 3 && cpu_has(cpu, bits[i].feature))
-            *edx |= UINT32_C(1) << bits[i].bit;
+    for (unsigned f = FEAT_486 + 1; f < FEAT_NUM; f++)
+        if (feature_bits[f].leaf == 1 && cpu_has(cpu, f))
+            out[feature_bits[f].reg] |= UINT32_C(1) << feature_bits[f].bit;
+    *edx = out[3];
 }

@@ -8,11 +8,11 @@
 /* ---- what an operand letter means ---- */
 
 enum source { SRC_NONE, SRC_RM, SRC_REG, SRC_OPCODE, SRC_IMM, SRC_FAR, SRC_MOFFS, SRC_STRING, SRC_FIXED,
-              SRC_ONE };
+              SRC_ONE, SRC_VVVV, SRC_IS4, SRC_VSIB };
 enum form { FORM_ANY, FORM_MEM, FORM_REG };
 /* Sizes that depend on the operand size: v itself, y 4 or 8, z 2 or 4, p far pointer, a two v, s table
- * register. */
-enum { SZ_V = 0x80, SZ_Y, SZ_Z, SZ_P, SZ_A, SZ_S, SZ_ENV, SZ_STATE };
+ * register, x 16 or 32 by VEX.L, h, f, e a half, a quarter, an eighth of x. */
+enum { SZ_V = 0x80, SZ_Y, SZ_Z, SZ_P, SZ_A, SZ_S, SZ_ENV, SZ_STATE, SZ_X, SZ_H, SZ_F, SZ_E };
 
 struct kind {
     uint8_t class, source, form;
@@ -25,6 +25,10 @@ struct kind {
 #define RM_REG(size) { OC_REG, SRC_RM, FORM_REG, size, 0 }
 #define REG_FIELD(class, size) { class, SRC_REG, FORM_ANY, size, 0 }
 #define IMM(enc, size) { OC_IMM, SRC_IMM, FORM_ANY, size, enc }
+#define VEC_REG(size) { OC_XMM, SRC_REG, FORM_ANY, size, 0 }
+#define VEC_RM(form, size) { OC_XMM, SRC_RM, form, size, 0 }
+#define VEC_VVVV(size) { OC_XMM, SRC_VVVV, FORM_ANY, size, 0 }
+#define VEC_IS4(size) { OC_XMM, SRC_IS4, FORM_ANY, size, 0 }
 #define STRING(es, size) { OC_MEM, SRC_STRING, FORM_ANY, size, es }
 #define FIXED(class, reg, size) { class, SRC_FIXED, FORM_ANY, size, reg }
 
@@ -53,10 +57,17 @@ static const struct kind kinds[O_NUM] = {
     [O_Pq] = REG_FIELD(OC_MMX, 8), [O_Pd] = REG_FIELD(OC_MMX, 4),
     [O_Qq] = { OC_MMX, SRC_RM, FORM_ANY, 8, 0 }, [O_Qd] = { OC_MMX, SRC_RM, FORM_ANY, 4, 0 },
     [O_Nq] = { OC_MMX, SRC_RM, FORM_REG, 8, 0 },
-    [O_Vx] = REG_FIELD(OC_XMM, 16), [O_Vq] = REG_FIELD(OC_XMM, 8), [O_Vd] = REG_FIELD(OC_XMM, 4),
-    [O_Wx] = { OC_XMM, SRC_RM, FORM_ANY, 16, 0 }, [O_Wq] = { OC_XMM, SRC_RM, FORM_ANY, 8, 0 },
-    [O_Wd] = { OC_XMM, SRC_RM, FORM_ANY, 4, 0 }, [O_Ww] = { OC_XMM, SRC_RM, FORM_ANY, 2, 0 },
-    [O_Ux] = { OC_XMM, SRC_RM, FORM_REG, 16, 0 }, [O_Uq] = { OC_XMM, SRC_RM, FORM_REG, 8, 0 },
+    [O_Vx] = VEC_REG(SZ_X), [O_Vq] = VEC_REG(8), [O_Vd] = VEC_REG(4), [O_Vdq] = VEC_REG(16),
+    [O_Vqq] = VEC_REG(32), [O_Wx] = VEC_RM(FORM_ANY, SZ_X), [O_Wq] = VEC_RM(FORM_ANY, 8),
+    [O_Wd] = VEC_RM(FORM_ANY, 4), [O_Ww] = VEC_RM(FORM_ANY, 2), [O_Wb] = VEC_RM(FORM_ANY, 1),
+    [O_Wdq] = VEC_RM(FORM_ANY, 16), [O_Wqq] = VEC_RM(FORM_ANY, 32), [O_Wh] = VEC_RM(FORM_ANY, SZ_H),
+    [O_Wf] = VEC_RM(FORM_ANY, SZ_F), [O_We] = VEC_RM(FORM_ANY, SZ_E),
+    [O_Ux] = VEC_RM(FORM_REG, SZ_X), [O_Uq] = VEC_RM(FORM_REG, 8), [O_Udq] = VEC_RM(FORM_REG, 16),
+    [O_Uqq] = VEC_RM(FORM_REG, 32), [O_Mx] = RM_MEM(SZ_X), [O_Mqq] = RM_MEM(32),
+    [O_Hx] = VEC_VVVV(SZ_X), [O_Hdq] = VEC_VVVV(16), [O_Hqq] = VEC_VVVV(32), [O_Hq] = VEC_VVVV(8),
+    [O_Hd] = VEC_VVVV(4), [O_Lx] = VEC_IS4(SZ_X), [O_Ldq] = VEC_IS4(16),
+    [O_By] = { OC_REG, SRC_VVVV, FORM_ANY, SZ_Y, 0 },
+    [O_MGd] = { OC_MEM, SRC_VSIB, FORM_MEM, 4, 0 }, [O_MGq] = { OC_MEM, SRC_VSIB, FORM_MEM, 8, 0 },
     [O_ST0] = FIXED(OC_ST, 0, 10), [O_STi] = { OC_ST, SRC_RM, FORM_REG, 10, 0 },
     [O_Mf32] = RM_MEM(4), [O_Mf64] = RM_MEM(8), [O_Mf80] = RM_MEM(10), [O_Mi16] = RM_MEM(2),
     [O_Mi32] = RM_MEM(4),
@@ -76,6 +87,10 @@ static unsigned kind_size(const struct insn *insn, uint8_t size)
     case SZ_S: return insn->bits == 64 ? 10 : 6;
     case SZ_ENV: return v == 2 ? 14 : 28;
     case SZ_STATE: return v == 2 ? 94 : 108;
+    case SZ_X: return insn->vex_l ? 32 : 16;
+    case SZ_H: return insn->vex_l ? 16 : 8;
+    case SZ_F: return insn->vex_l ? 8 : 4;
+    case SZ_E: return insn->vex_l ? 4 : 2;
     default: return size;
     }
 }
@@ -173,7 +188,9 @@ static void set_sizes(struct insn *insn)
 {
     bool p66 = insn->prefix & PFX_66, p67 = insn->prefix & PFX_67;
 
-    if (insn->rex)
+    if (insn->prefix & PFX_VEX)
+        p66 = insn->bits == 16; /* the prefix selects a row, not a size */
+    else if (insn->rex)
         insn->prefix |= PFX_REX;
     if (insn->bits == 64) {
         insn->opsize = insn->rex & REX_W ? 8 : p66 ? 2 : 4;
@@ -184,10 +201,53 @@ static void set_sizes(struct insn *insn)
     }
 }
 
-static uint8_t read_opcode(struct insn *insn, struct reader *r)
+/* C4 and C5 begin a VEX prefix in 64-bit code, and elsewhere where LES and LDS would name a register. */
+static bool is_vex(const struct insn *insn, const struct reader *r, uint8_t byte)
+{
+    if (byte != 0xc4 && byte != 0xc5)
+        return false;
+    return insn->bits == 64 || (r->pos < r->avail && r->code[r->pos] >= 0xc0);
+}
+
+/* SDM vol. 2, 2.3.5: the bytes behind C4 or C5 and the opcode. False: #UD. */
+static bool read_vex(struct insn *insn, struct reader *r, bool three)
+{
+    static const uint8_t implied[4] = { 0, PFX_66, PFX_REP, PFX_REPNE };
+    static const uint16_t map_opcode[4] = { 0, 0x0f00, 0x3800, 0x3a00 };
+    uint8_t bad = insn->prefix & (PFX_LOCK | PFX_66 | PFX_REP | PFX_REPNE), p = next_byte(r);
+    bool had_rex = insn->rex;
+    unsigned map = 1;
+
+    insn->rex = p & 0x80 ? 0 : REX_R;
+    if (three) {
+        insn->rex |= (p & 0x40 ? 0 : REX_X) | (p & 0x20 ? 0 : REX_B);
+        map = p & 0x1f;
+        p = next_byte(r);
+        insn->rex |= p & 0x80 ? REX_W : 0;
+    }
+    if (insn->bits != 64)
+        insn->rex &= REX_W;
+    insn->vvvv = ~p >> 3 & (insn->bits == 64 ? 15 : 7);
+    insn->vex_l = p & 4;
+    insn->prefix |= PFX_VEX | implied[p & 3];
+    insn->opcode = next_byte(r);
+    if (map < 1 || map > 3)
+        return false;
+    insn->map = (uint8_t)map;
+    insn->opcode |= map_opcode[map];
+    return !bad && !had_rex;
+}
+
+/* The opcode's last byte. *ud: the prefixes before it allow none. */
+static uint8_t read_opcode(struct insn *insn, struct reader *r, bool *ud)
 {
     uint8_t byte = read_prefixes(insn, r);
 
+    *ud = false;
+    if (!r->err && is_vex(insn, r, byte)) {
+        *ud = !read_vex(insn, r, byte == 0xc4);
+        return (uint8_t)insn->opcode;
+    }
     if (byte == 0x0f) {
         byte = next_byte(r);
         insn->map = 1;
@@ -274,7 +334,7 @@ static bool row_has_modrm(const struct opcode *row)
         return true;
     for (unsigned i = 0; i < 3; i++) {
         uint8_t source = kinds[row->op[i]].source;
-        if (source == SRC_RM || source == SRC_REG)
+        if (source == SRC_RM || source == SRC_REG || source == SRC_VSIB)
             return true;
     }
     return false;
@@ -287,6 +347,9 @@ static bool find_candidates(const struct insn *insn, uint8_t opcode, struct cand
 
     *modrm = false;
     for (unsigned room = 0; room < ROOM_NUM; room++) {
+        c->first[room] = NULL;
+        if ((insn->prefix & PFX_VEX) ? room < ROOM_VEX : room >= ROOM_VEX)
+            continue;
         c->first[room] = opcode_rows(room, insn->map, opcode, &c->last[room]);
         if (!c->first[room])
             continue;
@@ -320,7 +383,7 @@ static bool modrm_matches(const struct insn *insn, const struct opcode *row)
         return false;
     if ((row->mod == SEL_MEM && reg) || (row->mod == SEL_REG && !reg))
         return false;
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < 4; i++) {
         uint8_t form = kinds[row->op[i]].form;
         if ((form == FORM_MEM && reg) || (form == FORM_REG && !reg))
             return false;
@@ -328,9 +391,31 @@ static bool modrm_matches(const struct insn *insn, const struct opcode *row)
     return true;
 }
 
+static bool uses_vvvv(const struct opcode *row)
+{
+    for (unsigned i = 0; i < 4; i++)
+        if (kinds[row->op[i]].source == SRC_VVVV)
+            return true;
+    return false;
+}
+
+/* VEX.W, VEX.L, and VEX.vvvv = 1111B where it names nothing. */
+static bool vex_matches(const struct insn *insn, const struct opcode *row)
+{
+    bool w = insn->rex & REX_W;
+
+    if (!(row->flags & OPF_VEX))
+        return true;
+    if ((row->flags & (w ? OPF_W0 : OPF_W1)) || (row->flags & (insn->vex_l ? OPF_L0 : OPF_L1)))
+        return false;
+    return insn->vvvv == 0 || uses_vvvv(row);
+}
+
 static bool row_matches(const struct insn *insn, const struct opcode *row)
 {
     if (row->flags & (insn->bits == 64 ? OPF_I64 : OPF_O64))
+        return false;
+    if (!vex_matches(insn, row))
         return false;
     /* 90 without operands is NOP or PAUSE, with REX.B it is an exchange with R8. */
     if (row->opcode == 0x90 && row->op[0] == O_NONE && (insn->rex & REX_B))
@@ -406,6 +491,12 @@ static void set_operand(struct insn *insn, struct reader *r, unsigned n)
         insn->disp = (int64_t)next_bytes(r, insn->addrsize);
         insn->mem_size = op->size;
         break;
+    case SRC_VVVV: op->reg = insn->vvvv; break;
+    case SRC_IS4:
+        set_imm(insn, r, 1);
+        op->reg = (uint8_t)(insn->imm >> 4 & (insn->bits == 64 ? 15 : 7));
+        break;
+    case SRC_VSIB: insn->mem_size = op->size; break;
     case SRC_STRING:
         op->reg = k->arg ? R_DI : R_SI;
         insn->mem_size = op->size;
@@ -437,6 +528,18 @@ static bool registers_legal(const struct insn *insn)
     return true;
 }
 
+/* A gather needs a SIB byte, in which index 4 is a register like any other. */
+static bool vsib_legal(struct insn *insn)
+{
+    if (kinds[insn->row->op[1]].source != SRC_VSIB)
+        return true;
+    if (insn->addrsize == 2 || (insn->modrm & 7) != 4)
+        return false;
+    if (insn->index == REG_NONE)
+        insn->index = R_SP;
+    return true;
+}
+
 /* Operand size of rows that have their own in 64-bit code. */
 static void set_row_size(struct insn *insn)
 {
@@ -453,16 +556,16 @@ enum decode_result insn_decode(struct insn *insn, const uint8_t *code, size_t av
     struct reader r = { .code = code, .avail = avail };
     struct candidates c;
     uint8_t opcode;
-    bool modrm;
+    bool modrm, ud;
 
     *insn = (struct insn){ .bits = (uint8_t)bits, .seg = S_DS, .base = REG_NONE, .index = REG_NONE,
                            .scale = 1 };
-    opcode = read_opcode(insn, &r);
+    opcode = read_opcode(insn, &r, &ud);
     insn->len = (uint8_t)r.pos;
     if (r.err)
         return r.err;
     set_sizes(insn);
-    if (!find_candidates(insn, opcode, &c, &modrm))
+    if (ud || !find_candidates(insn, opcode, &c, &modrm))
         return DECODE_UD;
     if (modrm)
         read_modrm(insn, &r);
@@ -470,10 +573,10 @@ enum decode_result insn_decode(struct insn *insn, const uint8_t *code, size_t av
     if (r.err)
         return r.err;
     insn->row = find_row(insn, &c);
-    if (!insn->row)
+    if (!insn->row || !vsib_legal(insn))
         return DECODE_UD;
     set_row_size(insn);
-    for (unsigned i = 0; i < 3; i++)
+    for (unsigned i = 0; i < 4; i++)
         set_operand(insn, &r, i);
     insn->len = (uint8_t)r.pos;
     if (r.err)

@@ -34,6 +34,12 @@ enum operand_kind {
     O_ES, O_CS, O_SS, O_DS, O_FS, O_GS,
     /* MMX: P reg, Q r/m, N r/m register only; SSE: V reg, W r/m, U r/m register only */
     O_Pq, O_Pd, O_Qq, O_Qd, O_Nq, O_Vx, O_Vq, O_Vd, O_Wx, O_Wq, O_Wd, O_Ww, O_Ux, O_Uq,
+    /* x is 16 bytes, with VEX.L = 1 it is 32; dq is 16, qq 32 whatever VEX.L; h the half of x, f the quarter, e the
+     * eighth. H: register in VEX.vvvv. L: register in imm8[7:4]. By: general register in VEX.vvvv. */
+    O_Vdq, O_Vqq, O_Wdq, O_Wqq, O_Wh, O_Wf, O_We, O_Wb, O_Udq, O_Uqq, O_Mx, O_Mqq,
+    O_Hx, O_Hdq, O_Hqq, O_Hq, O_Hd, O_Lx, O_Ldq, O_By,
+    /* Memory operand of a gather (VSIB): elements of 4 or 8 bytes; indices in insn->index (a vector register). */
+    O_MGd, O_MGq,
     /* x87 */
     O_ST0, O_STi, O_Mf32, O_Mf64, O_Mf80, O_Mi16, O_Mi32, O_Mi64, O_Mbcd, O_Menv, O_Mstate,
     O_NUM
@@ -48,8 +54,9 @@ struct operand {
     bool high_byte;
 };
 
-enum insn_prefix { PFX_LOCK = 1, PFX_REPNE = 2, PFX_REP = 4, PFX_66 = 8, PFX_67 = 16, PFX_SEG = 32, PFX_REX = 64 };
-enum { REX_B = 1, REX_X = 2, REX_R = 4, REX_W = 8 };
+enum insn_prefix { PFX_LOCK = 1, PFX_REPNE = 2, PFX_REP = 4, PFX_66 = 8, PFX_67 = 16, PFX_SEG = 32, PFX_REX = 64,
+                   PFX_VEX = 128 };
+enum { REX_B = 1, REX_X = 2, REX_R = 4, REX_W = 8 }; /* with a VEX prefix rex holds its R, X, B, W, not inverted */
 
 #define INSN_MAX_LEN 15
 #define REG_NONE 0xff
@@ -63,6 +70,8 @@ struct insn {
     uint8_t addrsize;    /* address size in bytes: 2, 4, 8 */
     uint8_t prefix;      /* enum insn_prefix */
     uint8_t rex;
+    uint8_t vvvv;        /* VEX.vvvv, not inverted: register number; 0 when unused */
+    bool vex_l;          /* VEX.L */
     uint16_t opcode;     /* as in the table: 0x00.., 0x0f00.., 0x0f3800.. >> see map */
     uint8_t map;         /* 0: one byte, 1: 0F, 2: 0F38, 3: 0F3A */
     uint8_t modrm;
@@ -95,6 +104,13 @@ enum opcode_flags {
     OPF_ALIGN = 1 << 13,   /* 16-byte memory operand must be aligned: #GP(0) */
     OPF_HOST = 1 << 14,    /* a user-mode process can run it: the differential test covers it */
     OPF_B = 1 << 15,       /* byte form: operand size is 1 (set for rows whose operands are all b) */
+    OPF_VEX = 1 << 16,     /* VEX encoding; #UD in real and v86 mode, with LOCK, 66, F2, F3 or REX before it */
+    OPF_W0 = 1 << 17,      /* VEX.W must be 0 / 1; neither: ignored */
+    OPF_W1 = 1 << 18,
+    OPF_L0 = 1 << 19,      /* VEX.L must be 0 / 1; neither: either is good */
+    OPF_L1 = 1 << 20,
+    OPF_AVX = 1 << 21,     /* needs AVX state: #UD unless CR4.OSXSAVE and XCR0[2:1] = 3, #NM by CR0.TS */
+    OPF_UMIP = 1 << 22,    /* #GP(0) when CR4.UMIP is set and CPL > 0 */
 };
 
 /* What the encoding must look like besides the opcode byte: SEL(reg, mod, rm), built by the macros in opcodes.def. */

@@ -35,6 +35,7 @@ static const char *size_name(unsigned size)
     case 8: return "QWORD PTR ";
     case 10: return "TBYTE PTR ";
     case 16: return "XMMWORD PTR ";
+    case 32: return "YMMWORD PTR ";
     default: return "";
     }
 }
@@ -147,7 +148,7 @@ static void print_operand(FILE *out, const struct insn *insn, unsigned n, uint64
     case OC_CR: fprintf(out, "cr%u", op->reg); break;
     case OC_DR: fprintf(out, "dr%u", op->reg); break;
     case OC_MMX: fprintf(out, "mm%u", op->reg); break;
-    case OC_XMM: fprintf(out, "xmm%u", op->reg); break;
+    case OC_XMM: fprintf(out, "%cmm%u", op->size == 32 ? 'y' : 'x', op->reg); break;
     case OC_ST: fprintf(out, op->reg ? "st(%u)" : "st", op->reg); break;
     default: break;
     }
@@ -182,7 +183,7 @@ void insn_print(FILE *out, const struct insn *insn, uint64_t pc)
 {
     print_prefixes(out, insn);
     print_mnemonic(out, insn);
-    for (unsigned i = 0; i < 3 && insn->op[i].class != OC_NONE; i++) {
+    for (unsigned i = 0; i < 4 && insn->op[i].class != OC_NONE; i++) {
         fputc(i ? ',' : ' ', out);
         print_operand(out, insn, i, pc);
     }

@@ -377,8 +377,10 @@ static bool emit_unit_checks(struct emit *e)
               ((flags & OPF_SSE) && (e->mode & (MODE_EM | MODE_OSFXSR)) != MODE_OSFXSR);
     bool nm = (e->mode & MODE_TS) || ((flags & OPF_FPU) && (e->mode & MODE_EM));
 
-    if (!(flags & (OPF_FPU | OPF_MMX | OPF_SSE)))
+    if (!(flags & (OPF_FPU | OPF_MMX | OPF_SSE | OPF_AVX)))
         return true;
+    if ((flags & OPF_AVX) && !(e->mode & MODE_AVX))
+        ud = true;
     if (ud || nm) {
         emit_raise(e, ud ? EX_UD : EX_NM);
         return false;
@@ -394,7 +396,7 @@ static bool row_available(const struct emit *e)
 
     if (row->feature > FEAT_486 && !cpu_has(e->cpu, row->feature))
         return false;
-    return !(row->flags & OPF_PROT) || (e->mode & (MODE_PE | MODE_VM)) == MODE_PE;
+    return !(row->flags & (OPF_PROT | OPF_VEX)) || (e->mode & (MODE_PE | MODE_VM)) == MODE_PE;
 }
 
 static void emit_insn(struct emit *e)

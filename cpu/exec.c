@@ -577,7 +577,7 @@ struct cpu *cpu_new(const struct cpu_options *opt, const struct cpu_bus *bus, st
     cpu->bus = *bus;
     cpu->opt = *opt;
     cpu->log = bus->log;
-    cpu->model = cpu_model_find(opt->model);
+    cpu_set_model(cpu, cpu_model_find(opt->model));
     if (!cpu->model) {
         error_set(err, -EINVAL, "cpu: unknown model '%s'; -cpu help lists what there is", opt->model);
         free(cpu);

@@ -12,7 +12,8 @@ enum {
     LOCK = OPF_LOCK, I64 = OPF_I64, O64 = OPF_O64, D64 = OPF_D64, F64 = OPF_F64, CPL0 = OPF_CPL0,
     PROT = OPF_PROT,
     END = OPF_END, REP = OPF_REP, FPU = OPF_FPU, NOWAIT = OPF_NOWAIT, MMX = OPF_MMX, SSE = OPF_SSE,
-    ALIGN = OPF_ALIGN, HOST = OPF_HOST, B = OPF_B,
+    ALIGN = OPF_ALIGN, HOST = OPF_HOST, B = OPF_B, VEX = OPF_VEX, W0 = OPF_W0, W1 = OPF_W1, L0 = OPF_L0,
+    L1 = OPF_L1, AVX = OPF_AVX, UMIP = OPF_UMIP,
     FLU_O = FL_OF, FLU_S = FL_SF, FLU_Z = FL_ZF, FLU_A = FL_AF, FLU_P = FL_PF, FLU_C = FL_CF, FLU_NONE = 0,
 };
 #define O__ O_NONE
@@ -30,13 +31,17 @@ enum {
 #define GR(n) SEL(n, SEL_REG, SEL_ANY)
 #define GRM(n, m) SEL(n, SEL_REG, m)
 
+#define OP4(opcode, prefix, sel, name, a, b, c, d, flags, feat, undef, emitter, arg) \
+    void emit_##emitter(struct emit *e);
 #define OP(opcode, prefix, sel, name, a, b, c, flags, feat, undef, emitter, arg) \
     void emit_##emitter(struct emit *e);
 #include "cpu/opcodes.def"
 
-#define OP(opcode, prefix, sel, name, a, b, c, flags, feat, undef, emitter, arg) \
+#define OP4(opcode, prefix, sel, name, a, b, c, d, flags, feat, undef, emitter, arg) \
     { name, opcode, PFXSEL_##prefix, (sel) & 0xff, (sel) >> 8 & 0xff, (sel) >> 16, \
-      { O_##a, O_##b, O_##c, O_NONE }, flags, FEAT_##feat, undef, emit_##emitter, arg },
+      { O_##a, O_##b, O_##c, O_##d }, flags, FEAT_##feat, undef, emit_##emitter, arg },
+#define OP(opcode, prefix, sel, name, a, b, c, flags, feat, undef, emitter, arg) \
+    OP4(opcode, prefix, sel, name, a, b, c, _, flags, feat, undef, emitter, arg)
 const struct opcode cpu_opcodes[] = {
 #include "cpu/opcodes.def"
 };
@@ -52,6 +57,8 @@ const unsigned cpu_num_opcodes = ARRAY_LEN(cpu_opcodes);
 #define SPAN(a, b) (IS_Z(a) || IS_Z(b) ? 7 : 0)
 #define OP(opcode, prefix, sel, name, a, b, c, flags, feat, undef, emitter, arg) \
     [SLOT(opcode) ... SLOT(opcode) + SPAN(O_##a, O_##b)] = __COUNTER__ - ROOM_BASE,
+#define OP4(opcode, prefix, sel, name, a, b, c, d, flags, feat, undef, emitter, arg) \
+    OP(opcode, prefix, sel, name, a, b, c, flags, feat, undef, emitter, arg)
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Woverride-init"
@@ -78,6 +85,42 @@ enum { BASE_SSE = __COUNTER__ };
 static const uint16_t last_sse[NUM_SLOTS] = { [0] = 0,
 #include "cpu/opcodes_sse.def"
 };
+#undef ROOM_BASE
+enum { BASE_SSE4 = __COUNTER__ };
+#define ROOM_BASE BASE_SSE4
+static const uint16_t last_sse4[NUM_SLOTS] = { [0] = 0,
+#include "cpu/opcodes_sse4.def"
+};
+#undef ROOM_BASE
+enum { BASE_BMI = __COUNTER__ };
+#define ROOM_BASE BASE_BMI
+static const uint16_t last_bmi[NUM_SLOTS] = { [0] = 0,
+#include "cpu/opcodes_bmi.def"
+};
+#undef ROOM_BASE
+enum { BASE_XSTATE = __COUNTER__ };
+#define ROOM_BASE BASE_XSTATE
+static const uint16_t last_xstate[NUM_SLOTS] = { [0] = 0,
+#include "cpu/opcodes_xstate.def"
+};
+#undef ROOM_BASE
+enum { BASE_AVX = __COUNTER__ };
+#define ROOM_BASE BASE_AVX
+static const uint16_t last_avx[NUM_SLOTS] = { [0] = 0,
+#include "cpu/opcodes_avx.def"
+};
+#undef ROOM_BASE
+enum { BASE_AVX2 = __COUNTER__ };
+#define ROOM_BASE BASE_AVX2
+static const uint16_t last_avx2[NUM_SLOTS] = { [0] = 0,
+#include "cpu/opcodes_avx2.def"
+};
+#undef ROOM_BASE
+enum { BASE_BMI_VEX = __COUNTER__ };
+#define ROOM_BASE BASE_BMI_VEX
+static const uint16_t last_bmi_vex[NUM_SLOTS] = { [0] = 0,
+#include "cpu/opcodes_bmi_vex.def"
+};
 #pragma GCC diagnostic pop
 
 enum {
@@ -85,9 +128,21 @@ enum {
     START_SYS = START_INT + BASE_SYS - BASE_INT - 1,
     START_X87 = START_SYS + BASE_X87 - BASE_SYS - 1,
     START_SSE = START_X87 + BASE_SSE - BASE_X87 - 1,
+    START_SSE4 = START_SSE + BASE_SSE4 - BASE_SSE - 1,
+    START_BMI = START_SSE4 + BASE_BMI - BASE_SSE4 - 1,
+    START_XSTATE = START_BMI + BASE_XSTATE - BASE_BMI - 1,
+    START_AVX = START_XSTATE + BASE_AVX - BASE_XSTATE - 1,
+    START_AVX2 = START_AVX + BASE_AVX2 - BASE_AVX - 1,
+    START_BMI_VEX = START_AVX2 + BASE_BMI_VEX - BASE_AVX2 - 1,
 };
-static const uint16_t *const room_last[ROOM_NUM] = { last_int, last_sys, last_x87, last_sse };
-static const uint16_t room_start[ROOM_NUM] = { START_INT, START_SYS, START_X87, START_SSE };
+static const uint16_t *const room_last[ROOM_NUM] = {
+    last_int, last_sys, last_x87, last_sse, last_sse4, last_bmi,
+    last_xstate, last_avx, last_avx2, last_bmi_vex,
+};
+static const uint16_t room_start[ROOM_NUM] = {
+    START_INT, START_SYS, START_X87, START_SSE, START_SSE4, START_BMI,
+    START_XSTATE, START_AVX, START_AVX2, START_BMI_VEX,
+};
 
 static bool covers(const struct opcode *row, unsigned slot)
 {

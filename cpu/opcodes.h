@@ -5,7 +5,11 @@
 #include "cpu/decode.h"
 
 /* The files of opcodes.def. Within one file all rows of an opcode stand together. */
-enum opcode_room { ROOM_INT, ROOM_SYS, ROOM_X87, ROOM_SSE, ROOM_NUM };
+enum opcode_room {
+    ROOM_INT, ROOM_SYS, ROOM_X87, ROOM_SSE, ROOM_SSE4, ROOM_BMI, ROOM_XSTATE,
+    ROOM_VEX, ROOM_AVX = ROOM_VEX, ROOM_AVX2, ROOM_BMI_VEX, /* from ROOM_VEX on: with a VEX prefix */
+    ROOM_NUM
+};
 
 /* Rows of `room` for opcode NN of `map` (0: one byte, 1: 0F, 2: 0F38, 3: 0F3A), first to last; NULL when
  * there are none. */

@@ -62,7 +62,7 @@ static bool code_breakpoint_enabled(const struct cpu *cpu)
 
 void cpu_update_mode(struct cpu *cpu)
 {
-    uint32_t m = level_bits(cpu) | (cpu->mode & MODE_SHADOW);
+    uint32_t m = level_bits(cpu) | (cpu->mode & (MODE_SHADOW | MODE_SMM));
     uint64_t virtual_if = m & MODE_VM ? CR4_VME : (m & MODE_CPL) == MODE_CPL ? CR4_PVI : 0;
 
     m |= cpu->efer & EFER_LMA ? MODE_LMA : 0;
@@ -78,6 +78,7 @@ void cpu_update_mode(struct cpu *cpu)
     m |= ~cpu->mxcsr & MXCSR_MASKS ? MODE_XM : 0;
     m |= (cpu->dr[7] & 0xff) && code_breakpoint_enabled(cpu) ? MODE_DR : 0;
     m |= cpu->cr4 & virtual_if ? MODE_VME : 0;
+    m |= (cpu->cr4 & CR4_OSXSAVE) && !(~cpu->xcr0 & (XCR0_SSE | XCR0_AVX)) ? MODE_AVX : 0;
     if ((m ^ cpu->mode) & MODE_AC)
         mmu_flush(cpu, true); /* the fast path may be used only while alignment is not checked */
     cpu->mode = m;
@@ -191,6 +192,10 @@ static void reset_fpu(struct cpu *cpu)
     memset(&cpu->fpu, 0, sizeof(cpu->fpu));
     cpu->fpu.cw = 0x40;
     memset(cpu->xmm, 0, sizeof(cpu->xmm));
+    memset(cpu->ymmh, 0, sizeof(cpu->ymmh));
+    cpu->xcr0 = XCR0_X87;
+    cpu->xss = 0;
+    cpu->pkru = 0;
     cpu_set_mxcsr(cpu, MXCSR_MASKS);
 }
 

@@ -8,6 +8,7 @@
 #include "base/bits.h"
 #include "base/log.h"
 #include "cpu/cpu.h"
+#include "cpu/features.h"
 #include "tcg/tcg.h"
 
 enum { R_AX, R_CX, R_DX, R_BX, R_SP, R_BP, R_SI, R_DI };        /* GPR numbers */
@@ -28,8 +29,11 @@ enum {
 enum {
     CR4_VME = 1 << 0, CR4_PVI = 1 << 1, CR4_TSD = 1 << 2, CR4_DE = 1 << 3, CR4_PSE = 1 << 4, CR4_PAE = 1 << 5,
     CR4_MCE = 1 << 6, CR4_PGE = 1 << 7, CR4_PCE = 1 << 8, CR4_OSFXSR = 1 << 9, CR4_OSXMMEXCPT = 1 << 10,
-    CR4_UMIP = 1 << 11, CR4_SMEP = 1 << 20, CR4_SMAP = 1 << 21,
+    CR4_UMIP = 1 << 11, CR4_LA57 = 1 << 12, CR4_FSGSBASE = 1 << 16, CR4_PCIDE = 1 << 17,
+    CR4_OSXSAVE = 1 << 18, CR4_SMEP = 1 << 20, CR4_SMAP = 1 << 21, CR4_PKE = 1 << 22,
 };
+/* State components of XCR0 and IA32_XSS (SDM vol. 1, 13.1). */
+enum { XCR0_X87 = 1 << 0, XCR0_SSE = 1 << 1, XCR0_AVX = 1 << 2, XCR0_PKRU = 1 << 9 };
 enum { EFER_SCE = 1 << 0, EFER_LME = 1 << 8, EFER_LMA = 1 << 10, EFER_NXE = 1 << 11 };
 
 /* Exception vectors. */
@@ -64,6 +68,9 @@ enum cpu_mode {
     MODE_DR = 1 << 22,      /* a code breakpoint is enabled in DR7: blocks of one instruction with a check */
     MODE_RF = 1 << 23,      /* EFLAGS.RF is set: suppress one code breakpoint, then clear RF */
     MODE_VME = 1 << 24,     /* CR4.VME (v86) or CR4.PVI (protected mode) matters for CLI, STI, PUSHF... */
+    MODE_AVX = 1 << 25,     /* CR4.OSXSAVE is set and XCR0 enables SSE and AVX state */
+    MODE_SMAP = 1 << 26,    /* supervisor accesses to user pages fault: CR4.SMAP, CPL < 3, EFLAGS.AC clear */
+    MODE_SMM = 1 << 27,     /* system management mode */
 };
 #define MODE_CPL_SHIFT 6
 #define MODE_IOPL_SHIFT 8
@@ -129,10 +136,14 @@ struct cpu {
     struct segment seg[S_ALL];      /* + LDTR, TR */
     uint64_t spill[TCG_NUM_SPILL];
     union vec128 xmm[16];
-    union vec128 vtmp[4];           /* operands of vector operations */
+    union vec128 ymmh[16];          /* bits 255:128 of the YMM registers */
+    union vec128 vtmp[8];           /* operands of vector operations */
     struct fpu fpu;
     uint32_t mxcsr;                 /* control and mask bits as the guest wrote them; flags: OR of both words */
     uint64_t cr0, cr2, cr3, cr4, efer;
+    uint64_t xcr0, xss;
+    uint32_t pkru;
+    uint32_t pad1;
     struct table_reg gdt, idt;
     uint64_t dr[8];
     uint64_t star, lstar, cstar, sfmask, kernel_gs_base;
@@ -163,6 +174,7 @@ struct cpu {
     struct cpu_options opt;
     struct tcg *tcg;
     const struct cpu_model *model;
+    struct cpu_features features;   /* what CPUID shows and the opcode rows ask for */
     struct log *log;
     bool one_insn_next;             /* the next block is to be translated as a single instruction, not entered in the cache */
     bool in_block;                  /* translated code is on the stack: a raised exception is located by its block */
@@ -188,6 +200,8 @@ static inline bool cpu_protected(const struct cpu *cpu) { return (cpu->mode & (M
 
 /* ---- models and CPUID (cpuid.c) ---- */
 const struct cpu_model *cpu_model_find(const char *name);
+/* Take over the model's identity and features. */
+void cpu_set_model(struct cpu *cpu, const struct cpu_model *model);
 bool cpu_has(const struct cpu *cpu, unsigned feature);   /* enum cpu_feature in cpu/features.h */
 void cpu_cpuid(struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
 

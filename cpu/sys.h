@@ -150,7 +150,7 @@ struct cpu_model {
     uint8_t family, model, stepping;
     uint8_t max_basic;
     uint32_t max_extended;      /* 0: no extended leaves */
-    uint64_t features;          /* bit n: enum cpu_feature n */
+    const uint8_t *features;    /* enum cpu_feature, ends with FEAT_NONE */
 };
 
 /* CPUID.1:EAX, also EDX after reset. */

@@ -225,10 +225,16 @@ static void do_bound(const struct run *r, const struct ir_insn *in)
         call(r->env, &r->guest->helpers[in->imm >> 32 & 0xffff], (const uint64_t[4]){ a, in->imm >> 48 });
 }
 
-static void do_vop(const struct run *r, uint64_t imm)
+static void do_vop(const struct run *r, const struct ir_insn *in)
 {
-    tcg_vops[imm & 0xffff].fn(tcg_field(r->env, imm >> 16 & 0xffff), tcg_field(r->env, imm >> 32 & 0xffff),
-                              tcg_field(r->env, imm >> 48));
+    const struct tcg_vop_info *op = &tcg_vops[in->imm & 0xffff];
+    void *dst = tcg_field(r->env, in->imm >> 16 & 0xffff);
+    const void *a = tcg_field(r->env, in->imm >> 32 & 0xffff), *b = tcg_field(r->env, in->imm >> 48);
+
+    if (op->fn_imm)
+        op->fn_imm(dst, a, b, in->aux);
+    else
+        op->fn(dst, a, b);
 }
 
 /* ---- block ends ---- */
@@ -323,7 +329,7 @@ static uint64_t step(struct run *r, const struct ir_insn *in, unsigned i)
     case IR_COND:
         return ir_cond_eval(in->cc, flags_of(r->blk->ir, v, in->a));
     case IR_VOP:
-        do_vop(r, in->imm);
+        do_vop(r, in);
         return 0;
     case IR_INSN:
         return 0;

@@ -44,7 +44,7 @@ struct ir_insn {
     uint8_t op;
     uint8_t type;   /* enum ir_type: the T of the row */
     uint8_t cc;     /* CMP: enum ir_cmp; COND: x86 condition number */
-    uint8_t aux;
+    uint8_t aux;    /* VOP: the immediate */
     ir_ref a, b, c, d;
     ir_ref fl;      /* E_FAULT instructions after opt_flags: the flags to be committed before leaving the block here; 0: the guest's flags are up to date */
     uint16_t uses;  /* number of references, kept by the passes */
@@ -126,6 +126,7 @@ void   ir_trapif(struct ir_builder *b, ir_ref cond, unsigned helper, uint32_t ar
 /* Unused arguments 0. Returns 0 for a void helper. */
 ir_ref ir_call(struct ir_builder *b, unsigned helper, ir_ref a0, ir_ref a1, ir_ref a2, ir_ref a3);
 void   ir_vop(struct ir_builder *b, unsigned vop, unsigned dst, unsigned src1, unsigned src2);
+void   ir_vopi(struct ir_builder *b, unsigned vop, unsigned dst, unsigned src1, unsigned src2, uint8_t imm);
 void   ir_insn_start(struct ir_builder *b, uint32_t offset, uint32_t len);
 void   ir_goto(struct ir_builder *b, enum ir_type ip, int32_t delta, bool far_exit);
 void   ir_br(struct ir_builder *b, enum ir_type ip, ir_ref cond, int32_t taken, bool taken_far, int32_t next, bool next_far);

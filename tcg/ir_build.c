@@ -405,12 +405,17 @@ ir_ref ir_call(struct ir_builder *b, unsigned helper, ir_ref a0, ir_ref a1, ir_r
 
 void ir_vop(struct ir_builder *b, unsigned vop, unsigned dst, unsigned src1, unsigned src2)
 {
+    ir_vopi(b, vop, dst, src1, src2, 0);
+}
+
+void ir_vopi(struct ir_builder *b, unsigned vop, unsigned dst, unsigned src1, unsigned src2, uint8_t imm8)
+{
     uint64_t imm = (uint16_t)vop | (uint64_t)(uint16_t)dst << 16 | (uint64_t)(uint16_t)src1 << 32 |
                    (uint64_t)src2 << 48;
 
     if (b->fold)
         forget_fields(b, dst, 16);
-    ir_append(b, &(struct ir_insn){ .op = IR_VOP, .type = IR_I64, .imm = imm });
+    ir_append(b, &(struct ir_insn){ .op = IR_VOP, .type = IR_I64, .aux = imm8, .imm = imm });
 }
 
 /* ---- marks and ends ---- */

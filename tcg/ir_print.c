@@ -86,6 +86,8 @@ static void print_immediate(FILE *out, const struct ir_insn *in, const struct tc
     case IR_VOP:
         fprintf(out, " %s [0x%x] [0x%x] [0x%x]", tcg_vops[imm & 0xffff].name, (unsigned)(imm >> 16 & 0xffff),
                 (unsigned)(imm >> 32 & 0xffff), (unsigned)(imm >> 48));
+        if (tcg_vops[imm & 0xffff].fn_imm)
+            fprintf(out, " %u", in->aux);
         break;
     case IR_BR:
         print_target(out, imm, in->aux & IR_FAR(0));

@@ -52,7 +52,7 @@ static int reserve_cache(struct tcg *t, struct error *err)
     if (ret)
         return error_set(err, ret, "tcg: the host refuses executable memory: %s", strerror(-ret));
     t->code = (struct tcg_code_buf){ t->code_map.start, t->code_map.start, t->code_map.end };
-    t->host_state = t->host->init(t->guest, &t->code);
+    t->host_state = t->host->init(t->guest, &t->code, tcg_host_isa() & ~t->opt.without_isa);
     t->code.start = t->code.at;
     return t->host_state ? 0 : error_set(err, -ENOMEM, "tcg: out of memory");
 }

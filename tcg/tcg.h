@@ -103,6 +103,7 @@ struct tcg_options {
     bool optimise;          /* run folding and passes */
     bool verify;            /* ir_verify between passes (debug builds and tests) */
     size_t cache_size;      /* bytes of host code; 0: default */
+    uint32_t without_isa;   /* bits of enum tcg_host_isa that are not to be used */
 };
 
 struct tcg_block {
@@ -184,8 +185,8 @@ struct tcg_code_buf { uint8_t *start, *at, *end; };
 
 struct tcg_host {
     const char *name;
-    /* Emit the thunks shared by all blocks (enter, leave, slow paths, look-up). */
-    void *(*init)(const struct tcg_guest *guest, struct tcg_code_buf *buf);
+    /* `isa`: enum tcg_host_isa bits to be used. Emit the thunks shared by all blocks (enter, leave, slow paths, look-up). */
+    void *(*init)(const struct tcg_guest *guest, struct tcg_code_buf *buf, uint32_t isa);
     void (*free)(void *host);
     /* Compile `ir` into buf; fill blk's code, map, jump_at. map entries are appended to *map (malloc'ed by the
      * backend, owned by the block). Returns 0, or -1 when buf has no room (nothing is kept). */
@@ -206,17 +207,32 @@ uintptr_t tcg_interp_run(struct tcg *t, const struct tcg_guest *guest, void *env
 
 /* Rows of vec.def. Operands are 16-byte fields. */
 enum tcg_vop {
-#define VOP(name, fn, kind, prefix, opcode) TCG_V_##name,
+#define VOP(name, fn, kind, host, prefix, opcode) TCG_V_##name,
+#define VOPI(name, fn, kind, host, prefix, opcode) TCG_V_##name,
 #include "tcg/vec.def"
     TCG_NUM_VOPS
 };
 struct tcg_vop_info {
     const char *name;
-    void (*fn)(void *dst, const void *a, const void *b); /* the meaning, in C: interpreter and hosts without the instruction */
+    /* The meaning, in C, for the interpreter and for hosts without the instruction; fn_imm in rows with an immediate. */
+    void (*fn)(void *dst, const void *a, const void *b);
+    void (*fn_imm)(void *dst, const void *a, const void *b, unsigned imm);
     uint8_t kind;      /* enum tcg_vop_kind */
-    uint8_t prefix;    /* x86 encoding of the same operation: 0, 0x66, 0xf2, 0xf3 */
-    uint8_t opcode;    /* in map 0F; 0: none */
+    uint16_t prefix;   /* x86 encoding of the same operation: 0, 0x66, 0xf2, 0xf3; TCG_VEX_W: VEX.W = 1 */
+    uint16_t opcode;   /* 0xNN in map 0F, 0x38NN, 0x3aNN; 0: none */
+    uint16_t isa;      /* enum tcg_host_isa: needed */
 };
+#define TCG_VEX_W 0x100
+/* What an x86-64 host's processor may have beyond SSE2; others have BASE alone. */
+enum tcg_host_isa {
+    TCG_ISA_BASE = 0,
+    TCG_ISA_SSE3 = 1 << 0, TCG_ISA_SSSE3 = 1 << 1, TCG_ISA_SSE41 = 1 << 2, TCG_ISA_SSE42 = 1 << 3,
+    TCG_ISA_AES = 1 << 4, TCG_ISA_PCLMUL = 1 << 5, TCG_ISA_SHA = 1 << 6, TCG_ISA_AVX = 1 << 7,
+    TCG_ISA_AVX2 = 1 << 8, TCG_ISA_FMA = 1 << 9, TCG_ISA_F16C = 1 << 10, TCG_ISA_POPCNT = 1 << 11,
+    TCG_ISA_LZCNT = 1 << 12, TCG_ISA_BMI1 = 1 << 13, TCG_ISA_BMI2 = 1 << 14,
+};
+/* Bits of enum tcg_host_isa that this host has. */
+uint32_t tcg_host_isa(void);
 enum tcg_vop_kind {
     VK_X,      /* 128-bit integer or logical: dst = a op b (a is dst's old value in two-operand form) */
     VK_XF,     /* as X, floating point: depends on and accumulates in MXCSR */
@@ -225,6 +241,11 @@ enum tcg_vop_kind {
     VK_Q,      /* 64-bit (MMX) form of an integer operation on the low 8 bytes */
     VK_Q1,     /* 64-bit, one source */
     VK_C,      /* no host instruction: call fn */
+    /* dst's old value is a third source. On the host: */
+    VK_MASK0,  /* legacy encoding with it implied in XMM0: BLENDV (dst = dst ? b : a), SHA256RNDS2 */
+    VK_V3,     /* VEX encoding, destination = first source: FMA */
+    VK_V,      /* VEX encoding of three operands: dst = a op b */
+    VK_V1,     /* VEX encoding of two: dst = op(b) */
 };
 extern const struct tcg_vop_info tcg_vops[TCG_NUM_VOPS + 1]; /* the last row is empty */
 

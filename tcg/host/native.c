@@ -13,4 +13,9 @@ const struct tcg_host *tcg_host_native(void)
 {
     return NULL;
 }
+
+uint32_t tcg_host_isa(void)
+{
+    return 0;
+}
 #endif

@@ -12,7 +12,7 @@ static struct cpu *bare_cpu(const char *model)
     struct cpu *cpu = aligned_alloc(64, align_up(sizeof(*cpu), 64));
 
     memset(cpu, 0, sizeof(*cpu));
-    cpu->model = cpu_model_find(model);
+    cpu_set_model(cpu, cpu_model_find(model));
     ck_assert_ptr_nonnull(cpu->model);
     return cpu;
 }

@@ -104,7 +104,7 @@ static void setup(void)
     cpu->bus = (struct cpu_bus){ .memory = fix.space, .ram = fix.mem, .log = &fix.log, .lock = &fix.lock,
                                  .shutdown = on_shutdown, .opaque = &fix };
     cpu->log = &fix.log;
-    cpu->model = cpu_model_find("max");
+    cpu_set_model(cpu, cpu_model_find("max"));
     cpu->fault_jmp = &fix.jmp;
     cpu->a20_mask = UINT64_MAX;
     fix.cpu = cpu;

@@ -47,7 +47,7 @@ static void rig_open(struct rig *r, bool interp, bool optimise)
     r->cpu = aligned_alloc(64, align_up(sizeof(struct cpu), 64));
     memset(r->cpu, 0, sizeof(struct cpu));
     r->mem = aligned_alloc(4096, MEM_SIZE);
-    r->cpu->model = cpu_model_find("max");
+    cpu_set_model(r->cpu, cpu_model_find("max"));
     r->cpu->log = &r->log;
     r->cpu->fault_jmp = &r->fault;
     r->cpu->mxcsr_run = 0x1f80;

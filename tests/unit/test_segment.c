@@ -9,7 +9,7 @@ static struct cpu *bare_cpu(void)
     struct cpu *cpu = aligned_alloc(64, align_up(sizeof(*cpu), 64));
 
     memset(cpu, 0, sizeof(*cpu));
-    cpu->model = cpu_model_find("max");
+    cpu_set_model(cpu, cpu_model_find("max"));
     cpu->delivering = -1;
     cpu_reset(cpu);
     return cpu;

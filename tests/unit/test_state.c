@@ -19,7 +19,7 @@ static void setup(void)
     memset(cpu, 0, sizeof(*cpu));
     log_init(&fix.log);
     cpu->log = &fix.log;
-    cpu->model = cpu_model_find("max");
+    cpu_set_model(cpu, cpu_model_find("max"));
     cpu->fault_jmp = &fix.jmp;
     cpu->a20_mask = UINT64_MAX;
     cpu_reset(cpu);
@@ -208,7 +208,7 @@ START_TEST(test_cr4_reserved)
     ck_assert_int_eq(RAISED(cpu_write_cr4(cpu, BIT(18))), EX_GP); /* OSXSAVE is not there */
     ck_assert_int_eq(RAISED(cpu_write_cr4(cpu, CR4_TSD | CR4_OSFXSR)), -1);
     ck_assert(cpu->mode & MODE_OSFXSR);
-    cpu->model = cpu_model_find("pentium");
+    cpu_set_model(cpu, cpu_model_find("pentium"));
     ck_assert_int_eq(RAISED(cpu_write_cr4(cpu, CR4_OSFXSR)), EX_GP);
 }
 END_TEST
@@ -261,7 +261,7 @@ START_TEST(test_msr_features)
 {
     struct cpu *cpu = fix.cpu;
 
-    cpu->model = cpu_model_find("pentium");
+    cpu_set_model(cpu, cpu_model_find("pentium"));
     ck_assert_int_eq(RAISED(cpu_read_msr(cpu, 0x174)), EX_GP);
     ck_assert_int_eq(RAISED(cpu_read_msr(cpu, 0xc0000080)), EX_GP);
     ck_assert_int_eq(RAISED(cpu_read_msr(cpu, 0x250)), EX_GP);

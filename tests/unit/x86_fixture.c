@@ -206,7 +206,7 @@ void bt_setup(void)
     bt_buf.start = bt_buf.at = mmap(NULL, CODE_SIZE, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     ck_assert(bt_buf.start != MAP_FAILED);
     bt_buf.end = bt_buf.start + CODE_SIZE;
-    bt_state = bt_host->init(&bt_guest, &bt_buf);
+    bt_state = bt_host->init(&bt_guest, &bt_buf, tcg_host_isa());
     bt_jit = new_env();
     bt_reader = new_env();
     bt_ir = (struct ir_block){ .insn = bt_code, .num = 1, .mmu = 1 };
@@ -330,13 +330,16 @@ static void read_check(struct bt_env *e, const struct ir_insn *in)
         helper_raise(e, a, in->imm >> 48);
 }
 
-static void read_vop(struct bt_env *e, uint64_t imm)
+static void read_vop(struct bt_env *e, uint64_t imm, unsigned imm8)
 {
     uint8_t *base = (uint8_t *)e, out[16];
     const struct tcg_vop_info *op = &tcg_vops[imm & 0xffff];
 
     memcpy(out, base + (imm >> 16 & 0xffff), 16);
-    op->fn(out, base + (imm >> 32 & 0xffff), base + (imm >> 48));
+    if (op->fn_imm)
+        op->fn_imm(out, base + (imm >> 32 & 0xffff), base + (imm >> 48), imm8);
+    else
+        op->fn(out, base + (imm >> 32 & 0xffff), base + (imm >> 48));
     memcpy(base + (imm >> 16 & 0xffff), out, op->kind == VK_Q || op->kind == VK_Q1 ? 8 : 16);
 }
 
@@ -357,7 +360,7 @@ static void read_insn(struct bt_env *e, const struct ir_insn *in, unsigned i)
     case IR_LD: case IR_ST: case IR_LDV: case IR_STV: read_memory(e, in, i); break;
     case IR_BOUND: case IR_TRAPIF: read_check(e, in); break;
     case IR_CALL: read_call(e, in, i); break;
-    case IR_VOP: read_vop(e, in->imm); break;
+    case IR_VOP: read_vop(e, in->imm, in->aux); break;
     case IR_INSN: e->reader_off = (uint32_t)in->imm; break;
     case IR_GOTO: case IR_EXIT: e->pc += (uint64_t)(int32_t)in->imm; break;
     case IR_BR: e->pc += (uint64_t)(int32_t)(bt_val[in->a] & 1 ? in->imm : in->imm >> 32); break;

@@ -61,6 +61,7 @@ struct stub {
 struct emit {
     struct enc enc;
     const struct tcg_guest *guest;
+    uint32_t isa;               /* enum tcg_host_isa: what the code may use */
     struct x86_thunks thunks;
     struct regalloc ra;
     /* The block. */

@@ -125,42 +125,94 @@ struct fields {
 
 static void vop_c(struct emit *c, const struct tcg_vop_info *op, const struct fields *f, unsigned i)
 {
+    const void *fn = op->fn_imm ? (const void *)(uintptr_t)op->fn_imm : (const void *)(uintptr_t)op->fn;
+
     ra_save(&c->ra, TEMP_MASK, i);
     enc_lea(&c->enc, W64, RDI, env_mem(f->dst));
     enc_lea(&c->enc, W64, RSI, env_mem(f->a));
     enc_lea(&c->enc, W64, RDX, env_mem(f->b));
-    call_c(c, (const void *)(uintptr_t)op->fn, c->thunks.call_plain);
+    if (op->fn_imm)
+        enc_mov_ri(&c->enc, RCX, c->insn[i].aux);
+    call_c(c, fn, c->thunks.call_plain);
     ra_lose(&c->ra, TEMP_MASK);
 }
 
-/* Through xmm0 and xmm1; register form, because scalar operations read no more than their lane either way. */
-static void vop_wide(struct emit *c, const struct tcg_vop_info *op, const struct fields *f)
+/* In map 0F, 0F38 or 0F3A. */
+static unsigned host_opcode(const struct tcg_vop_info *op)
 {
-    enc_sse_mem(&c->enc, 0, OP_MOVUPS_LOAD, 0, env_mem(f->a));
-    enc_sse_mem(&c->enc, 0, OP_MOVUPS_LOAD, 1, env_mem(f->b));
-    enc_sse_rr(&c->enc, op->prefix, 0x0f00 | op->opcode, 0, 1);
-    enc_sse_mem(&c->enc, 0, OP_MOVUPS_STORE, 0, env_mem(f->dst));
+    return op->opcode > 0xff ? 0x0f0000u | op->opcode : 0x0f00u | op->opcode;
+}
+
+static void load_field(struct emit *c, unsigned xmm, uint32_t field)
+{
+    enc_sse_mem(&c->enc, 0, OP_MOVUPS_LOAD, xmm, env_mem(field));
+}
+
+/* The instruction itself on registers, with its immediate. Returns the register of the result. */
+static unsigned vop_registers(struct emit *c, const struct tcg_vop_info *op, const struct fields *f,
+                              uint8_t imm)
+{
+    bool w = op->prefix & TCG_VEX_W;
+    uint8_t prefix = (uint8_t)op->prefix;
+    unsigned result = 0;
+
+    load_field(c, 1, f->b);
+    switch (op->kind) {
+    case VK_V3:
+        load_field(c, 0, f->dst);
+        load_field(c, 2, f->a);
+        enc_vex_rr(&c->enc, prefix, w, host_opcode(op), 0, 2, 1);
+        break;
+    case VK_V:
+        load_field(c, 0, f->a);
+        enc_vex_rr(&c->enc, prefix, w, host_opcode(op), 0, 0, 1);
+        break;
+    case VK_V1:
+        enc_vex_rr(&c->enc, prefix, w, host_opcode(op), 0, 0, 1);
+        break;
+    case VK_MASK0:
+        load_field(c, 0, f->dst);
+        load_field(c, 2, f->a);
+        enc_sse_rr(&c->enc, prefix, host_opcode(op), result = 2, 1);
+        break;
+    default:
+        load_field(c, 0, f->a);
+        enc_sse_rr(&c->enc, prefix, host_opcode(op), 0, 1);
+    }
+    if (op->fn_imm)
+        enc_imm8(&c->enc, imm);
+    return result;
+}
+
+/* Register form, because scalar operations read no more than their lane either way. */
+static void vop_wide(struct emit *c, const struct tcg_vop_info *op, const struct fields *f, uint8_t imm)
+{
+    unsigned result = vop_registers(c, op, f, imm);
+
+    enc_sse_mem(&c->enc, 0, OP_MOVUPS_STORE, result, env_mem(f->dst));
 }
 
 /* The 64-bit form in the low half of the 128-bit one. */
-static void vop_narrow(struct emit *c, const struct tcg_vop_info *op, const struct fields *f)
+static void vop_narrow(struct emit *c, const struct tcg_vop_info *op, const struct fields *f, uint8_t imm)
 {
     enc_sse_mem(&c->enc, 0xf3, OP_MOVQ_LOAD, 0, env_mem(f->a));
     enc_sse_mem(&c->enc, 0xf3, OP_MOVQ_LOAD, 1, env_mem(f->b));
-    enc_sse_rr(&c->enc, 0x66, 0x0f00 | op->opcode, 0, 1);
+    enc_sse_rr(&c->enc, (uint8_t)op->prefix, host_opcode(op), 0, 1);
+    if (op->fn_imm)
+        enc_imm8(&c->enc, imm);
     enc_sse_mem(&c->enc, 0x66, OP_MOVQ_STORE, 0, env_mem(f->dst));
 }
 
 void emit_vop(struct emit *c, unsigned i)
 {
-    uint64_t imm = c->insn[i].imm;
-    const struct tcg_vop_info *op = &tcg_vops[imm & 0xffff];
-    struct fields f = { imm >> 16 & 0xffff, imm >> 32 & 0xffff, (uint32_t)(imm >> 48) };
+    const struct ir_insn *in = &c->insn[i];
+    const struct tcg_vop_info *op = &tcg_vops[in->imm & 0xffff];
+    struct fields f = { in->imm >> 16 & 0xffff, in->imm >> 32 & 0xffff, (uint32_t)(in->imm >> 48) };
 
-    if (op->kind == VK_C || !op->opcode)
+    if (op->kind == VK_C || !op->opcode || (op->isa & ~c->isa))
         vop_c(c, op, &f, i);
     else if (op->kind == VK_Q || op->kind == VK_Q1)
-        vop_narrow(c, op, &f);
+        vop_narrow(c, op, &f, in->aux);
     else
-        vop_wide(c, op, &f);
+        vop_wide(c, op, &f, in->aux);
 }

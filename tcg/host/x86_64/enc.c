@@ -26,6 +26,8 @@ static void put_opcode(struct enc *e, unsigned op)
 {
     if (op > 0xff)
         put8(e, ESCAPE_0F);
+    if (op > 0xffff)
+        put8(e, op >> 8 & 0xff);
     put8(e, op);
 }
 
@@ -364,6 +366,24 @@ void enc_sse_mem(struct enc *e, uint8_t prefix, unsigned op, unsigned reg, struc
     if (prefix)
         put8(e, prefix);
     mem_form(e, W32, false, op, reg, mem);
+}
+
+/* SDM vol. 2, 2.3.5: the three-byte form always. Register fields and vvvv are inverted. */
+void enc_vex_rr(struct enc *e, uint8_t prefix, bool w, unsigned op, unsigned dst, unsigned src1, unsigned src2)
+{
+    unsigned map = op > 0xffff ? ((op >> 8 & 0xff) == 0x38 ? 2 : 3) : 1;
+    unsigned pp = prefix == 0x66 ? 1 : prefix == 0xf3 ? 2 : prefix == 0xf2 ? 3 : 0;
+
+    put8(e, 0xc4);
+    put8(e, 0xe0 | map);
+    put8(e, (w ? 0x80 : 0) | (~src1 & 15) << 3 | pp);
+    put8(e, op & 0xff);
+    put8(e, MOD_REG | dst << 3 | src2);
+}
+
+void enc_imm8(struct enc *e, uint8_t imm)
+{
+    put8(e, imm);
 }
 
 void enc_ldmxcsr(struct enc *e, struct x86_mem mem) { mem_form(e, W32, false, OP_GROUP15, 2, mem); }

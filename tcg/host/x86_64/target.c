@@ -61,7 +61,7 @@ static void emit_block(struct emit *c)
 
 /* ---- struct tcg_host ---- */
 
-static void *x86_init(const struct tcg_guest *guest, struct tcg_code_buf *buf)
+static void *x86_init(const struct tcg_guest *guest, struct tcg_code_buf *buf, uint32_t isa)
 {
     struct emit *c = calloc(1, sizeof(*c));
 
@@ -70,6 +70,7 @@ static void *x86_init(const struct tcg_guest *guest, struct tcg_code_buf *buf)
         return NULL;
     }
     c->guest = guest;
+    c->isa = isa;
     c->enc.at = buf->at;
     x86_thunks_emit(&c->thunks, &c->enc, guest);
     buf->at = c->enc.at;
