@@ -1,10 +1,14 @@
-/* Control registers: SDM vol. 3, 2.5, 4.1 and 10.8.5 (switching IA-32e mode); MOV CR in vol. 2. */
+/* Control registers: SDM vol. 3, 2.5, 4.1, 4.10.4.1 (what flushes the TLB) and 10.8.5 (switching IA-32e
+ * mode); MOV CR in vol. 2. */
+#include "cpu/helpers.h"
 #include "cpu/sys.h"
 #include "cpu/x87.h"
 
 #define CR0_WRITABLE \
     (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | (uint64_t)CR0_PG)
 #define PHYS_BITS 40
+#define CR3_PCID MASK(12)
+#define CR3_KEEP BIT(63) /* of the value written: with CR4.PCIDE, the TLB need not be flushed */
 
 static _Noreturn void raise_gp(struct cpu *cpu)
 {
@@ -34,18 +38,24 @@ static void check_paging_on(struct cpu *cpu, uint64_t value)
     }
 }
 
-void cpu_write_cr0(struct cpu *cpu, uint64_t value)
+static void check_cr0(struct cpu *cpu, uint64_t value, uint64_t changed)
 {
-    uint64_t old = cpu->cr0, changed;
-
     if (value >> 32 || ((value & CR0_PG) && !(value & CR0_PE)) || ((value & CR0_NW) && !(value & CR0_CD)))
         raise_gp(cpu);
-    value = (value & CR0_WRITABLE) | CR0_ET;
-    changed = old ^ value;
+    if ((changed & CR0_PG) && !(value & CR0_PG) && (cpu_code64(cpu) || (cpu->cr4 & CR4_PCIDE)))
+        raise_gp(cpu);
     if (changed & value & CR0_PG)
         check_paging_on(cpu, value);
-    if ((changed & old & CR0_PG) && cpu_code64(cpu))
-        raise_gp(cpu);
+    else if ((changed & (CR0_CD | CR0_NW)) && pae_paging(value, cpu->cr4, cpu->efer))
+        mmu_load_pdptes(cpu, cpu->cr3);
+}
+
+void cpu_write_cr0(struct cpu *cpu, uint64_t value)
+{
+    uint64_t old = cpu->cr0, changed = (old ^ value) & CR0_WRITABLE;
+
+    check_cr0(cpu, value, changed);
+    value = (value & CR0_WRITABLE) | CR0_ET;
     cpu->cr0 = value;
     if ((value & CR0_PG) && (cpu->efer & EFER_LME))
         cpu->efer |= EFER_LMA;
@@ -59,10 +69,13 @@ void cpu_write_cr0(struct cpu *cpu, uint64_t value)
     fpu_update_pending(cpu); /* CR0.NE */
 }
 
+/* Translations are cached for the current PCID alone, so that every change of it drops what is not global. */
 void cpu_write_cr3(struct cpu *cpu, uint64_t value)
 {
     if (!cpu_long_mode(cpu))
         value &= UINT32_MAX;
+    if (cpu->cr4 & CR4_PCIDE)
+        value &= ~CR3_KEEP;
     if (value & ~MASK(PHYS_BITS))
         raise_gp(cpu);
     if (pae_paging(cpu->cr0, cpu->cr4, cpu->efer))
@@ -71,12 +84,14 @@ void cpu_write_cr3(struct cpu *cpu, uint64_t value)
     mmu_flush(cpu, false);
 }
 
-static uint64_t cr4_writable(const struct cpu *cpu)
+uint64_t cpu_cr4_writable(const struct cpu *cpu)
 {
     static const struct { uint8_t feature; uint32_t bits; } map[] = {
         { FEAT_VME, CR4_VME | CR4_PVI }, { FEAT_TSC, CR4_TSD }, { FEAT_DE, CR4_DE }, { FEAT_PSE, CR4_PSE },
         { FEAT_PAE, CR4_PAE }, { FEAT_MCE, CR4_MCE }, { FEAT_PGE, CR4_PGE }, { FEAT_MMX, CR4_PCE },
-        { FEAT_FXSR, CR4_OSFXSR }, { FEAT_SSE, CR4_OSXMMEXCPT },
+        { FEAT_FXSR, CR4_OSFXSR }, { FEAT_SSE, CR4_OSXMMEXCPT }, { FEAT_UMIP, CR4_UMIP },
+        { FEAT_LA57, CR4_LA57 }, { FEAT_FSGSBASE, CR4_FSGSBASE }, { FEAT_PCID, CR4_PCIDE },
+        { FEAT_XSAVE, CR4_OSXSAVE }, { FEAT_SMEP, CR4_SMEP }, { FEAT_SMAP, CR4_SMAP }, { FEAT_PKU, CR4_PKE },
     };
     uint64_t bits = 0;
 
@@ -86,19 +101,71 @@ static uint64_t cr4_writable(const struct cpu *cpu)
     return bits;
 }
 
+/* What the paging mode forbids, MOV to control registers in vol. 2. */
+static bool cr4_forbidden(const struct cpu *cpu, uint64_t value, uint64_t changed)
+{
+    if (cpu_long_mode(cpu))
+        return !(value & CR4_PAE) || (changed & CR4_LA57) ||
+               ((changed & value & CR4_PCIDE) && (cpu->cr3 & CR3_PCID));
+    return changed & value & CR4_PCIDE;
+}
+
 void cpu_write_cr4(struct cpu *cpu, uint64_t value)
 {
+    const uint64_t loads_pdptes = CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP;
+    const uint64_t flushes = loads_pdptes | CR4_SMAP | CR4_PKE | CR4_LA57 | CR4_PCIDE;
     uint64_t changed = cpu->cr4 ^ value;
-    bool paging = changed & (CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP | CR4_SMAP);
 
-    if (value & ~cr4_writable(cpu))
+    if ((value & ~cpu_cr4_writable(cpu)) || cr4_forbidden(cpu, value, changed))
         raise_gp(cpu);
-    if (cpu_long_mode(cpu) && !(value & CR4_PAE))
-        raise_gp(cpu);
-    if (paging && pae_paging(cpu->cr0, value, cpu->efer))
+    if ((changed & loads_pdptes) && pae_paging(cpu->cr0, value, cpu->efer))
         mmu_load_pdptes(cpu, cpu->cr3);
     cpu->cr4 = value;
-    if (paging)
+    if (changed & flushes)
         mmu_flush(cpu, true);
     cpu_update_mode(cpu);
+}
+
+/* ---- INVPCID, protection keys ---- */
+
+enum { INVPCID_ADDRESS, INVPCID_CONTEXT, INVPCID_ALL, INVPCID_ALL_BUT_GLOBAL };
+
+/* Nothing is cached for other contexts than the current one. */
+uint64_t helper_invpcid(struct cpu *cpu, uint64_t type, uint64_t low, uint64_t linear)
+{
+    uint64_t current = cpu->cr4 & CR4_PCIDE ? cpu->cr3 & CR3_PCID : 0;
+    bool by_pcid = type == INVPCID_ADDRESS || type == INVPCID_CONTEXT;
+
+    if (type > INVPCID_ALL_BUT_GLOBAL || (low & ~CR3_PCID) || (by_pcid && low && !(cpu->cr4 & CR4_PCIDE)))
+        raise_gp(cpu);
+    if (type == INVPCID_ADDRESS && !cpu_canonical_base(cpu, linear))
+        raise_gp(cpu);
+    if (by_pcid && low != current)
+        return 0;
+    if (type == INVPCID_ADDRESS)
+        mmu_invlpg(cpu, linear);
+    else
+        mmu_flush(cpu, type == INVPCID_ALL);
+    return 0;
+}
+
+static void check_pkru_access(struct cpu *cpu, uint64_t ecx, uint64_t edx)
+{
+    if (!(cpu->cr4 & CR4_PKE))
+        cpu_raise_exception(cpu, EX_UD);
+    if (ecx || edx)
+        raise_gp(cpu);
+}
+
+uint64_t helper_rdpkru(struct cpu *cpu, uint64_t ecx)
+{
+    check_pkru_access(cpu, ecx, 0);
+    return cpu->pkru;
+}
+
+uint64_t helper_wrpkru(struct cpu *cpu, uint64_t eax, uint64_t ecx, uint64_t edx)
+{
+    check_pkru_access(cpu, ecx, edx);
+    cpu_set_pkru(cpu, (uint32_t)eax);
+    return 0;
 }

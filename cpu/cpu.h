@@ -24,6 +24,12 @@ struct cpu_bus {
     int (*ack_interrupt)(void *opaque);           /* INTA cycle: vector, or -1: nothing pending any more */
     uint64_t (*apic_base)(void *opaque);          /* IA32_APIC_BASE */
     bool (*set_apic_base)(void *opaque, uint64_t value);  /* false: #GP */
+    /* x2APIC registers, index = MSR - 0x800; false: #GP. NULL: no local APIC */
+    bool (*read_x2apic)(void *opaque, unsigned index, uint64_t *value);
+    bool (*write_x2apic)(void *opaque, unsigned index, uint64_t value);
+    /* IA32_TSC_DEADLINE; `when`: the virtual ns at which the counter gets there */
+    uint64_t (*tsc_deadline)(void *opaque);
+    void (*set_tsc_deadline)(void *opaque, uint64_t tsc, int64_t when);
     uint8_t (*get_tpr)(void *opaque);             /* CR8 */
     void (*set_tpr)(void *opaque, uint8_t tpr);
     void (*ferr)(void *opaque, int level);        /* FERR#: x87 error to IRQ 13 */
@@ -33,7 +39,7 @@ struct cpu_bus {
 };
 
 struct cpu_options {
-    const char *model;      /* name, checked by cpu_model_known() */
+    const char *model;      /* NAME[,+feature][,-feature]..., NULL: the widest; see cpu_model_check() */
     bool interp;            /* engine: IR interpreter instead of the native backend */
     bool optimise;
     bool one_insn;          /* blocks of one instruction */
@@ -42,12 +48,17 @@ struct cpu_options {
     uint32_t without_isa;   /* enum tcg_host_isa: extensions of the host that are not to be used */
 };
 
-bool cpu_model_known(const char *name);
+/* Is this a model with its features? -EINVAL with the reason, else 0. `notes` gets one line about features that went
+ * because what they need was switched off, "" when there is nothing to say. */
+int cpu_model_check(const char *spec, char *notes, size_t size, struct error *err);
 void cpu_model_help(FILE *out);
 
 /* A processor in its reset state, owned by the caller. NULL with `err` on failure. */
 struct cpu *cpu_new(const struct cpu_options *opt, const struct cpu_bus *bus, struct error *err);
 void cpu_free(struct cpu *cpu);
+
+/* The address space of system management mode; NULL (as after creation): that of cpu_bus. The processor stands. */
+void cpu_set_smm_memory(struct cpu *cpu, struct mem_space *space);
 
 /* Pins; any thread. */
 enum cpu_pin {

@@ -1,86 +1,5 @@
-/* Processor models and CPUID: SDM vol. 2; AMD64 manual vol. 3, appendix E. Only what works is shown. */
+/* CPUID: SDM vol. 2; AMD64 manual vol. 3, appendix E. Only what works is shown. */
 #include "cpu/sys.h"
-
-/* ---- models ---- */
-
-#define F(name) FEAT_##name,
-#define FEATURES_486 F(FPU) F(VME)
-#define FEATURES_PENTIUM FEATURES_486 F(DE) F(PSE) F(TSC) F(MSR) F(MCE) F(CX8) F(APIC) F(MMX)
-#define FEATURES_PENTIUM2 \
-    FEATURES_PENTIUM F(PAE) F(SEP) F(MTRR) F(PGE) F(MCA) F(CMOV) F(PAT) F(PSE36) F(FXSR)
-#define FEATURES_PENTIUM3 FEATURES_PENTIUM2 F(SSE)
-#define FEATURES_32 FEATURES_PENTIUM3 F(SSE2) F(CLFSH) F(HYPERVISOR)
-#define FEATURES_64_V1 FEATURES_32 F(SYSCALL) F(NX) F(LM)
-#define FEATURES_QEMU64 FEATURES_64_V1 F(CX16) F(LAHF_LM)
-/* Everything that works. */
-#define FEATURES_MAX FEATURES_QEMU64 F(RDTSCP)
-
-#define LIST(name) static const uint8_t list_##name[] = { FEATURES_##name FEAT_NONE }
-LIST(486);
-LIST(PENTIUM);
-LIST(PENTIUM2);
-LIST(PENTIUM3);
-LIST(32);
-LIST(64_V1);
-LIST(QEMU64);
-LIST(MAX);
-
-/* The signature of "max" is that of an in-order processor (Atom): systems then leave out their costly
- * measures against speculation, which do not apply to translated code. */
-static const struct cpu_model models[] = {
-    { "486", NULL, VENDOR_INTEL, 4, 8, 0, 1, 0, list_486 },
-    { "pentium", NULL, VENDOR_INTEL, 5, 4, 3, 1, 0, list_PENTIUM },
-    { "pentium2", NULL, VENDOR_INTEL, 6, 5, 2, 2, 0, list_PENTIUM2 },
-    { "pentium3", NULL, VENDOR_INTEL, 6, 8, 3, 2, 0, list_PENTIUM3 },
-    { "qemu32", "Mimus 32-bit processor", VENDOR_INTEL, 6, 6, 3, 4, 0x80000004, list_32 },
-    { "qemu64", "Mimus 64-bit processor", VENDOR_AMD, 15, 107, 1, 13, 0x80000008, list_QEMU64 },
-    { "x86-64-v1", "Mimus x86-64-v1 processor", VENDOR_INTEL, 6, 28, 10, 13, 0x80000008, list_64_V1 },
-    { "max", "Mimus virtual processor", VENDOR_INTEL, 6, 28, 10, 0x15, 0x80000008, list_MAX },
-};
-
-const struct cpu_model *cpu_model_find(const char *name)
-{
-    for (unsigned i = 0; i < ARRAY_LEN(models); i++)
-        if (!strcmp(models[i].name, name ? name : "max"))
-            return &models[i];
-    return NULL;
-}
-
-bool cpu_model_known(const char *name)
-{
-    return cpu_model_find(name);
-}
-
-void cpu_model_help(FILE *out)
-{
-    fprintf(out, "Available CPUs:\n");
-    for (unsigned i = 0; i < ARRAY_LEN(models); i++)
-        fprintf(out, "x86 %-12s %s\n", models[i].name, models[i].brand ? models[i].brand : "");
-}
-
-bool cpu_has(const struct cpu *cpu, unsigned feature)
-{
-    return feature <= FEAT_486 || cpu_features_has(&cpu->features, feature);
-}
-
-/* Reset and tests: the model's features become the processor's. */
-void cpu_set_model(struct cpu *cpu, const struct cpu_model *model)
-{
-    cpu->model = model;
-    cpu->features = (struct cpu_features){ { 0 } };
-    for (const uint8_t *f = model->features; *f != FEAT_NONE; f++)
-        cpu_features_set(&cpu->features, *f, true);
-}
-
-/* Families above 15 and models above 15 spill into the extended fields. */
-uint32_t cpu_signature(const struct cpu_model *m)
-{
-    uint32_t base = MIN_OF(m->family, 15), extended = m->family - base;
-
-    return extended << 20 | (uint32_t)(m->model >> 4) << 16 | base << 8 | (m->model & 15u) << 4 | m->stepping;
-}
-
-/* ---- leaves ---- */
 
 static const struct { uint32_t leaf; uint8_t sub, reg, bit; } feature_bits[FEAT_NUM] = {
 #define FEAT_ROW(name, spelling, leaf, sub, reg, bit) [FEAT_##name] = { leaf, sub, reg, bit },
@@ -147,6 +66,49 @@ static void cache_leaf(uint32_t subleaf, uint32_t out[4])
     out[2] = cache[subleaf].sets - 1u;
 }
 
+/* Bits of leaf 1 ECX and leaf 7 ECX that show what CR4 enables. */
+#define OSXSAVE BIT(27)
+#define OSPKE BIT(4)
+
+/* Leaf 0DH: the areas of XSAVE. */
+static void xstate_leaf(struct cpu *cpu, uint32_t subleaf, uint32_t out[4])
+{
+    uint64_t supported = xstate_supported(cpu);
+
+    if (subleaf == 0) {
+        out[0] = (uint32_t)supported;
+        out[1] = xstate_size(cpu->xcr0, false);
+        out[2] = xstate_size(supported, false);
+    } else if (subleaf == 1) {
+        add_features(cpu, 0xd, 1, out);
+        if (out[0] & (BIT(1) | BIT(3)))
+            out[1] = xstate_size(cpu->xcr0 | cpu->xss, true);
+    }
+    for (unsigned i = 0; i < xstate_num_components; i++) {
+        const struct xstate_component *c = &xstate_components[i];
+        if (subleaf < 32 && c->bit == 1u << subleaf && (supported & c->bit)) {
+            out[0] = c->size;
+            out[1] = c->offset;
+        }
+    }
+}
+
+/* Leaf 0BH, one level of threads, one of cores in the package. A subleaf behind the last tells only its
+ * number. */
+static void topology_leaf(uint32_t subleaf, uint32_t out[4])
+{
+    enum { LEVEL_THREAD = 1, LEVEL_CORE = 2 };
+    static const uint8_t type[] = { LEVEL_THREAD, LEVEL_CORE };
+
+    out[2] = subleaf & 0xff;
+    if (subleaf >= ARRAY_LEN(type))
+        return;
+    out[1] = 1; /* logical processors; the x2APIC ID, which EDX holds, is 0 and has no bits for them */
+    out[2] |= (uint32_t)type[subleaf] << 8;
+}
+
+#define BUS_MHZ 100
+
 static void basic_leaf(struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 {
     const struct cpu_model *m = cpu->model;
@@ -160,6 +122,7 @@ static void basic_leaf(struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_
         out[0] = cpu_signature(m);
         out[1] = cpu_has(cpu, FEAT_CLFSH) ? 8 << 8 : 0;
         add_features(cpu, 1, 0, out);
+        out[2] |= cpu->cr4 & CR4_OSXSAVE ? OSXSAVE : 0;
         break;
     case 2:
         if (m->vendor == VENDOR_INTEL) {
@@ -171,12 +134,34 @@ static void basic_leaf(struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_
         if (m->vendor == VENDOR_INTEL)
             cache_leaf(subleaf, out);
         break;
+    case 5:
+        if (cpu_has(cpu, FEAT_MONITOR)) {
+            out[0] = out[1] = 64;   /* bytes of the monitored line */
+            out[2] = 3;             /* extensions are told; masked interrupts may end MWAIT */
+            out[3] = 1 << 4;        /* one kind of C1 */
+        }
+        break;
     case 6:
         out[0] = 1 << 2; /* the APIC timer never stops */
+        break;
+    case 7:
+        add_features(cpu, 7, subleaf, out);
+        out[2] |= subleaf == 0 && (cpu->cr4 & CR4_PKE) ? OSPKE : 0;
+        break;
+    case 0xb:
+        topology_leaf(subleaf, out);
+        break;
+    case 0xd:
+        if (cpu_has(cpu, FEAT_XSAVE))
+            xstate_leaf(cpu, subleaf, out);
         break;
     case 0x15:
         out[0] = out[1] = 1; /* TSC = crystal clock, which also drives the APIC timer */
         out[2] = (uint32_t)CPU_TSC_HZ;
+        break;
+    case 0x16:
+        out[0] = out[1] = (uint32_t)(CPU_TSC_HZ / 1000000); /* base and maximum frequency in MHz */
+        out[2] = BUS_MHZ;
         break;
     }
 }
@@ -225,10 +210,10 @@ static void extended_leaf(struct cpu *cpu, uint32_t leaf, uint32_t out[4])
         out[2] = 0x08006040; /* L2: 2 MiB, 8 ways (encoded 6), lines of 64 bytes */
         break;
     case 0x80000007:
-        out[3] = 1 << 8; /* invariant TSC */
+        add_features(cpu, leaf, 0, out);
         break;
     case 0x80000008:
-        out[0] = 48 << 8 | 40; /* linear and physical address bits */
+        out[0] = (cpu_has(cpu, FEAT_LA57) ? 57u : 48u) << 8 | 40; /* linear and physical address bits */
         break;
     }
 }

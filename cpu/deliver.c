@@ -150,7 +150,7 @@ static void check_code(const struct event *ev, struct gate *g)
     g->cpl = desc_conforming(c) ? cpu_cpl(cpu) : desc_dpl(c);
     if ((cpu->mode & MODE_VM) && g->cpl != 0)
         raise_code(ev, EX_GP, g->selector);
-    bad_offset = cpu_long_mode(cpu) ? !canonical(g->offset) : g->offset > c->limit;
+    bad_offset = cpu_long_mode(cpu) ? !cpu_canonical(cpu, g->offset) : g->offset > c->limit;
     if (bad_offset)
         cpu_raise_error(cpu, EX_GP, ev->ext);
 }
@@ -278,6 +278,11 @@ static void deliver(const struct event *ev)
 {
     ev->cpu->no_step = true;
     ev->cpu->mode &= ~(uint32_t)MODE_SHADOW;
+    ev->cpu->ss_shadow = 0;
+    if (ev->vector == EX_DB && !ev->soft) { /* one #DB tells of all */
+        ev->cpu->dr[6] |= ev->cpu->dr6_pending;
+        ev->cpu->dr6_pending = 0;
+    }
     if (ev->cpu->mode & MODE_PE)
         deliver_protected(ev);
     else
@@ -300,6 +305,20 @@ void cpu_deliver(struct cpu *cpu, unsigned vector, bool has_code, uint32_t code,
     deliver(&ev);
 }
 
+/* While translated code is on the stack, rip is the block's first pc. */
+static void log_soft(struct cpu *cpu, unsigned vector)
+{
+    struct tcg_block *blk;
+    uint64_t rip = cpu->rip;
+
+    if (!log_enabled(cpu->log, LOG_INT))
+        return;
+    if (cpu->in_block)
+        rip += tcg_fault_offset(cpu->tcg, cpu, &blk);
+    log_printf(cpu->log, "int: software vector %02x at %04x:%016" PRIx64 "\n", vector, cpu->seg[S_CS].selector,
+               rip);
+}
+
 void deliver_soft(struct cpu *cpu, unsigned vector, enum int_kind kind, uint64_t next)
 {
     struct event ev = { .cpu = cpu,
@@ -307,8 +326,9 @@ void deliver_soft(struct cpu *cpu, unsigned vector, enum int_kind kind, uint64_t
                         .soft = kind != INT_1,
                         .ext = kind == INT_1,
                         .ret = next,
-                        .flags = cpu_get_eflags(cpu) };
+                        .flags = cpu_get_eflags(cpu) & ~(uint32_t)FL_RF };
 
+    log_soft(cpu, vector);
     if ((cpu->mode & MODE_VM) && kind == INT_N) {
         if (int_redirected(cpu, vector)) {
             cpu->no_step = true;
@@ -355,9 +375,9 @@ static bool is_fault(unsigned vector)
            vector != EX_MC;
 }
 
-static void enter_shutdown(struct cpu *cpu)
+void cpu_enter_shutdown(struct cpu *cpu, const char *why)
 {
-    log_guest(cpu->log, "cpu: triple fault at %04x:%016" PRIx64 "\n", cpu->seg[S_CS].selector, cpu->rip);
+    log_guest(cpu->log, "cpu: %s at %04x:%016" PRIx64 "\n", why, cpu->seg[S_CS].selector, cpu->rip);
     cpu->delivering = -1;
     cpu->shutdown = 1;
     pthread_mutex_lock(cpu->bus.lock);
@@ -380,7 +400,7 @@ void cpu_deliver_exception(struct cpu *cpu)
     if (second == CLASS_PAGE_FAULT)
         cpu->cr2 = cpu->ex.cr2;
     if (first == CLASS_DOUBLE && second != CLASS_BENIGN) {
-        enter_shutdown(cpu);
+        cpu_enter_shutdown(cpu, "triple fault");
         return;
     }
     if (makes_double_fault(first, second)) {

@@ -49,6 +49,19 @@ static void print_disp(FILE *out, const struct insn *insn)
                 insn->disp < 0 ? -(uint64_t)insn->disp : (uint64_t)insn->disp);
 }
 
+/* The index of a gather is a vector of as many bytes as the instruction works on, but of half as many for
+ * elements of 8 bytes with indices of 4. */
+static void print_index(FILE *out, const struct insn *insn)
+{
+    bool vector = insn->row->op[1] == O_MGd || insn->row->op[1] == O_MGq;
+    bool narrow = insn->row->op[1] == O_MGq && !(insn->opcode & 1);
+
+    if (vector)
+        fprintf(out, "%cmm%u", insn->vex_l && !narrow ? 'y' : 'x', insn->index);
+    else
+        print_gpr(out, insn->index, insn->addrsize, false);
+}
+
 static void print_address(FILE *out, const struct insn *insn)
 {
     unsigned size = insn->addrsize;
@@ -65,7 +78,7 @@ static void print_address(FILE *out, const struct insn *insn)
     if (insn->index != REG_NONE) {
         if (insn->base != REG_NONE)
             fputc('+', out);
-        print_gpr(out, insn->index, size, false);
+        print_index(out, insn);
         if (size != 2)
             fprintf(out, "*%u", insn->scale);
     }

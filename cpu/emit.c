@@ -158,9 +158,16 @@ ir_ref emit_mem(struct emit *e, unsigned off, unsigned size, bool write)
     return emit_linear(e, e->insn->seg, ea, size, write);
 }
 
+unsigned emit_seg_flags(const struct emit *e, unsigned seg)
+{
+    bool flat = !code64(e) && !seg_needs_bound(e, seg);
+
+    return (seg == S_SS ? IR_MEM_STACK : 0) | (flat ? IR_MEM_FLAT : 0);
+}
+
 unsigned emit_mem_flags(const struct emit *e)
 {
-    return e->insn->seg == S_SS ? IR_MEM_STACK : 0;
+    return emit_seg_flags(e, e->insn->seg);
 }
 
 /* ---- operands ---- */
@@ -233,13 +240,15 @@ void emit_push(struct emit *e, unsigned size, ir_ref v)
 {
     ir_ref sp = stack_pointer(e, -(int64_t)size);
 
-    ir_st(e->b, emit_type(size), emit_linear(e, S_SS, sp, size, true), v, IR_MEM_STACK);
+    ir_st(e->b, emit_type(size), emit_linear(e, S_SS, sp, size, true), v, emit_seg_flags(e, S_SS));
     put_stack_pointer(e, sp);
 }
 
 ir_ref emit_pop(struct emit *e, unsigned size)
 {
-    return ir_ld(e->b, emit_type(size), emit_linear(e, S_SS, stack_pointer(e, 0), size, false), IR_MEM_STACK);
+    ir_ref addr = emit_linear(e, S_SS, stack_pointer(e, 0), size, false);
+
+    return ir_ld(e->b, emit_type(size), addr, emit_seg_flags(e, S_SS));
 }
 
 void emit_pop_done(struct emit *e, unsigned bytes)
@@ -356,7 +365,8 @@ void emit_check_pc(struct emit *e, ir_ref pc)
     ir_ref bad;
 
     if (code64(e)) {
-        ir_ref upper = ir_bini(e->b, IR_SAR, IR_I64, ir_bini(e->b, IR_SHL, IR_I64, pc, 16), 16);
+        unsigned above = e->mode & MODE_LA57 ? 7 : 16; /* bits that repeat the one below them */
+        ir_ref upper = ir_bini(e->b, IR_SAR, IR_I64, ir_bini(e->b, IR_SHL, IR_I64, pc, above), above);
         bad = ir_cmp(e->b, IR_CMP_NE, IR_I64, upper, pc);
     } else if (e->mode & MODE_FLAT_CS) {
         return;
@@ -399,6 +409,15 @@ static bool row_available(const struct emit *e)
     return !(row->flags & (OPF_PROT | OPF_VEX)) || (e->mode & (MODE_PE | MODE_VM)) == MODE_PE;
 }
 
+/* The instructions that CR4.UMIP closes to the user. */
+static void emit_umip_check(struct emit *e)
+{
+    ir_ref umip = ir_bini(e->b, IR_AND, IR_I32, ir_lde(e->b, IR_I32, offsetof(struct cpu, cr4)), CR4_UMIP);
+
+    umip = ir_cmp(e->b, IR_CMP_NE, IR_I32, umip, ir_const(e->b, IR_I32, 0));
+    ir_trapif(e->b, umip, HELP_raise, raise_arg_code(EX_GP, 0));
+}
+
 static void emit_insn(struct emit *e)
 {
     const struct opcode *row = e->insn->row;
@@ -408,6 +427,8 @@ static void emit_insn(struct emit *e)
     else if ((row->flags & OPF_CPL0) && (e->mode & MODE_CPL))
         emit_raise_error(e, EX_GP, 0);
     else if (emit_unit_checks(e)) {
+        if ((row->flags & OPF_UMIP) && (e->mode & MODE_CPL))
+            emit_umip_check(e);
         row->emit(e);
         if ((row->flags & OPF_FPU) && !e->ended)
             emit_fpu_done(e);
@@ -484,6 +505,8 @@ static void emit_fetch_fault(struct emit *e, unsigned room)
 static void emit_decoded(struct emit *e, enum decode_result result, ir_ref *extent)
 {
     ir_insn_start(e->b, e->pc_off, e->insn->len);
+    if (stepped(e))
+        ir_ste(e->b, IR_I8, offsetof(struct cpu, stepped), ir_const(e->b, IR_I8, 1));
     if (e->pc_off == 0)
         *extent = check_extent(e);
     if (result == DECODE_UD)

@@ -43,7 +43,9 @@ ir_ref emit_ea(struct emit *e);
 ir_ref emit_linear(struct emit *e, unsigned seg, ir_ref ea, unsigned size, bool write);
 /* Linear address of the memory operand for an access of `size` bytes at displacement `off` from it. */
 ir_ref emit_mem(struct emit *e, unsigned off, unsigned size, bool write);
-/* IR_MEM_STACK if the operand's segment is SS. */
+/* What IR_MEM_* an access through a segment has: STACK for SS, FLAT where emit_linear() looks at no limit. */
+unsigned emit_seg_flags(const struct emit *e, unsigned seg);
+/* The same for the memory operand's segment. */
 unsigned emit_mem_flags(const struct emit *e);
 
 /* Operand n of the instruction: read at its size (immediates included; sign-extended), write, or read for a write

@@ -109,9 +109,11 @@ static ir_ref load_raw(struct emit *e, unsigned kind)
     return ir_zext(e->b, IR_I64, ir_ld(e->b, emit_type(size), addr, emit_mem_flags(e)));
 }
 
-static uint32_t stack_bit(const struct emit *e)
+static uint32_t segment_bits(const struct emit *e)
 {
-    return emit_mem_flags(e) & IR_MEM_STACK ? XS_STACK : 0;
+    unsigned mem = emit_mem_flags(e);
+
+    return (mem & IR_MEM_STACK ? XS_STACK : 0) | (mem & IR_MEM_FLAT ? XS_FLAT : 0);
 }
 
 void emit_x87_arith_mem(struct emit *e)
@@ -183,7 +185,7 @@ static ir_ref addr64(struct emit *e, unsigned size, bool write)
 
 void emit_x87_load_bcd(struct emit *e)
 {
-    ir_call(e->b, HELP_x87_load_bcd, c32(e, stack_bit(e)), addr64(e, 10, false), 0, 0);
+    ir_call(e->b, HELP_x87_load_bcd, c32(e, segment_bits(e)), addr64(e, 10, false), 0, 0);
 }
 
 void emit_x87_load_sti(struct emit *e)
@@ -196,7 +198,7 @@ void emit_x87_store(struct emit *e)
     unsigned kind = (e->insn->row->arg & XS_KIND) >> XS_KIND_SHIFT;
     unsigned size = kind == XK_F80 || kind == XK_BCD ? 10 : kind_size(kind);
 
-    ir_call(e->b, HELP_x87_store, c32(e, e->insn->row->arg | stack_bit(e)), addr64(e, size, true), 0, 0);
+    ir_call(e->b, HELP_x87_store, c32(e, e->insn->row->arg | segment_bits(e)), addr64(e, size, true), 0, 0);
 }
 
 void emit_x87_store_sti(struct emit *e)
@@ -258,13 +260,13 @@ void emit_x87_env(struct emit *e)
     bool write = e->insn->row->arg == HELP_x87_stenv || e->insn->row->arg == HELP_x87_save;
     unsigned size = (op32 ? 28 : 14) + (e->insn->row->op[0] == O_Mstate ? 80 : 0);
 
-    ir_call(e->b, e->insn->row->arg, c32(e, (op32 ? XS_OP32 : 0) | stack_bit(e)), addr64(e, size, write), 0, 0);
+    ir_call(e->b, e->insn->row->arg, c32(e, (op32 ? XS_OP32 : 0) | segment_bits(e)), addr64(e, size, write), 0, 0);
 }
 
 /* FXSAVE, FXRSTOR: arg is the helper. */
 void emit_fxstate(struct emit *e)
 {
-    uint32_t bits = (e->insn->rex & REX_W ? XS_REX : 0) | stack_bit(e);
+    uint32_t bits = (e->insn->rex & REX_W ? XS_REX : 0) | segment_bits(e);
 
     ir_call(e->b, e->insn->row->arg, c32(e, bits), addr64(e, 512, e->insn->row->arg == HELP_fxsave), 0, 0);
     if (e->insn->row->arg == HELP_fxrstor)

@@ -659,7 +659,7 @@ void emit_leave(struct emit *e)
     unsigned width = e->mode & MODE_CODE64 ? 8 : e->mode & MODE_SS32 ? 4 : 2;
     enum ir_type t = width == 8 ? IR_I64 : IR_I32;
     ir_ref bp = ir_zext(e->b, t, emit_get_reg(e, R_BP, width));
-    ir_ref v = ir_ld(e->b, emit_type(size), emit_linear(e, S_SS, bp, size, false), IR_MEM_STACK);
+    ir_ref v = ir_ld(e->b, emit_type(size), emit_linear(e, S_SS, bp, size, false), emit_seg_flags(e, S_SS));
 
     emit_put_reg(e, R_SP, width, ir_zext(e->b, emit_type(width), ir_bini(e->b, IR_ADD, t, bp, size)));
     emit_put_reg(e, R_BP, size, v);

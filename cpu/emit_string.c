@@ -61,7 +61,7 @@ static ir_ref load_source(struct emit *e)
 
 static ir_ref load_dest(struct emit *e)
 {
-    return ir_ld(e->b, emit_type(element_size(e)), dest_addr(e, false), 0);
+    return ir_ld(e->b, emit_type(element_size(e)), dest_addr(e, false), emit_seg_flags(e, S_ES));
 }
 
 /* Move rSI or rDI by one element: + size, with DF - size. */
@@ -85,7 +85,7 @@ void emit_movs(struct emit *e)
         return;
     }
     v = load_source(e);
-    ir_st(e->b, emit_type(element_size(e)), dest_addr(e, true), v, 0);
+    ir_st(e->b, emit_type(element_size(e)), dest_addr(e, true), v, emit_seg_flags(e, S_ES));
     advance(e, R_SI);
     advance(e, R_DI);
 }
@@ -98,7 +98,7 @@ void emit_stos(struct emit *e)
         emit_repeat(e, HELP_stos);
         return;
     }
-    ir_st(e->b, emit_type(size), dest_addr(e, true), emit_get_reg(e, R_AX, size), 0);
+    ir_st(e->b, emit_type(size), dest_addr(e, true), emit_get_reg(e, R_AX, size), emit_seg_flags(e, S_ES));
     advance(e, R_DI);
 }
 

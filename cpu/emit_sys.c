@@ -32,9 +32,14 @@ static void end_transfer(struct emit *e)
     emit_lookup(e);
 }
 
-void emit_undefined(struct emit *e)
+void emit_rsm(struct emit *e)
 {
-    emit_raise(e, EX_UD);
+    if (!(e->mode & MODE_SMM)) {
+        emit_raise(e, EX_UD);
+        return;
+    }
+    call(e, HELP_rsm, 0, 0, 0, 0);
+    end_transfer(e);
 }
 
 /* ---- segment registers ---- */
@@ -53,11 +58,12 @@ static void load_segment(struct emit *e, unsigned seg, ir_ref selector)
            ir_bin(e->b, IR_SHL, IR_I64, ir_zext(e->b, IR_I64, selector), const32(e, 4)));
 }
 
-/* No interrupt between a load of SS and the instruction behind it. */
+/* Neither interrupt nor #DB between a load of SS and the instruction behind it (SDM vol. 3, 6.8.3). */
 static void end_with_shadow(struct emit *e)
 {
     ir_ref mode = ir_lde(e->b, IR_I32, OFF(mode));
 
+    ir_ste(e->b, IR_I8, OFF(ss_shadow), ir_const(e->b, IR_I8, 1));
     ir_ste(e->b, IR_I32, OFF(mode), ir_bini(e->b, IR_OR, IR_I32, mode, MODE_SHADOW));
     emit_end_next(e);
 }
@@ -380,7 +386,7 @@ static unsigned table_base_size(const struct emit *e)
     return in_code64(e) ? 8 : 4;
 }
 
-/* arg 0: GDTR, 1: IDTR */
+/* arg 0: GDTR, 1: IDTR. Nothing is written when the second of the two stores would fault. */
 void emit_store_table(struct emit *e)
 {
     size_t at = e->insn->row->arg ? OFF(idt) : OFF(gdt);
@@ -388,6 +394,7 @@ void emit_store_table(struct emit *e)
     enum ir_type t = emit_type(size);
     ir_ref limit_at = emit_mem(e, 0, 2, true), base_at = emit_mem(e, 2, size, true);
 
+    call(e, HELP_probe_store, ir_zext(e->b, IR_I64, limit_at), const32(e, 2 + size), const32(e, mem), 0);
     ir_st(e->b, IR_I16, limit_at, ir_lde(e->b, IR_I16, (unsigned)(at + offsetof(struct table_reg, limit))),
           mem);
     ir_st(e->b, t, base_at, ir_lde(e->b, t, (unsigned)(at + offsetof(struct table_reg, base))), mem);
@@ -455,16 +462,20 @@ void emit_lsl(struct emit *e)
     look_at(e, HELP_lsl);
 }
 
+/* Memory is written, and the right to write looked at, only when RPL is raised. */
 void emit_arpl(struct emit *e)
 {
-    ir_ref addr = 0, dst = emit_load_rmw(e, 0, &addr);
+    ir_ref dst = emit_load(e, 0);
     ir_ref mine = ir_bini(e->b, IR_AND, IR_I32, ir_zext(e->b, IR_I32, dst), 3);
     ir_ref theirs = ir_bini(e->b, IR_AND, IR_I32, ir_zext(e->b, IR_I32, emit_load(e, 1)), 3);
     ir_ref lower = ir_cmp(e->b, IR_CMP_LTU, IR_I32, mine, theirs);
     ir_ref rpl = ir_select(e->b, IR_I32, lower, theirs, mine);
     ir_ref v = ir_deposit(e->b, IR_I32, ir_zext(e->b, IR_I32, dst), 0, 2, rpl);
 
-    emit_store_rmw(e, 0, addr, ir_zext(e->b, IR_I16, v));
+    if (e->insn->has_mem)
+        call(e, HELP_store_if, ir_bini(e->b, IR_OR, IR_I32, lower, e->insn->seg << 8), emit_ea(e), v, 0);
+    else
+        emit_store(e, 0, ir_zext(e->b, IR_I16, v));
     put_zf(e, lower);
 }
 
@@ -537,6 +548,66 @@ void emit_invlpg(struct emit *e)
         addr = ir_bini(e->b, IR_AND, IR_I64, addr, UINT32_MAX);
     call(e, HELP_invlpg, addr, 0, 0, 0);
     emit_end_next(e);
+}
+
+/* Both halves of the descriptor are read before anything is checked. */
+void emit_invpcid(struct emit *e)
+{
+    unsigned mem = emit_mem_flags(e);
+    ir_ref low = ir_ld(e->b, IR_I64, emit_mem(e, 0, 8, false), mem);
+    ir_ref high = ir_ld(e->b, IR_I64, emit_mem(e, 8, 8, false), mem);
+
+    call(e, HELP_invpcid, ir_zext(e->b, IR_I64, emit_load(e, 0)), low, high, 0);
+    emit_end_next(e);
+}
+
+/* ---- EFLAGS.AC against SMAP, protection keys ---- */
+
+/* MODE_SMAP tells that AC is clear and CR4.SMAP set. Without it one of them is not so, which one is not known
+ * here. */
+void emit_stac(struct emit *e)
+{
+    if (e->mode & MODE_CPL) {
+        emit_raise(e, EX_UD);
+        return;
+    }
+    ir_ste(e->b, IR_I32, OFF(eflags), ir_bini(e->b, IR_OR, IR_I32, ir_lde(e->b, IR_I32, OFF(eflags)), FL_AC));
+    if (!(e->mode & MODE_SMAP))
+        return;
+    ir_ste(e->b, IR_I32, OFF(mode),
+           ir_bini(e->b, IR_AND, IR_I32, ir_lde(e->b, IR_I32, OFF(mode)), ~(uint32_t)MODE_SMAP));
+    emit_goto(e, (int32_t)(e->pc_off + e->insn->len));
+}
+
+void emit_clac(struct emit *e)
+{
+    ir_ref smap, mode;
+
+    if (e->mode & MODE_CPL) {
+        emit_raise(e, EX_UD);
+        return;
+    }
+    if (e->mode & MODE_SMAP)
+        return;
+    ir_ste(e->b, IR_I32, OFF(eflags),
+           ir_bini(e->b, IR_AND, IR_I32, ir_lde(e->b, IR_I32, OFF(eflags)), ~(uint32_t)FL_AC));
+    smap = ir_extract(e->b, IR_I32, ir_lde(e->b, IR_I32, OFF(cr4)), __builtin_ctz(CR4_SMAP), 1);
+    mode = ir_lde(e->b, IR_I32, OFF(mode));
+    ir_ste(e->b, IR_I32, OFF(mode), ir_deposit(e->b, IR_I32, mode, __builtin_ctz(MODE_SMAP), 1, smap));
+    emit_end_next(e);
+}
+
+void emit_rdpkru(struct emit *e)
+{
+    ir_ref v = call(e, HELP_rdpkru, emit_get_reg(e, R_CX, 4), 0, 0, 0);
+
+    emit_put_reg(e, R_AX, 4, v);
+    emit_put_reg(e, R_DX, 4, const32(e, 0));
+}
+
+void emit_wrpkru(struct emit *e)
+{
+    call(e, HELP_wrpkru, emit_get_reg(e, R_AX, 4), emit_get_reg(e, R_CX, 4), emit_get_reg(e, R_DX, 4), 0);
 }
 
 /* INVD, WBINVD: no cache is modelled. */

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "cpu/emit.h"
+#include "cpu/sys.h"
 #include "memory/memory.h"
 
 #if defined(__x86_64__) || defined(__i386__)
@@ -133,21 +134,51 @@ static bool may_interrupt(const struct cpu *cpu)
     return (cpu->eflags & FL_IF) && !(cpu->mode & MODE_SHADOW);
 }
 
+/* An SMI waits for the end of system management mode and, by our choice, of an interrupt shadow. */
+static bool may_enter_smm(const struct cpu *cpu)
+{
+    return !(cpu->mode & (MODE_SMM | MODE_SHADOW)) && !cpu->shutdown;
+}
+
+/* The pins of a reset that nothing holds off: INIT# waits for RSM (SDM vol. 3, 32.3). */
+static uint32_t reset_pins(const struct cpu *cpu)
+{
+    return CPU_PIN_RESET | (cpu->mode & MODE_SMM ? 0 : CPU_PIN_INIT);
+}
+
 /* Something that ends HLT or is to be served before the next instruction. */
 static bool event_pending(struct cpu *cpu)
 {
     uint32_t pins = atomic_load(&cpu->pins);
 
-    return (pins & (CPU_PIN_STOP | CPU_PIN_RESET | CPU_PIN_INIT)) ||
+    return (pins & (CPU_PIN_STOP | reset_pins(cpu))) || ((pins & CPU_PIN_SMI) && may_enter_smm(cpu)) ||
            ((pins & CPU_PIN_NMI) && !cpu->nmi_blocked && !cpu->shutdown) ||
            ((pins & CPU_PIN_INTR) && may_interrupt(cpu) && !cpu->shutdown) ||
            atomic_load(&cpu->requests);
 }
 
+#define MWAIT_LIMIT_NS 1000000 /* a store to the monitored line is seen this late */
+
+/* MWAIT: one wait, after which the processor goes on. With wait_lock held. */
+static void wait_once(struct cpu *cpu)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += MWAIT_LIMIT_NS;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    if (!event_pending(cpu) && !(cpu->halted == HALT_MWAIT_MASKED && (atomic_load(&cpu->pins) & CPU_PIN_INTR)))
+        pthread_cond_timedwait(&cpu->wait_cond, &cpu->wait_lock, &until);
+    cpu->halted = HALT_NONE;
+}
+
 static void wait_for_event(struct cpu *cpu)
 {
     pthread_mutex_lock(&cpu->wait_lock);
-    while (!event_pending(cpu))
+    if (cpu->halted >= HALT_MWAIT && !cpu->shutdown)
+        wait_once(cpu);
+    while ((cpu->halted || cpu->shutdown) && !event_pending(cpu))
         pthread_cond_wait(&cpu->wait_cond, &cpu->wait_lock);
     pthread_mutex_unlock(&cpu->wait_lock);
 }
@@ -190,11 +221,19 @@ static void take_nmi(struct cpu *cpu)
     deliver_external(cpu, EX_NMI);
 }
 
+static void take_smi(struct cpu *cpu)
+{
+    atomic_fetch_and(&cpu->pins, ~(uint32_t)CPU_PIN_SMI);
+    log_interrupt(cpu, "smi", 0);
+    smm_enter(cpu);
+}
+
 static void take_reset(struct cpu *cpu, uint32_t pins)
 {
     atomic_fetch_and(&cpu->pins, ~(uint32_t)(CPU_PIN_RESET | CPU_PIN_INIT | CPU_PIN_NMI));
     cpu->halted = cpu->shutdown = cpu->nmi_blocked = 0;
     if (pins & CPU_PIN_RESET) {
+        cpu_lower(cpu, CPU_PIN_SMI);
         cpu_reset(cpu);
         tcg_flush(cpu->tcg);
         mmu_flush(cpu, true);
@@ -210,9 +249,11 @@ static enum served serve_pins(struct cpu *cpu, uint32_t pins)
 {
     if (pins & CPU_PIN_STOP)
         return SERVED_STOP;
-    if (pins & CPU_PIN_SMI)
-        cpu_lower(cpu, CPU_PIN_SMI); /* a processor without system management mode */
-    if (pins & (CPU_PIN_RESET | CPU_PIN_INIT))
+    if (pins & CPU_PIN_RESET)
+        take_reset(cpu, pins);
+    else if ((pins & CPU_PIN_SMI) && may_enter_smm(cpu))
+        take_smi(cpu);
+    else if (pins & reset_pins(cpu))
         take_reset(cpu, pins);
     else if (cpu->shutdown)
         return SERVED_EVENT;
@@ -421,17 +462,19 @@ enum { DR6_BS = 1 << 14 };
 
 static void after_step(struct cpu *cpu, uint32_t mode_before)
 {
-    if (mode_before & MODE_SHADOW)
+    if ((mode_before & MODE_SHADOW) && !cpu->ss_shadow)
         cpu->mode &= ~(uint32_t)MODE_SHADOW;
-    if ((mode_before & MODE_RF) && !cpu->no_step)
+    if ((mode_before & MODE_RF) && !cpu->no_step && !cpu->rf_loaded)
         cpu_set_eflags(cpu, 0, FL_RF);
-    if ((mode_before & MODE_TF) && !cpu->no_step && !(cpu->mode & MODE_SHADOW)) {
+    if ((mode_before & MODE_TF) && !cpu->no_step && !cpu->ss_shadow) {
         cpu->dr[6] |= DR6_BS | cpu->dr6_pending;
         cpu_raise_exception(cpu, EX_DB);
     }
 }
 
-/* Data and I/O breakpoints are traps: the instruction that hit them is complete. */
+/* Data and I/O breakpoints are traps: the instruction that hit them is complete. Those of a load of SS wait for the
+ * instruction behind it; when that calls a handler, the trap comes before the handler's first instruction, and when
+ * it faults, they are lost. */
 static void take_breakpoint_trap(struct cpu *cpu)
 {
     cpu->dr[6] |= cpu->dr6_pending;
@@ -441,7 +484,7 @@ static void take_breakpoint_trap(struct cpu *cpu)
 
 static bool code_breakpoint_hit(struct cpu *cpu)
 {
-    if ((cpu->mode & (MODE_DR | MODE_RF)) != MODE_DR)
+    if ((cpu->mode & (MODE_DR | MODE_RF)) != MODE_DR || cpu->ss_shadow)
         return false;
     uint32_t hit = cpu_check_code_breakpoint(cpu, linear_pc(cpu));
     cpu->dr[6] |= hit;
@@ -456,6 +499,7 @@ static struct tcg_block *enter_block(struct cpu *cpu, struct tcg_block *prev, un
 {
     struct tcg_block *blk;
     uint32_t mode = cpu->mode;
+    uint8_t ss_shadow = cpu->ss_shadow;
     bool flushed = false;
 
     if (code_breakpoint_hit(cpu)) {
@@ -467,17 +511,22 @@ static struct tcg_block *enter_block(struct cpu *cpu, struct tcg_block *prev, un
         tcg_chain(cpu->tcg, prev, *exit_no, blk);
     if (logging_blocks(cpu))
         log_block(cpu, blk);
-    cpu->no_step = false;
-    cpu->dr6_pending = 0;
+    cpu->no_step = cpu->rf_loaded = cpu->stepped = false;
+    if (!cpu->ss_shadow)
+        cpu->dr6_pending = 0;
+    cpu->ss_shadow = 0;
     cpu->in_block = true;
     set_host_mxcsr(cpu->mxcsr_run);
     prev = tcg_run(cpu->tcg, cpu, blk, exit_no);
     cpu->in_block = false;
     if (mode & MODE_STEPPED) {
         prev = NULL;
-        after_step(cpu, mode);
+        if (cpu->stepped)
+            after_step(cpu, mode);
+        else
+            cpu->ss_shadow = ss_shadow;
     }
-    if (cpu->dr6_pending)
+    if (cpu->dr6_pending && !cpu->ss_shadow)
         take_breakpoint_trap(cpu);
     return prev;
 }
@@ -566,8 +615,11 @@ struct cpu *cpu_new(const struct cpu_options *opt, const struct cpu_bus *bus, st
         .optimise = opt->optimise,
         .verify = opt->verify,
         .cache_size = opt->cache_size,
+        .without_isa = opt->without_isa,
     };
     struct cpu *cpu = aligned_alloc(64, align_up(sizeof(*cpu), 64));
+    pthread_condattr_t clock;
+    struct cpu_spec spec;
 
     if (!cpu) {
         error_set(err, -ENOMEM, "cpu: out of memory");
@@ -577,12 +629,12 @@ struct cpu *cpu_new(const struct cpu_options *opt, const struct cpu_bus *bus, st
     cpu->bus = *bus;
     cpu->opt = *opt;
     cpu->log = bus->log;
-    cpu_set_model(cpu, cpu_model_find(opt->model));
-    if (!cpu->model) {
-        error_set(err, -EINVAL, "cpu: unknown model '%s'; -cpu help lists what there is", opt->model);
+    if (cpu_spec_parse(&spec, opt->model ? opt->model : "max", err)) {
         free(cpu);
         return NULL;
     }
+    cpu->model = spec.model;
+    cpu->features = spec.features;
     if (topt.engine == TCG_JIT && !tcg_host_native()) {
         topt.engine = TCG_INTERP;
         cpu->opt.interp = true;
@@ -593,7 +645,10 @@ struct cpu *cpu_new(const struct cpu_options *opt, const struct cpu_bus *bus, st
         return NULL;
     }
     pthread_mutex_init(&cpu->wait_lock, NULL);
-    pthread_cond_init(&cpu->wait_cond, NULL);
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_cond_init(&cpu->wait_cond, &clock);
+    pthread_condattr_destroy(&clock);
     cpu->a20_mask = UINT64_MAX;
     cpu->delivering = -1;
     cpu_reset(cpu);

@@ -14,7 +14,7 @@ static bool is_code64(const struct cpu *cpu, const struct descriptor *d)
 
 static void check_offset(struct cpu *cpu, const struct descriptor *code, uint64_t offset)
 {
-    bool bad = is_code64(cpu, code) ? !canonical(offset) : offset > code->limit;
+    bool bad = is_code64(cpu, code) ? !cpu_canonical(cpu, offset) : offset > code->limit;
 
     if (bad)
         cpu_raise_error(cpu, EX_GP, 0);
@@ -459,5 +459,9 @@ void far_iret(struct cpu *cpu, unsigned size, uint64_t next)
             cpu_raise_error(cpu, EX_GP, 0);
         iret_task(cpu, next);
     }
-    cpu->nmi_blocked = 0;
+    cpu->rf_loaded = size > 2;
+    if (cpu->nmi_blocked) {
+        cpu->nmi_blocked = 0;
+        __atomic_store_n(&cpu->exit_request, 1, __ATOMIC_SEQ_CST); /* one may wait */
+    }
 }

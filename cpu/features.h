@@ -23,7 +23,7 @@
     FEAT(TSC_DEADLINE, "tsc-deadline", 1, 0, 2, 24) FEAT(AES, "aes", 1, 0, 2, 25) \
     FEAT(XSAVE, "xsave", 1, 0, 2, 26) FEAT(AVX, "avx", 1, 0, 2, 28) FEAT(F16C, "f16c", 1, 0, 2, 29) \
     FEAT(RDRAND, "rdrand", 1, 0, 2, 30) FEAT(HYPERVISOR, "hypervisor", 1, 0, 2, 31) \
-    FEAT(FSGSBASE, "fsgsbase", 7, 0, 1, 0) FEAT(BMI1, "bmi1", 7, 0, 1, 3) FEAT(AVX2, "avx2", 7, 0, 1, 5) \
+    FEAT(FSGSBASE, "fsgsbase", 7, 0, 1, 0) FEAT(TSC_ADJUST, "tsc-adjust", 7, 0, 1, 1) FEAT(BMI1, "bmi1", 7, 0, 1, 3) FEAT(AVX2, "avx2", 7, 0, 1, 5) \
     FEAT(SMEP, "smep", 7, 0, 1, 7) FEAT(BMI2, "bmi2", 7, 0, 1, 8) FEAT(ERMS, "erms", 7, 0, 1, 9) \
     FEAT(INVPCID, "invpcid", 7, 0, 1, 10) FEAT(RDSEED, "rdseed", 7, 0, 1, 18) FEAT(ADX, "adx", 7, 0, 1, 19) \
     FEAT(SMAP, "smap", 7, 0, 1, 20) FEAT(CLFLUSHOPT, "clflushopt", 7, 0, 1, 23) \
@@ -35,7 +35,8 @@
     FEAT(SYSCALL, "syscall", 0x80000001, 0, 3, 11) FEAT(NX, "nx", 0x80000001, 0, 3, 20) \
     FEAT(PDPE1GB, "pdpe1gb", 0x80000001, 0, 3, 26) FEAT(RDTSCP, "rdtscp", 0x80000001, 0, 3, 27) \
     FEAT(LM, "lm", 0x80000001, 0, 3, 29) FEAT(LAHF_LM, "lahf-lm", 0x80000001, 0, 2, 0) \
-    FEAT(LZCNT, "lzcnt", 0x80000001, 0, 2, 5) FEAT(PREFETCHW, "3dnowprefetch", 0x80000001, 0, 2, 8)
+    FEAT(LZCNT, "lzcnt", 0x80000001, 0, 2, 5) FEAT(PREFETCHW, "3dnowprefetch", 0x80000001, 0, 2, 8) \
+    FEAT(INVTSC, "invtsc", 0x80000007, 0, 3, 8)
 
 enum cpu_feature {
     FEAT_NONE, /* every model */

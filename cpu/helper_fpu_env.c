@@ -30,11 +30,6 @@ void fpu_set_tag_word(struct fpu *f, uint16_t tags)
             f->empty |= (uint8_t)(1u << i);
 }
 
-static uint32_t mem_flags(uint64_t spec)
-{
-    return spec & XS_STACK ? IR_MEM_STACK : 0;
-}
-
 static bool protected_format(const struct cpu *cpu)
 {
     return (cpu->mode & MODE_PE) && !(cpu->mode & MODE_VM);
@@ -72,7 +67,7 @@ static void env_store(struct cpu *cpu, uint64_t spec, uint64_t addr)
 
     env_words(cpu, w, size == 4);
     for (unsigned i = 0; i < 7; i++)
-        mmu_store(cpu, addr + i * size, w[i], size, mem_flags(spec));
+        mmu_store(cpu, addr + i * size, w[i], size, xs_mem_flags(spec));
 }
 
 struct env { uint16_t cw, sw, tags, fcs, fds, fop; uint32_t fip, fdp; };
@@ -84,7 +79,7 @@ static struct env env_load(struct cpu *cpu, uint64_t spec, uint64_t addr)
     struct env e;
 
     for (unsigned i = 0; i < 7; i++)
-        w[i] = (uint32_t)mmu_load(cpu, addr + i * size, size, mem_flags(spec));
+        w[i] = (uint32_t)mmu_load(cpu, addr + i * size, size, xs_mem_flags(spec));
     e = (struct env){ .cw = (uint16_t)w[0], .sw = (uint16_t)w[1], .tags = (uint16_t)w[2] };
     if (protected_format(cpu)) {
         e.fip = w[3];
@@ -116,7 +111,7 @@ static void env_set(struct cpu *cpu, const struct env *e)
 
 uint64_t helper_x87_stenv(struct cpu *cpu, uint64_t spec, uint64_t addr)
 {
-    mmu_probe(cpu, addr, spec & XS_OP32 ? 28 : 14, ACC_WRITE, mem_flags(spec));
+    mmu_probe(cpu, addr, spec & XS_OP32 ? 28 : 14, ACC_WRITE, xs_mem_flags(spec));
     env_store(cpu, spec, addr);
     cpu->fpu.cw |= FSW_EXCEPTIONS;
     fpu_update_pending(cpu);
@@ -131,16 +126,42 @@ uint64_t helper_x87_ldenv(struct cpu *cpu, uint64_t spec, uint64_t addr)
     return 0;
 }
 
+/* The alignment that FNSAVE and FRSTOR check is that of the environment's words (SDM vol. 3, table 6-7), so registers
+ * go in parts of 2 bytes when it is checked. */
+static unsigned reg_part(const struct cpu *cpu)
+{
+    return cpu->mode & MODE_AC ? 2 : 8;
+}
+
+static void reg_store(struct cpu *cpu, uint64_t spec, uint64_t addr, const union fpu_reg *r)
+{
+    unsigned part = reg_part(cpu);
+
+    for (unsigned i = 0; i < 8; i += part)
+        mmu_store(cpu, addr + i, r->mant >> (8 * i), part, xs_mem_flags(spec));
+    mmu_store(cpu, addr + 8, r->exp, 2, xs_mem_flags(spec));
+}
+
+static union fpu_reg reg_load(struct cpu *cpu, uint64_t spec, uint64_t addr)
+{
+    unsigned part = reg_part(cpu);
+    union fpu_reg r = { .mmx = 0 };
+
+    for (unsigned i = 0; i < 8; i += part)
+        r.mant |= mmu_load(cpu, addr + i, part, xs_mem_flags(spec)) << (8 * i);
+    r.exp = (uint16_t)mmu_load(cpu, addr + 8, 2, xs_mem_flags(spec));
+    return r;
+}
+
 uint64_t helper_x87_save(struct cpu *cpu, uint64_t spec, uint64_t addr)
 {
     unsigned env_size = spec & XS_OP32 ? 28 : 14;
 
-    mmu_probe(cpu, addr, env_size + 80, ACC_WRITE, mem_flags(spec));
+    mmu_probe(cpu, addr, env_size + 80, ACC_WRITE, xs_mem_flags(spec));
     env_store(cpu, spec, addr);
     for (unsigned i = 0; i < 8; i++) {
         const union fpu_reg *r = &cpu->fpu.st[(cpu->fpu.top + i) & 7];
-        mmu_store(cpu, addr + env_size + 10 * i, r->mant, 8, mem_flags(spec));
-        mmu_store(cpu, addr + env_size + 10 * i + 8, r->exp, 2, mem_flags(spec));
+        reg_store(cpu, spec, addr + env_size + 10 * i, r);
     }
     fpu_init(cpu);
     return 0;
@@ -152,10 +173,8 @@ uint64_t helper_x87_rstor(struct cpu *cpu, uint64_t spec, uint64_t addr)
     struct env e = env_load(cpu, spec, addr);
     union fpu_reg st[8];
 
-    for (unsigned i = 0; i < 8; i++) {
-        st[i].mant = mmu_load(cpu, addr + env_size + 10 * i, 8, mem_flags(spec));
-        st[i].exp = (uint16_t)mmu_load(cpu, addr + env_size + 10 * i + 8, 2, mem_flags(spec));
-    }
+    for (unsigned i = 0; i < 8; i++)
+        st[i] = reg_load(cpu, spec, addr + env_size + 10 * i);
     env_set(cpu, &e);
     for (unsigned i = 0; i < 8; i++) {
         cpu->fpu.st[(cpu->fpu.top + i) & 7].mant = st[i].mant;
@@ -166,8 +185,6 @@ uint64_t helper_x87_rstor(struct cpu *cpu, uint64_t spec, uint64_t addr)
 
 /* ---- FXSAVE area ---- */
 
-enum { FX_SIZE = 512, FX_ST = 32, FX_XMM = 160, FX_LEGACY = 416 };
-#define MXCSR_MASK 0xffff
 
 static void check_fx_address(struct cpu *cpu, uint64_t addr)
 {
@@ -180,38 +197,44 @@ static unsigned num_xmm(const struct cpu *cpu)
     return cpu_code64(cpu) ? 16 : 8;
 }
 
-uint64_t helper_fxsave(struct cpu *cpu, uint64_t spec, uint64_t addr)
+void fpu_fx_save(const struct fpu *f, uint8_t *area, bool rex)
 {
-    const struct fpu *f = &cpu->fpu;
-    uint8_t area[FX_LEGACY] = { 0 };
-    unsigned len = FX_XMM + 16 * num_xmm(cpu);
-
-    check_fx_address(cpu, addr);
-    mmu_probe(cpu, addr, FX_SIZE, ACC_WRITE, mem_flags(spec));
+    memset(area, 0, FX_MXCSR);
     store_le(area, 2, f->cw);
     store_le(area + 2, 2, fpu_status_word(f));
     area[4] = (uint8_t)~f->empty;
     store_le(area + 6, 2, f->fop);
-    store_le(area + 8, spec & XS_REX ? 8 : 4, f->fip);
-    store_le(area + 16, spec & XS_REX ? 8 : 4, f->fdp);
-    if (!(spec & XS_REX)) {
+    store_le(area + 8, rex ? 8 : 4, f->fip);
+    store_le(area + 16, rex ? 8 : 4, f->fdp);
+    if (!rex) {
         store_le(area + 12, 2, f->fcs);
         store_le(area + 20, 2, f->fds);
     }
-    store_le(area + 24, 4, cpu_get_mxcsr(cpu));
-    store_le(area + 28, 4, MXCSR_MASK);
     for (unsigned i = 0; i < 8; i++) {
-        store_le(area + FX_ST + 16 * i, 8, f->st[(f->top + i) & 7].mant);
-        store_le(area + FX_ST + 16 * i + 8, 2, f->st[(f->top + i) & 7].exp);
+        const union fpu_reg *r = &f->st[(f->top + i) & 7];
+        store_le(area + FX_ST + 16 * i, 8, r->mant);
+        store_le(area + FX_ST + 16 * i + 8, 8, r->exp);
     }
+}
+
+uint64_t helper_fxsave(struct cpu *cpu, uint64_t spec, uint64_t addr)
+{
+    uint8_t area[FX_XMM_END];
+    unsigned len = FX_XMM + 16 * num_xmm(cpu);
+
+    check_fx_address(cpu, addr);
+    mmu_probe(cpu, addr, FX_SIZE, ACC_WRITE, xs_mem_flags(spec));
+    fpu_fx_save(&cpu->fpu, area, spec & XS_REX);
+    store_le(area + FX_MXCSR, 4, cpu_get_mxcsr(cpu));
+    store_le(area + FX_MXCSR + 4, 4, MXCSR_MASK);
     for (unsigned i = 0; i < num_xmm(cpu); i++)
         memcpy(area + FX_XMM + 16 * i, &cpu->xmm[i], 16);
     for (unsigned i = 0; i < len; i += 8)
-        mmu_store(cpu, addr + i, load_le(area + i, 8), 8, mem_flags(spec));
+        mmu_store(cpu, addr + i, load_le(area + i, 8), 8, xs_mem_flags(spec));
     return 0;
 }
 
-static void restore_x87(struct cpu *cpu, const uint8_t *area, bool rex)
+void fpu_fx_restore(struct cpu *cpu, const uint8_t *area, bool rex)
 {
     struct fpu *f = &cpu->fpu;
 
@@ -231,18 +254,18 @@ static void restore_x87(struct cpu *cpu, const uint8_t *area, bool rex)
 
 uint64_t helper_fxrstor(struct cpu *cpu, uint64_t spec, uint64_t addr)
 {
-    uint8_t area[FX_LEGACY];
+    uint8_t area[FX_XMM_END];
     unsigned len = FX_XMM + 16 * num_xmm(cpu);
     uint32_t mxcsr;
 
     check_fx_address(cpu, addr);
-    mmu_probe(cpu, addr, FX_SIZE, ACC_READ, mem_flags(spec));
+    mmu_probe(cpu, addr, FX_SIZE, ACC_READ, xs_mem_flags(spec));
     for (unsigned i = 0; i < len; i += 8)
-        store_le(area + i, 8, mmu_load(cpu, addr + i, 8, mem_flags(spec)));
-    mxcsr = (uint32_t)load_le(area + 24, 4);
+        store_le(area + i, 8, mmu_load(cpu, addr + i, 8, xs_mem_flags(spec)));
+    mxcsr = (uint32_t)load_le(area + FX_MXCSR, 4);
     if (mxcsr & ~(uint32_t)MXCSR_MASK)
         cpu_raise_error(cpu, EX_GP, 0);
-    restore_x87(cpu, area, spec & XS_REX);
+    fpu_fx_restore(cpu, area, spec & XS_REX);
     cpu_set_mxcsr(cpu, mxcsr);
     for (unsigned i = 0; i < num_xmm(cpu); i++)
         memcpy(&cpu->xmm[i], area + FX_XMM + 16 * i, 16);

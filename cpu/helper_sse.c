@@ -1,5 +1,5 @@
-/* MMX and SSE instructions with immediates, masks, conversions to and from
- * general registers. Floating point runs on the host's SSE under the guest's MXCSR. */
+/* MMX and SSE instructions with masks, comparisons to flags, conversions to and from general registers.
+ * Floating point runs on the host's SSE under the guest's MXCSR. */
 #include "cpu/helpers.h"
 
 #ifndef __x86_64__
@@ -23,78 +23,6 @@ static union vec128 *dst_of(struct cpu *cpu, uint64_t fields)
 static const union vec128 *src_of(struct cpu *cpu, uint64_t fields)
 {
     return field(cpu, fields >> 16);
-}
-
-/* ---- shuffles ---- */
-
-uint64_t helper_pshufd(struct cpu *cpu, uint64_t fields, uint64_t order)
-{
-    union vec128 s = *src_of(cpu, fields);
-    for (unsigned i = 0; i < 4; i++)
-        dst_of(cpu, fields)->u32[i] = s.u32[order >> (2 * i) & 3];
-    return 0;
-}
-
-static void shuffle_words(uint16_t *d, const uint16_t *s, uint64_t order)
-{
-    uint16_t in[4];
-    memcpy(in, s, 8);
-    for (unsigned i = 0; i < 4; i++)
-        d[i] = in[order >> (2 * i) & 3];
-}
-
-uint64_t helper_pshufhw(struct cpu *cpu, uint64_t fields, uint64_t order)
-{
-    union vec128 s = *src_of(cpu, fields), *d = dst_of(cpu, fields);
-    d->u64[0] = s.u64[0];
-    shuffle_words(d->u16 + 4, s.u16 + 4, order);
-    return 0;
-}
-
-uint64_t helper_pshuflw(struct cpu *cpu, uint64_t fields, uint64_t order)
-{
-    union vec128 s = *src_of(cpu, fields), *d = dst_of(cpu, fields);
-    d->u64[1] = s.u64[1];
-    shuffle_words(d->u16, s.u16, order);
-    return 0;
-}
-
-uint64_t helper_pshufw(struct cpu *cpu, uint64_t fields, uint64_t order)
-{
-    shuffle_words(dst_of(cpu, fields)->u16, src_of(cpu, fields)->u16, order);
-    return 0;
-}
-
-uint64_t helper_shufps(struct cpu *cpu, uint64_t fields, uint64_t order)
-{
-    union vec128 *d = dst_of(cpu, fields), a = *d, b = *src_of(cpu, fields);
-    for (unsigned i = 0; i < 4; i++)
-        d->u32[i] = (i < 2 ? a : b).u32[order >> (2 * i) & 3];
-    return 0;
-}
-
-uint64_t helper_shufpd(struct cpu *cpu, uint64_t fields, uint64_t order)
-{
-    union vec128 *d = dst_of(cpu, fields), a = *d, b = *src_of(cpu, fields);
-    d->u64[0] = a.u64[order & 1];
-    d->u64[1] = b.u64[order >> 1 & 1];
-    return 0;
-}
-
-uint64_t helper_pslldq(struct cpu *cpu, uint64_t dst, uint64_t bytes)
-{
-    union vec128 s = *field(cpu, dst), *d = field(cpu, dst);
-    for (unsigned i = 0; i < 16; i++)
-        d->u8[i] = i >= bytes ? s.u8[i - bytes] : 0;
-    return 0;
-}
-
-uint64_t helper_psrldq(struct cpu *cpu, uint64_t dst, uint64_t bytes)
-{
-    union vec128 s = *field(cpu, dst), *d = field(cpu, dst);
-    for (unsigned i = 0; i < 16; i++)
-        d->u8[i] = i + bytes < 16 ? s.u8[i + bytes] : 0;
-    return 0;
 }
 
 /* ---- sign masks ---- */
@@ -129,10 +57,11 @@ uint64_t helper_movmskpd(struct cpu *cpu, uint64_t src)
     return v->u64[0] >> 63 | v->u64[1] >> 63 << 1;
 }
 
-uint64_t helper_maskmov(struct cpu *cpu, uint64_t fields, uint64_t addr, uint64_t bytes)
+uint64_t helper_maskmov(struct cpu *cpu, uint64_t fields, uint64_t addr, uint64_t desc)
 {
     const union vec128 *data = dst_of(cpu, fields), *mask = src_of(cpu, fields);
-    unsigned first = 0, last = (unsigned)bytes;
+    unsigned first = 0, last = desc & 0xff;
+    uint32_t mem = (uint32_t)(desc >> 8);
 
     while (first < last && !(mask->u8[first] & 0x80))
         first++;
@@ -140,45 +69,14 @@ uint64_t helper_maskmov(struct cpu *cpu, uint64_t fields, uint64_t addr, uint64_
         return 0;
     while (!(mask->u8[last - 1] & 0x80))
         last--;
-    mmu_probe(cpu, addr + first, last - first, ACC_WRITE, 0);
+    mmu_probe(cpu, addr + first, last - first, ACC_WRITE, mem);
     for (unsigned i = first; i < last; i++)
         if (mask->u8[i] & 0x80)
-            mmu_store(cpu, addr + i, data->u8[i], 1, 0);
+            mmu_store(cpu, addr + i, data->u8[i], 1, mem);
     return 0;
 }
 
 /* ---- comparisons ---- */
-
-/* CMPccPS and friends take their predicate as an immediate: one case each. */
-#define COMPARE(fn, T, load, store, intrinsic) \
-    uint64_t helper_##fn(struct cpu *cpu, uint64_t fields, uint64_t predicate) \
-    { \
-        T a = load(dst_of(cpu, fields)), b = load(src_of(cpu, fields)), r = a; \
-        switch (predicate & 7) { \
-        case 0: intrinsic(0); break; \
-        case 1: intrinsic(1); break; \
-        case 2: intrinsic(2); break; \
-        case 3: intrinsic(3); break; \
-        case 4: intrinsic(4); break; \
-        case 5: intrinsic(5); break; \
-        case 6: intrinsic(6); break; \
-        default: intrinsic(7); \
-        } \
-        store(dst_of(cpu, fields), r); \
-        return 0; \
-    }
-
-#define LOAD_PS(p) _mm_load_ps((p)->f32)
-#define STORE_PS(p, v) _mm_store_ps((p)->f32, v)
-#define CMP_ASM(mnemonic, n) __asm__ volatile(mnemonic " $" #n ", %1, %0" : "+x"(r) : "x"(b))
-#define CMPPS(n) CMP_ASM("cmpps", n)
-#define CMPPD(n) CMP_ASM("cmppd", n)
-#define CMPSS(n) CMP_ASM("cmpss", n)
-#define CMPSD(n) CMP_ASM("cmpsd", n)
-COMPARE(cmpps, __m128, LOAD_PS, STORE_PS, CMPPS)
-COMPARE(cmppd, __m128, LOAD_PS, STORE_PS, CMPPD)
-COMPARE(cmpss, __m128, LOAD_PS, STORE_PS, CMPSS)
-COMPARE(cmpsd, __m128, LOAD_PS, STORE_PS, CMPSD)
 
 /* ZF, PF, CF as the host's comparison leaves them; O, S, A clear. */
 #define COMI(mnemonic, a, b, word) \

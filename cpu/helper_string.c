@@ -355,5 +355,13 @@ uint64_t helper_stos(struct cpu *cpu, uint64_t desc) { return string_run(cpu, de
 uint64_t helper_lods(struct cpu *cpu, uint64_t desc) { return string_run(cpu, desc, step_lods); }
 uint64_t helper_cmps(struct cpu *cpu, uint64_t desc) { return string_run(cpu, desc, step_cmps); }
 uint64_t helper_scas(struct cpu *cpu, uint64_t desc) { return string_run(cpu, desc, step_scas); }
-uint64_t helper_ins(struct cpu *cpu, uint64_t desc) { return string_run(cpu, desc, step_ins); }
-uint64_t helper_outs(struct cpu *cpu, uint64_t desc) { return string_run(cpu, desc, step_outs); }
+
+/* Processors check the permission of a repetition with count 0 too. */
+static uint64_t io_run(struct cpu *cpu, uint64_t desc, string_step *step)
+{
+    cpu_check_io(cpu, (uint16_t)cpu->gpr[R_DX], desc & STR_SIZE);
+    return string_run(cpu, desc, step);
+}
+
+uint64_t helper_ins(struct cpu *cpu, uint64_t desc) { return io_run(cpu, desc, step_ins); }
+uint64_t helper_outs(struct cpu *cpu, uint64_t desc) { return io_run(cpu, desc, step_outs); }

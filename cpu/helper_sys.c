@@ -1,4 +1,5 @@
 /* Helpers of the system instructions, SDM vol. 2. What the mode word decides is checked at translation. */
+#include "cpu/helper_int.h"
 #include "cpu/helpers.h"
 #include "cpu/sys.h"
 
@@ -114,7 +115,7 @@ uint64_t helper_sysret(struct cpu *cpu, uint64_t size)
 
     if (!(cpu->efer & EFER_SCE) || !(cpu->mode & MODE_PE) || (!cpu_code64(cpu) && !is_amd(cpu)))
         cpu_raise_exception(cpu, EX_UD);
-    if (cpu_cpl(cpu) || (size == 8 && !canonical(cpu->gpr[R_CX])))
+    if (cpu_cpl(cpu) || (size == 8 && !cpu_canonical(cpu, cpu->gpr[R_CX])))
         raise_gp(cpu);
     flat_segments(cpu, (uint16_t)((size == 8 ? cs + 16 : cs) | 3), (uint16_t)((cs + 8) | 3), 3, size == 8);
     cpu->rip = size == 8 ? cpu->gpr[R_CX] : (uint32_t)cpu->gpr[R_CX];
@@ -156,7 +157,7 @@ uint64_t helper_sysexit(struct cpu *cpu, uint64_t size)
     uint64_t ip = cpu->gpr[R_DX], sp = cpu->gpr[R_CX];
 
     check_sysenter(cpu);
-    if (cpu_cpl(cpu) || (to64 && (!canonical(ip) || !canonical(sp))))
+    if (cpu_cpl(cpu) || (to64 && (!cpu_canonical(cpu, ip) || !cpu_canonical(cpu, sp))))
         raise_gp(cpu);
     cs += to64 ? 32 : 16;
     flat_segments(cpu, cs | 3, (uint16_t)((cs + 8) | 3), 3, to64);
@@ -241,7 +242,7 @@ uint64_t helper_out(struct cpu *cpu, uint64_t port, uint64_t value, uint64_t siz
 
 static void load_table(struct cpu *cpu, struct table_reg *t, uint64_t limit, uint64_t base)
 {
-    if (cpu_code64(cpu) && !canonical(base))
+    if (cpu_code64(cpu) && !cpu_canonical_base(cpu, base))
         raise_gp(cpu);
     t->limit = (uint16_t)limit;
     t->base = base;
@@ -317,6 +318,16 @@ uint64_t helper_verify(struct cpu *cpu, uint64_t selector, uint64_t write)
     if (write)
         return !(d.attr & ATTR_CODE) && (d.attr & ATTR_W);
     return !(d.attr & ATTR_CODE) || (d.attr & ATTR_R);
+}
+
+/* ARPL. */
+uint64_t helper_store_if(struct cpu *cpu, uint64_t desc, uint64_t ea, uint64_t word)
+{
+    unsigned seg = desc >> 8 & 7;
+
+    if (desc & 1)
+        mmu_store(cpu, seg_address(cpu, seg, ea, 2, true), word & 0xffff, 2, seg == S_SS ? IR_MEM_STACK : 0);
+    return 0;
 }
 
 /* ---- control and debug registers ---- */

@@ -373,7 +373,7 @@ uint64_t helper_x87_load80(struct cpu *cpu, uint64_t mant, uint64_t exp)
 
 uint64_t helper_x87_load_bcd(struct cpu *cpu, uint64_t spec, uint64_t addr)
 {
-    uint32_t mem = spec & XS_STACK ? IR_MEM_STACK : 0;
+    uint32_t mem = xs_mem_flags(spec);
     struct x87_io io = { .cw = cpu->fpu.cw };
 
     store_le(io.bcd, 8, mmu_load(cpu, addr, 8, mem));
@@ -448,7 +448,7 @@ uint64_t helper_x87_store(struct cpu *cpu, uint64_t spec, uint64_t addr)
 {
     struct fpu *f = &cpu->fpu;
     enum x87_kind kind = spec_kind(spec);
-    uint32_t mem = spec & XS_STACK ? IR_MEM_STACK : 0;
+    uint32_t mem = xs_mem_flags(spec);
     struct x87_io io = { .a = *st(f, 0), .cw = f->cw };
 
     if (is_empty(f, 0)) {
@@ -465,7 +465,7 @@ uint64_t helper_x87_store(struct cpu *cpu, uint64_t spec, uint64_t addr)
     if (!(io.sw & ~f->cw & blocking))
         store_image(cpu, kind, addr, &io, mem);
     else
-        mmu_probe(cpu, addr, image_size(kind), ACC_WRITE, mem);
+        mmu_probe_store(cpu, addr, image_size(kind), mem);
     set_codes(f, FSW_C1, io.sw & FSW_SF ? 0 : io.sw);
     if (!signal_exceptions(cpu, io.sw & (FSW_EXCEPTIONS | FSW_SF), blocking))
         pops(cpu, spec);

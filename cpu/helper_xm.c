@@ -2,6 +2,8 @@
  * follows which flags the processor would have set, and #XM. */
 #include "cpu/helpers.h"
 #include "cpu/x87.h"
+#include "tcg/vec_f16c.h"
+#include "tcg/vec_fma.h"
 
 #include <xmmintrin.h>
 
@@ -14,7 +16,8 @@ enum {
 
 /* Operations whose result may be too small or too large for its format. */
 static const struct float_op {
-    uint8_t vop, op;         /* enum tcg_vop, enum x87_op */
+    uint16_t vop;            /* enum tcg_vop */
+    uint8_t op;              /* enum x87_op */
     uint8_t in, out, lanes;  /* bytes of a number, and how many */
 } float_ops[] = {
 #define FLOAT_OP(name) \
@@ -23,6 +26,16 @@ static const struct float_op {
     FLOAT_OP(ADD), FLOAT_OP(MUL), FLOAT_OP(SUB), FLOAT_OP(DIV),
 #undef FLOAT_OP
     { TCG_V_CVTPD2PS, X87_MUL, 8, 4, 2 }, { TCG_V_CVTSD2SS, X87_MUL, 8, 4, 1 },
+};
+
+/* Operations that do others in their even and odd lanes. */
+static const struct mixed_op {
+    uint16_t vop, even, odd;
+    bool neighbours;         /* operands are even and odd elements of a, then of b */
+} mixed_ops[] = {
+    { TCG_V_HADDPS, TCG_V_ADDPS, TCG_V_ADDPS, true }, { TCG_V_HADDPD, TCG_V_ADDPD, TCG_V_ADDPD, true },
+    { TCG_V_HSUBPS, TCG_V_SUBPS, TCG_V_SUBPS, true }, { TCG_V_HSUBPD, TCG_V_SUBPD, TCG_V_SUBPD, true },
+    { TCG_V_ADDSUBPS, TCG_V_SUBPS, TCG_V_ADDPS, false }, { TCG_V_ADDSUBPD, TCG_V_SUBPD, TCG_V_ADDPD, false },
 };
 
 uint64_t helper_xm_begin(struct cpu *cpu)
@@ -37,6 +50,14 @@ static const struct float_op *find_float_op(uint64_t vop)
     for (unsigned i = 0; i < ARRAY_LEN(float_ops); i++)
         if (float_ops[i].vop == vop)
             return &float_ops[i];
+    return NULL;
+}
+
+static const struct mixed_op *find_mixed_op(uint64_t vop)
+{
+    for (unsigned i = 0; i < ARRAY_LEN(mixed_ops); i++)
+        if (mixed_ops[i].vop == vop)
+            return &mixed_ops[i];
     return NULL;
 }
 
@@ -113,21 +134,176 @@ static uint32_t all_lanes_flags(const struct float_op *f, uint32_t csr, const un
     return flags;
 }
 
-/* `vop`: the operation, TCG_NUM_VOPS for one that neither overflows nor underflows; `fields`: operands. */
-uint64_t helper_xm_end(struct cpu *cpu, uint64_t vop, uint64_t fields)
+static uint32_t mixed_flags(const struct mixed_op *m, uint32_t csr, const union vec128 *a,
+                            const union vec128 *b)
 {
-    uint32_t csr = _mm_getcsr(), flags = csr & CSR_FLAGS;
-    uint32_t enabled = ~(cpu->mxcsr >> CSR_MASK_SHIFT) & CSR_FLAGS;
-    const struct float_op *f = enabled & (CSR_OE | CSR_UE) ? find_float_op(vop) : NULL;
+    const struct float_op *op[2] = { find_float_op(m->even), find_float_op(m->odd) };
+    unsigned size = op[0]->in, n = 16 / size;
+    uint8_t pair[32];
+    uint32_t flags = 0;
+
+    memcpy(pair, a, 16);
+    memcpy(pair + 16, b, 16);
+    for (unsigned i = 0; i < n; i++) {
+        unsigned x = m->neighbours ? 2 * i : i, y = m->neighbours ? 2 * i + 1 : i + n;
+        flags |= lane_flags(op[i & 1], csr, load_le(pair + x * size, size), load_le(pair + y * size, size));
+    }
+    return flags;
+}
+
+/* Flags of the operation, which may overflow or underflow, on the operands in `fields`. */
+static uint32_t half_flags(const struct cpu *cpu, uint64_t vop, uint64_t fields)
+{
     const union vec128 *a = (const union vec128 *)((const char *)cpu + (fields & 0xffff));
     const union vec128 *b = (const union vec128 *)((const char *)cpu + (fields >> 16));
+    const struct mixed_op *mixed = find_mixed_op(vop);
+    uint32_t csr = cpu->mxcsr & ~(uint32_t)CSR_FLAGS;
+
+    return mixed ? mixed_flags(mixed, csr, a, b) : all_lanes_flags(find_float_op(vop), csr, a, b);
+}
+
+static uint32_t enabled_exceptions(const struct cpu *cpu)
+{
+    return ~(cpu->mxcsr >> CSR_MASK_SHIFT) & CSR_FLAGS;
+}
+
+/* Do the results have to be looked at for overflow and underflow? Not when an exception prevented the
+ * computation; and when both are masked the flags tell it. */
+static bool look_at_results(const struct cpu *cpu)
+{
+    uint32_t enabled = enabled_exceptions(cpu);
+
+    return !(_mm_getcsr() & enabled & CSR_BEFORE) && (enabled & (CSR_OE | CSR_UE));
+}
+
+/* The operation's flags are settled: take effect, and raise if one is unmasked. */
+static void raise_enabled(struct cpu *cpu, uint32_t flags)
+{
+    uint32_t enabled = enabled_exceptions(cpu);
 
     if (flags & enabled & CSR_BEFORE)
         flags &= CSR_BEFORE;
-    else if (f)
-        flags = all_lanes_flags(f, cpu->mxcsr & ~(uint32_t)CSR_FLAGS, a, b);
-    _mm_setcsr((csr & ~(uint32_t)CSR_FLAGS) | flags);
+    _mm_setcsr((_mm_getcsr() & ~(uint32_t)CSR_FLAGS) | flags);
     if (flags & enabled)
         cpu_raise_exception(cpu, cpu->cr4 & CR4_OSXMMEXCPT ? EX_XM : EX_UD);
+}
+
+/* `vop`: the operation, TCG_NUM_VOPS for one that neither overflows nor underflows; `low`, `high`: operands
+ * of its halves, `high` 0 when it has one only. */
+uint64_t helper_xm_end_pair(struct cpu *cpu, uint64_t vop, uint64_t low, uint64_t high)
+{
+    uint32_t csr = _mm_getcsr(), flags = csr & CSR_FLAGS;
+
+    if (look_at_results(cpu) && (find_float_op(vop) || find_mixed_op(vop)))
+        flags = half_flags(cpu, vop, low) | (high ? half_flags(cpu, vop, high) : 0);
+    _mm_setcsr(csr);
+    raise_enabled(cpu, flags);
+    return 0;
+}
+
+static const void *field(const struct cpu *cpu, uint64_t offset)
+{
+    return (const char *)cpu + (offset & 0xffff);
+}
+
+/* `dst`: the fields of the old destination, the third operand. */
+uint64_t helper_xm_end_fma(struct cpu *cpu, uint64_t vop, uint64_t low, uint64_t high, uint64_t dst)
+{
+    uint32_t flags = _mm_getcsr() & CSR_FLAGS;
+
+    if (look_at_results(cpu)) {
+        flags = vec_fma_flags((unsigned)vop, cpu->mxcsr, field(cpu, dst), field(cpu, low),
+                              field(cpu, low >> 16));
+        if (high)
+            flags |= vec_fma_flags((unsigned)vop, cpu->mxcsr, field(cpu, dst >> 16), field(cpu, high),
+                                   field(cpu, high >> 16));
+    }
+    raise_enabled(cpu, flags);
+    return 0;
+}
+
+uint64_t helper_xm_end_half(struct cpu *cpu, uint64_t low, uint64_t high, uint64_t imm)
+{
+    uint32_t flags = _mm_getcsr() & CSR_FLAGS;
+    uint16_t out[4];
+
+    if (look_at_results(cpu)) {
+        flags = vec_f16c_flags(cpu->mxcsr, field(cpu, low), (unsigned)imm, out);
+        if (high)
+            flags |= vec_f16c_flags(cpu->mxcsr, field(cpu, high), (unsigned)imm, out);
+    }
+    raise_enabled(cpu, flags);
+    return 0;
+}
+
+uint64_t helper_xm_end(struct cpu *cpu, uint64_t vop, uint64_t fields)
+{
+    return helper_xm_end_pair(cpu, vop, fields, 0);
+}
+
+/* ---- dot products ---- */
+
+/* One step: its exceptions are settled before it is done. */
+static void dot_step(struct cpu *cpu, unsigned vop, union vec128 *a, const union vec128 *b, unsigned halves)
+{
+    uint32_t csr = cpu->mxcsr & ~(uint32_t)CSR_FLAGS, flags = 0;
+
+    helper_xm_begin(cpu);
+    for (unsigned i = 0; i < halves; i++)
+        flags |= all_lanes_flags(find_float_op(vop), csr, &a[i], &b[i]);
+    raise_enabled(cpu, flags);
+    for (unsigned i = 0; i < halves; i++)
+        tcg_vops[vop].fn(&a[i], &a[i], &b[i]);
+}
+
+/* Elements of `size` bytes whose bit in `lanes` is set; the others are zero. */
+static union vec128 select_lanes(const union vec128 *v, unsigned size, unsigned lanes)
+{
+    union vec128 r = *v;
+
+    for (unsigned i = 0; i < 16; i += size)
+        if (!(lanes >> i / size & 1))
+            store_le(&r.u8[i], size, 0);
+    return r;
+}
+
+/* Element i of the result is element (i & keep) | set of v. */
+static union vec128 shuffled(const union vec128 *v, unsigned size, unsigned keep, unsigned set)
+{
+    union vec128 r;
+
+    for (unsigned i = 0; i < 16 / size; i++)
+        store_le(&r.u8[i * size], size, load_le(&v->u8[((i & keep) | set) * size], size));
+    return r;
+}
+
+static void dot_add(struct cpu *cpu, unsigned size, unsigned keep, unsigned set, union vec128 *sum,
+                    unsigned halves)
+{
+    union vec128 b[2];
+
+    for (unsigned i = 0; i < halves; i++) {
+        b[i] = shuffled(&sum[i], size, keep, set);
+        sum[i] = shuffled(&sum[i], size, keep, 0);
+    }
+    dot_step(cpu, size == 4 ? TCG_V_ADDPS : TCG_V_ADDPD, sum, b, halves);
+}
+
+/* Raises what DPPS or DPPD (`vop`) would raise on operands `low` and, unless it is 0, `high`: products, sums
+ * of neighbours, sum of sums. Without an exception the operation itself follows. */
+uint64_t helper_xm_dot(struct cpu *cpu, uint64_t vop, uint64_t low, uint64_t high, uint64_t imm)
+{
+    unsigned size = vop == TCG_V_DPPS ? 4 : 8, halves = high ? 2 : 1, lanes = (unsigned)imm >> 4;
+    uint64_t fields[2] = { low, high };
+    union vec128 a[2], b[2];
+
+    for (unsigned i = 0; i < halves; i++) {
+        a[i] = select_lanes(field(cpu, fields[i]), size, lanes);
+        b[i] = select_lanes(field(cpu, fields[i] >> 16), size, lanes);
+    }
+    dot_step(cpu, size == 4 ? TCG_V_MULPS : TCG_V_MULPD, a, b, halves);
+    if (size == 4)
+        dot_add(cpu, size, 2, 1, a, halves);
+    dot_add(cpu, size, 0, size == 4 ? 2 : 1, a, halves);
     return 0;
 }

@@ -35,13 +35,22 @@ static void tlb_clear(struct tcg_tlb_entry *e)
     *e = (struct tcg_tlb_entry){ TLB_EMPTY, TLB_EMPTY, TLB_EMPTY, 0 };
 }
 
+static void flush_set(struct cpu *cpu, unsigned m, bool global)
+{
+    cpu->tlb_clean[m] = true;
+    for (unsigned i = 0; i < TCG_TLB_SIZE; i++)
+        if (global || !cpu->tlb_global[m][i])
+            tlb_clear(&cpu->tlb[m][i]);
+        else
+            cpu->tlb_clean[m] = false;
+}
+
 void mmu_flush(struct cpu *cpu, bool global)
 {
     cpu->tlb_flushes++;
     for (unsigned m = 0; m < MMU_NUM; m++)
-        for (unsigned i = 0; i < TCG_TLB_SIZE; i++)
-            if (global || !cpu->tlb_global[m][i])
-                tlb_clear(&cpu->tlb[m][i]);
+        if (!cpu->tlb_clean[m])
+            flush_set(cpu, m, global);
     if (global)
         for (unsigned i = 0; i < 2; i++) {
             cpu->tlb_large[i].lo = UINT64_MAX;
@@ -68,6 +77,18 @@ void mmu_invlpg(struct cpu *cpu, uint64_t addr)
     jump_cache_clear(cpu);
 }
 
+void mmu_keys_changed(struct cpu *cpu, uint32_t old_pkru)
+{
+    uint32_t changed = cpu->pkru ^ old_pkru;
+
+    if (!changed)
+        return;
+    for (unsigned m = 0; m < MMU_NUM; m++)
+        for (unsigned i = 0; i < TCG_TLB_SIZE; i++)
+            if (cpu->tlb_key[m][i] != WALK_NO_KEY && (changed >> (2 * cpu->tlb_key[m][i]) & 3))
+                tlb_clear(&cpu->tlb[m][i]);
+}
+
 static void note_large_page(struct cpu *cpu, uint64_t addr, uint64_t size)
 {
     unsigned half = addr >> 63;
@@ -78,21 +99,21 @@ static void note_large_page(struct cpu *cpu, uint64_t addr, uint64_t size)
 }
 
 /* Tags of a fresh or widened entry from what the walk found and what the page is. */
-static void tlb_set_tags(struct cpu *cpu, struct tcg_tlb_entry *e, uint64_t page, const struct walk *w, bool user)
+static void tlb_set_tags(struct cpu *cpu, struct tcg_tlb_entry *e, uint64_t page, const struct walk *w)
 {
     struct mem_range r = mem_space_find(cpu->bus.memory, w->phys);
     uint64_t phys_page = w->phys & PAGE_MASK;
     bool whole = r.host && r.start <= phys_page && r.last >= phys_page + MEM_PAGE_SIZE - 1;
-    bool write = w->dirty && (w->write || (!user && !(cpu->cr0 & CR0_WP)));
+    bool write = w->dirty && (w->allowed >> ACC_WRITE & 1);
     bool traps = (cpu->dr[7] & DR7_ENABLES) && cpu_data_breakpoint_in(cpu, page, MEM_PAGE_SIZE);
     uint64_t slow = whole && !(cpu->mode & MODE_AC) && !traps ? 0 : TLB_SLOW;
     bool watched = !whole || !r.writable ||
                    memory_page_flags(cpu->bus.ram)[(r.ram_off + phys_page - r.start) >> MEM_PAGE_SHIFT];
 
     e->addend = whole ? (uintptr_t)r.host + (phys_page - r.start) - page : 0;
-    e->tag_read = page | slow;
+    e->tag_read = w->allowed >> ACC_READ & 1 ? page | slow : TLB_EMPTY;
     e->tag_write = write ? page | slow | (watched ? TLB_SLOW : 0) : TLB_EMPTY;
-    e->tag_exec = w->exec ? page | (whole ? 0 : TLB_SLOW) : TLB_EMPTY;
+    e->tag_exec = w->allowed >> ACC_FETCH & 1 ? page | (whole ? 0 : TLB_SLOW) : TLB_EMPTY;
 }
 
 static _Noreturn void raise_pf(struct cpu *cpu, uint64_t addr, uint32_t error)
@@ -106,17 +127,18 @@ static _Noreturn void raise_pf(struct cpu *cpu, uint64_t addr, uint32_t error)
 static bool tlb_fill(struct cpu *cpu, uint64_t addr, enum mmu_access acc, unsigned mmu, uint32_t *error)
 {
     unsigned i = tlb_index(addr);
-    bool user = mmu == MMU_USER;
     struct walk w;
 
-    if (mmu_walk(cpu, addr, acc, user, true, &w, error))
+    if (mmu_walk(cpu, addr, acc, mmu, true, &w, error))
         return false;
     cpu->tlb_fills++;
+    cpu->tlb_clean[mmu] = false;
     if (w.page_size > MEM_PAGE_SIZE)
         note_large_page(cpu, addr, w.page_size);
     cpu->tlb_phys[mmu][i] = w.phys & PAGE_MASK;
     cpu->tlb_global[mmu][i] = w.global;
-    tlb_set_tags(cpu, &cpu->tlb[mmu][i], addr & PAGE_MASK, &w, user);
+    cpu->tlb_key[mmu][i] = w.key;
+    tlb_set_tags(cpu, &cpu->tlb[mmu][i], addr & PAGE_MASK, &w);
     return true;
 }
 
@@ -138,18 +160,11 @@ static inline uint64_t tlb_phys_of(struct cpu *cpu, uint64_t addr, unsigned mmu)
 
 /* ---- address checks before translation ---- */
 
-static bool canonical(uint64_t addr)
-{
-    return (uint64_t)bits_sext(addr, 48) == addr;
-}
-
-/* The limit of a flat segment is looked at nowhere else: an access must not run over 4 GiB. */
+/* The limit of a flat segment is looked at nowhere else. Through other segments linear addresses wrap. */
 static void check_flat_limit(struct cpu *cpu, uint64_t addr, uint64_t size, uint32_t mem)
 {
-    bool stack = mem & IR_MEM_STACK;
-
-    if (addr + size - 1 > UINT32_MAX && !(mem & IR_MEM_SUPER) && (cpu->mode & (stack ? MODE_FLAT_SS : MODE_FLAT_DS)))
-        cpu_raise_error(cpu, stack ? EX_SS : EX_GP, 0);
+    if ((mem & IR_MEM_FLAT) && addr + size - 1 > UINT32_MAX)
+        cpu_raise_error(cpu, mem & IR_MEM_STACK ? EX_SS : EX_GP, 0);
 }
 
 /* Linear address as the mode sees it: 32 bits outside 64-bit code. Raises for non-canonical ones. */
@@ -160,14 +175,14 @@ static uint64_t check_address(struct cpu *cpu, uint64_t addr, uint64_t size, uin
         check_flat_limit(cpu, addr, size, mem);
         return addr;
     }
-    if (!canonical(addr) || !canonical(addr + size - 1))
+    if (!cpu_canonical(cpu, addr) || !cpu_canonical(cpu, addr + size - 1))
         cpu_raise_error(cpu, mem & IR_MEM_STACK ? EX_SS : EX_GP, 0);
     return addr;
 }
 
 static unsigned mmu_set_of(const struct cpu *cpu, uint32_t mem)
 {
-    return mem & IR_MEM_SUPER ? MMU_SUPER : cpu_mmu_set(cpu);
+    return mem & IR_MEM_SUPER ? cpu_mmu_set_implicit(cpu) : cpu_mmu_set(cpu);
 }
 
 static void check_alignment(struct cpu *cpu, uint64_t addr, uint32_t size, uint32_t mem)
@@ -366,11 +381,21 @@ void mmu_store(void *env, uint64_t addr, uint64_t value, uint32_t size, uint32_t
     store_at(cpu, addr, value, size, mmu_set_of(cpu, mem));
 }
 
+/* Bytes that a vector access checks. */
+static unsigned checked_size(uint32_t mem)
+{
+    return mem & IR_MEM_PAIR ? 32 : 16;
+}
+
 static uint64_t check16(struct cpu *cpu, uint64_t addr, uint32_t mem)
 {
-    if ((mem & IR_MEM_ALIGN) && (addr & 15))
+    unsigned size = checked_size(mem);
+
+    if ((mem & IR_MEM_ALIGN) && (addr & (size - 1)))
         cpu_raise_error(cpu, EX_GP, 0);
-    return check_address(cpu, addr, 16, mem);
+    addr = check_address(cpu, addr, size, mem);
+    check_alignment(cpu, addr, 16, mem); /* of 32 bytes too */
+    return addr;
 }
 
 void mmu_load16(void *env, uint64_t addr, void *field, uint32_t mem)
@@ -380,7 +405,7 @@ void mmu_load16(void *env, uint64_t addr, void *field, uint32_t mem)
     uint64_t low, high;
 
     addr = check16(cpu, addr, mem);
-    mmu_probe(cpu, addr, 16, ACC_READ, mem);
+    mmu_probe(cpu, addr, checked_size(mem), ACC_READ, mem);
     if (cpu->dr[7] & DR7_ENABLES)
         cpu_check_data_breakpoints(cpu, addr, 16, false);
     low = load_at(cpu, addr, 8, ACC_READ, mmu);
@@ -395,7 +420,7 @@ void mmu_store16(void *env, uint64_t addr, const void *field, uint32_t mem)
     unsigned mmu = mmu_set_of(cpu, mem);
 
     addr = check16(cpu, addr, mem);
-    prepare_store_at(cpu, addr, 16, mmu);
+    prepare_store_at(cpu, addr, checked_size(mem), mmu);
     if (cpu->dr[7] & DR7_ENABLES)
         cpu_check_data_breakpoints(cpu, addr, 16, true);
     store_at(cpu, addr, load_le(field, 8), 8, mmu);
@@ -411,25 +436,52 @@ static uint64_t super_address(struct cpu *cpu, uint64_t addr)
 uint64_t mmu_load_super(struct cpu *cpu, uint64_t addr, unsigned size)
 {
     addr = check_address(cpu, super_address(cpu, addr), size, IR_MEM_SUPER);
-    return load_at(cpu, addr, size, ACC_READ, MMU_SUPER);
+    return load_at(cpu, addr, size, ACC_READ, cpu_mmu_set_implicit(cpu));
 }
 
 void mmu_store_super(struct cpu *cpu, uint64_t addr, uint64_t value, unsigned size)
 {
     addr = check_address(cpu, super_address(cpu, addr), size, IR_MEM_SUPER);
-    store_at(cpu, addr, value, size, MMU_SUPER);
+    store_at(cpu, addr, value, size, cpu_mmu_set_implicit(cpu));
+}
+
+static unsigned stack_set(const struct cpu *cpu)
+{
+    return (cpu->cr4 & CR4_SMAP) && !(cpu->eflags & FL_AC) ? MMU_SMAP : MMU_SUPER;
+}
+
+uint64_t mmu_load_stack(struct cpu *cpu, uint64_t addr, unsigned size)
+{
+    addr = check_address(cpu, super_address(cpu, addr), size, IR_MEM_SUPER);
+    return load_at(cpu, addr, size, ACC_READ, stack_set(cpu));
+}
+
+void mmu_store_stack(struct cpu *cpu, uint64_t addr, uint64_t value, unsigned size)
+{
+    addr = check_address(cpu, super_address(cpu, addr), size, IR_MEM_SUPER);
+    store_at(cpu, addr, value, size, stack_set(cpu));
 }
 
 void mmu_probe(struct cpu *cpu, uint64_t addr, uint64_t size, enum mmu_access acc, uint32_t mem)
 {
     unsigned mmu = mmu_set_of(cpu, mem);
-    uint64_t pages;
+    uint64_t pages, n;
 
     addr = check_address(cpu, addr, size, mem);
     pages = ((addr & ~PAGE_MASK) + size - 1) >> MEM_PAGE_SHIFT;
     tlb_get(cpu, addr, acc, mmu);
     for (uint64_t i = 1; i <= pages; i++)
         tlb_get(cpu, address_behind(cpu, addr & PAGE_MASK, i << MEM_PAGE_SHIFT), acc, mmu);
+    for (; acc == ACC_WRITE && size; size -= n, addr = address_behind(cpu, addr, n)) {
+        n = MIN_OF(size, room_in_page(addr));
+        prepare_store(cpu, addr, (unsigned)n, mmu);
+    }
+}
+
+void mmu_probe_store(struct cpu *cpu, uint64_t addr, unsigned size, uint32_t mem)
+{
+    check_alignment(cpu, check_address(cpu, addr, size, mem), MIN_OF(size, 8u), mem);
+    mmu_probe(cpu, addr, size, ACC_WRITE, mem);
 }
 
 uint8_t *mmu_host(struct cpu *cpu, uint64_t addr, enum mmu_access acc, unsigned *room)
@@ -454,7 +506,7 @@ uint64_t mmu_fetch(struct cpu *cpu, uint64_t addr, const uint8_t **host)
     struct mem_range r;
     uint64_t phys;
 
-    if (cpu_code64(cpu) && !canonical(addr))
+    if (cpu_code64(cpu) && !cpu_canonical(cpu, addr))
         cpu_raise_error(cpu, EX_GP, 0);
     e = tlb_get(cpu, addr, ACC_FETCH, mmu);
     if (e->tag_exec & TLB_SLOW)
@@ -477,7 +529,7 @@ bool mmu_may_fetch(struct cpu *cpu, uint64_t addr)
     struct tcg_tlb_entry *e = &cpu->tlb[mmu][tlb_index(addr)];
     uint32_t error;
 
-    if (cpu_code64(cpu) && !canonical(addr))
+    if (cpu_code64(cpu) && !cpu_canonical(cpu, addr))
         return false;
     return (e->tag_exec & ~TLB_SLOW) == (addr & PAGE_MASK) || tlb_fill(cpu, addr, ACC_FETCH, mmu, &error);
 }
@@ -491,7 +543,7 @@ void mmu_watch_code(struct cpu *cpu, uint64_t ram_off)
     if (__atomic_fetch_or(flags, MEM_PAGE_CODE, __ATOMIC_SEQ_CST) & MEM_PAGE_CODE)
         return;
     for (unsigned m = 0; m < MMU_NUM; m++)
-        for (unsigned i = 0; i < TCG_TLB_SIZE; i++) {
+        for (unsigned i = 0; i < TCG_TLB_SIZE && !cpu->tlb_clean[m]; i++) {
             struct tcg_tlb_entry *e = &cpu->tlb[m][i];
             if (e->tag_write != TLB_EMPTY && e->addend && (e->tag_write & PAGE_MASK) + e->addend == host)
                 e->tag_write |= TLB_SLOW;

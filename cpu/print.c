@@ -157,7 +157,10 @@ static void print_float(struct cpu *cpu, const struct printer *p)
     for (unsigned i = 0; i < 8; i += 2)
         line(p, "FPR%u=%016" PRIx64 " %04x FPR%u=%016" PRIx64 " %04x", i, f->st[i].mant, f->st[i].exp, i + 1,
              f->st[i + 1].mant, f->st[i + 1].exp);
-    for (unsigned i = 0; i < num_xmm; i += 2)
+    for (unsigned i = 0; i < num_xmm && (cpu->mode & MODE_AVX); i++)
+        line(p, "YMM%02u=%016" PRIx64 " %016" PRIx64 " %016" PRIx64 " %016" PRIx64, i, cpu->ymmh[i].u64[1],
+             cpu->ymmh[i].u64[0], cpu->xmm[i].u64[1], cpu->xmm[i].u64[0]);
+    for (unsigned i = 0; i < num_xmm && !(cpu->mode & MODE_AVX); i += 2)
         line(p, "XMM%02u=%016" PRIx64 " %016" PRIx64 " XMM%02u=%016" PRIx64 " %016" PRIx64, i,
              cpu->xmm[i].u64[1], cpu->xmm[i].u64[0], i + 1, cpu->xmm[i + 1].u64[1], cpu->xmm[i + 1].u64[0]);
 }

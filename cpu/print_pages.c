@@ -17,8 +17,9 @@ struct level {
 static const struct level levels_32[] = { { 22, 10, true }, { 12, 10, false } };
 static const struct level levels_pae[] = { { 21, 9, true }, { 12, 9, false } };
 static const struct level levels_long[] = {
-    { 39, 9, false }, { 30, 9, false }, { 21, 9, true }, { 12, 9, false }
+    { 48, 9, false }, { 39, 9, false }, { 30, 9, true }, { 21, 9, true }, { 12, 9, false }
 };
+#define MAX_LEVELS 5
 
 struct visit {
     struct cpu *cpu;
@@ -34,7 +35,7 @@ struct visit {
 
 static uint64_t sign_extended(const struct visit *v, uint64_t linear)
 {
-    return v->level == levels_long ? (uint64_t)bits_sext(linear, 48) : linear;
+    return cpu_long_mode(v->cpu) ? (uint64_t)bits_sext(linear, v->level[0].shift + v->level[0].bits) : linear;
 }
 
 static uint64_t read_entry(struct visit *v, uint64_t addr)
@@ -71,8 +72,8 @@ static void visit_all(struct visit *v)
         v->level = levels_32;
         visit_table(v, 0, cpu->cr3 & 0xfffff000, 0, all);
     } else if (cpu_long_mode(cpu)) {
-        v->level = levels_long;
-        v->num_levels = 4;
+        v->num_levels = cpu->cr4 & CR4_LA57 ? MAX_LEVELS : MAX_LEVELS - 1;
+        v->level = levels_long + MAX_LEVELS - v->num_levels;
         visit_table(v, 0, cpu->cr3 & PTE_ADDR, 0, all);
     } else {
         v->level = levels_pae;

@@ -59,9 +59,19 @@ void desc_set_accessed(struct cpu *cpu, struct descriptor *d)
     mmu_store_super(cpu, d->addr + 5, d->attr & 0xff, 1);
 }
 
+static uint64_t busy_address(const struct cpu *cpu, uint16_t selector)
+{
+    return cpu->gdt.base + (selector & 0xfff8) + 5;
+}
+
+void desc_probe_busy(struct cpu *cpu, uint16_t selector)
+{
+    mmu_probe(cpu, busy_address(cpu, selector), 1, ACC_WRITE, IR_MEM_SUPER);
+}
+
 void desc_set_busy(struct cpu *cpu, uint16_t selector, bool busy)
 {
-    uint64_t addr = cpu->gdt.base + (selector & 0xfff8) + 5;
+    uint64_t addr = busy_address(cpu, selector);
     uint64_t type = mmu_load_super(cpu, addr, 1);
 
     mmu_store_super(cpu, addr, busy ? type | SYS_BUSY : type & ~(uint64_t)SYS_BUSY, 1);
@@ -219,7 +229,7 @@ static void widen_base(struct cpu *cpu, uint16_t selector, struct descriptor *d)
     if (!cpu_long_mode(cpu))
         return;
     d->base |= (uint64_t)desc_read_upper(cpu, selector, d) << 32;
-    if (!canonical(d->base))
+    if (!cpu_canonical_base(cpu, d->base))
         cpu_raise_error(cpu, EX_GP, sel_error(selector));
 }
 
@@ -261,16 +271,19 @@ void seg_load_tr(struct cpu *cpu, uint16_t selector)
     seg_set_desc(cpu, S_TR, selector, &d);
 }
 
-/* A segment that was null already keeps its base: 64-bit programs use FS and GS that way. */
+/* A segment that was null already keeps its base, as 64-bit programs use FS and GS that way, but not the RPL of its
+ * selector: processors leave 0. */
 void seg_drop_inner(struct cpu *cpu, unsigned cpl)
 {
     static const uint8_t data[] = { S_ES, S_DS, S_FS, S_GS };
 
     for (unsigned i = 0; i < ARRAY_LEN(data); i++) {
-        const struct segment *s = &cpu->seg[data[i]];
+        struct segment *s = &cpu->seg[data[i]];
         unsigned dpl = (s->attr & ATTR_DPL) >> ATTR_DPL_SHIFT;
         bool conforming = (s->attr & (ATTR_CODE | ATTR_C)) == (ATTR_CODE | ATTR_C);
-        if ((s->attr & ATTR_P) && dpl < cpl && !conforming)
+        if (sel_null(s->selector))
+            s->selector = 0;
+        else if ((s->attr & ATTR_P) && dpl < cpl && !conforming)
             seg_set_null(cpu, data[i], 0);
     }
 }

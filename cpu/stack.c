@@ -39,7 +39,7 @@ static uint64_t stack_address(const struct stack *s, unsigned size)
     uint64_t last = s->sp + size - 1;
 
     if (s->mask == UINT64_MAX) {
-        if (!canonical(s->sp) || !canonical(last))
+        if (!cpu_canonical(s->cpu, s->sp) || !cpu_canonical(s->cpu, last))
             cpu_raise_error(s->cpu, EX_SS, s->error);
         return s->sp;
     }
@@ -55,7 +55,7 @@ void stack_push(struct stack *s, uint64_t value, unsigned size)
     s->sp = (s->sp - size) & s->mask;
     addr = stack_address(s, size);
     if (s->super)
-        mmu_store_super(s->cpu, addr, value & MASK(8 * size), size);
+        mmu_store_stack(s->cpu, addr, value & MASK(8 * size), size);
     else
         mmu_store(s->cpu, addr, value & MASK(8 * size), size, IR_MEM_STACK);
 }
@@ -64,7 +64,7 @@ uint64_t stack_pop(struct stack *s, unsigned size)
 {
     uint64_t addr = stack_address(s, size);
     uint64_t value =
-        s->super ? mmu_load_super(s->cpu, addr, size) : mmu_load(s->cpu, addr, size, IR_MEM_STACK);
+        s->super ? mmu_load_stack(s->cpu, addr, size) : mmu_load(s->cpu, addr, size, IR_MEM_STACK);
 
     s->sp = (s->sp + size) & s->mask;
     return value;
@@ -101,7 +101,7 @@ uint64_t tss_stack64(struct cpu *cpu, unsigned cpl, unsigned ist, unsigned ext)
     if (!(tr->attr & ATTR_P) || at + 7 > tr->limit)
         cpu_raise_error(cpu, EX_TS, sel_error(tr->selector) | ext);
     sp = mmu_load_super(cpu, tr->base + at, 8);
-    if (!canonical(sp))
+    if (!cpu_canonical(cpu, sp))
         cpu_raise_error(cpu, EX_SS, ext);
     return sp;
 }

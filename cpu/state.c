@@ -79,6 +79,8 @@ void cpu_update_mode(struct cpu *cpu)
     m |= (cpu->dr[7] & 0xff) && code_breakpoint_enabled(cpu) ? MODE_DR : 0;
     m |= cpu->cr4 & virtual_if ? MODE_VME : 0;
     m |= (cpu->cr4 & CR4_OSXSAVE) && !(~cpu->xcr0 & (XCR0_SSE | XCR0_AVX)) ? MODE_AVX : 0;
+    m |= (m & MODE_LMA) && (cpu->cr4 & CR4_LA57) ? MODE_LA57 : 0;
+    m |= (cpu->cr4 & CR4_SMAP) && (m & MODE_CPL) != MODE_CPL && !(cpu->eflags & FL_AC) ? MODE_SMAP : 0;
     if ((m ^ cpu->mode) & MODE_AC)
         mmu_flush(cpu, true); /* the fast path may be used only while alignment is not checked */
     cpu->mode = m;
@@ -134,6 +136,14 @@ void cpu_set_mxcsr(struct cpu *cpu, uint32_t value)
     cpu_update_mode(cpu);
 }
 
+void cpu_set_pkru(struct cpu *cpu, uint32_t value)
+{
+    uint32_t old = cpu->pkru;
+
+    cpu->pkru = value;
+    mmu_keys_changed(cpu, old);
+}
+
 /* ---- reset ---- */
 
 static void reset_segments(struct cpu *cpu)
@@ -154,6 +164,7 @@ static void reset_core(struct cpu *cpu)
     cpu->rip = 0xfff0;
     cpu->eflags = 2;
     cpu_set_flags6(cpu, 0);
+    smm_reset(cpu, false);
     cpu->mode = 0;
     cpu->cr2 = cpu->cr3 = cpu->cr4 = cpu->efer = 0;
     memset(cpu->dr, 0, sizeof(cpu->dr));
@@ -165,6 +176,7 @@ static void reset_core(struct cpu *cpu)
     cpu->delivering = -1;
     cpu->nmi_blocked = cpu->halted = cpu->shutdown = 0;
     cpu->one_insn_next = cpu->no_step = false;
+    cpu->ss_shadow = 0;
 }
 
 /* TLB and translations are the caller's to flush. */
@@ -180,7 +192,9 @@ static void reset_msrs(struct cpu *cpu)
     cpu->star = cpu->lstar = cpu->cstar = cpu->sfmask = cpu->kernel_gs_base = 0;
     cpu->sysenter_cs = cpu->sysenter_esp = cpu->sysenter_eip = 0;
     cpu->pat = PAT_RESET;
-    cpu->tsc_aux = 0;
+    cpu->tsc_aux = cpu->tsc_adjust = 0;
+    cpu->mcg_status = cpu->mcg_ctl = 0;
+    memset(cpu->mc_ctl, 0, sizeof(cpu->mc_ctl));
     cpu->misc_enable = MISC_ENABLE_RESET;
     memset(&cpu->mtrr, 0, sizeof(cpu->mtrr));
     if (cpu->bus.now)
@@ -204,6 +218,7 @@ void cpu_reset(struct cpu *cpu)
 {
     reset_core(cpu);
     cpu->cr0 = CR0_CD | CR0_NW | CR0_ET;
+    smm_reset(cpu, true);
     reset_msrs(cpu);
     reset_fpu(cpu);
     cpu_update_mode(cpu);

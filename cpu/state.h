@@ -71,12 +71,14 @@ enum cpu_mode {
     MODE_AVX = 1 << 25,     /* CR4.OSXSAVE is set and XCR0 enables SSE and AVX state */
     MODE_SMAP = 1 << 26,    /* supervisor accesses to user pages fault: CR4.SMAP, CPL < 3, EFLAGS.AC clear */
     MODE_SMM = 1 << 27,     /* system management mode */
+    MODE_LA57 = 1 << 28,    /* linear addresses of long mode have 57 bits: CR4.LA57 */
 };
 #define MODE_CPL_SHIFT 6
 #define MODE_IOPL_SHIFT 8
 
-/* Software TLB sets. */
-enum cpu_mmu { MMU_SUPER, MMU_USER, MMU_NUM };
+/* Software TLB sets, by the rights of the access: level 3; levels below it; these with CR4.SMAP in force, to which
+ * pages of the user are closed. */
+enum cpu_mmu { MMU_SUPER, MMU_USER, MMU_SMAP, MMU_NUM };
 
 /* Segment register with its hidden part. attr holds descriptor bits 55:40 as
  * in the descriptor's high dword >> 8: type 3:0, S 4, DPL 6:5, P 7, AVL 12, L 13, D/B 14, G 15. */
@@ -120,6 +122,9 @@ struct fpu {
     uint8_t pad[3];
 };
 
+/* Banks of machine check registers. */
+#define CPU_MC_BANKS 4
+
 struct mtrr_state { uint64_t cap_fixed[11]; uint64_t base[8], mask[8]; uint64_t def_type; };
 
 struct cpu {
@@ -148,7 +153,8 @@ struct cpu {
     uint64_t dr[8];
     uint64_t star, lstar, cstar, sfmask, kernel_gs_base;
     uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
-    uint64_t pat, tsc_offset, tsc_aux, misc_enable;
+    uint64_t pat, tsc_offset, tsc_adjust, tsc_aux, misc_enable;
+    uint64_t mcg_status, mcg_ctl, mc_ctl[CPU_MC_BANKS];
     struct mtrr_state mtrr;
     uint64_t a20_mask;              /* ANDed to physical addresses */
     uint64_t pdpte[4];              /* PAE page-directory-pointer registers, loaded with CR3 */
@@ -156,7 +162,11 @@ struct cpu {
     /* Exception in flight (between raise and delivery). */
     struct { uint8_t vector; bool has_code; bool soft; uint8_t soft_len; uint32_t code; uint64_t cr2; } ex;
     int delivering;                 /* vector being delivered (for double faults), -1: none */
-    uint8_t nmi_blocked, halted, shutdown, pad0;
+    uint8_t nmi_blocked, halted /* enum cpu_halt */, shutdown, pad0;
+    const uint8_t *monitor_line;    /* 64 bytes that MONITOR watches, NULL: nothing */
+    uint8_t monitor_copy[64];       /* their contents at that time */
+    uint32_t smbase;
+    struct mem_space *other_memory; /* the address space in SMM, and in it the one outside; NULL: the same */
     jmp_buf *fault_jmp;             /* where a raised exception goes */
 
     /* Threads: requests from outside (enum cpu_pin and REQ_*). */
@@ -179,30 +189,47 @@ struct cpu {
     bool one_insn_next;             /* the next block is to be translated as a single instruction, not entered in the cache */
     bool in_block;                  /* translated code is on the stack: a raised exception is located by its block */
     uint8_t dr6_pending;            /* B0..B3 of data and I/O breakpoints that the instruction just executed has hit */
+    uint8_t ss_shadow;              /* the instruction just executed loaded SS: no #DB before the next one is complete */
     bool no_step;                   /* an event was delivered by the instruction itself: no single-step trap after it */
+    bool stepped;                   /* the block of a stepped mode has begun: it did not leave at its entry for a request */
+    bool rf_loaded;                 /* the instruction itself loaded RF (IRET): it does not clear it when complete */
     uint64_t tlb_fills, tlb_flushes;
     /* Linear ranges that cached large pages cover, lower and upper half of the address space: INVLPG there flushes all. */
     struct { uint64_t lo, hi; } tlb_large[2];
     uint64_t tlb_phys[MMU_NUM][TCG_TLB_SIZE];       /* physical page of each TLB entry */
     uint8_t tlb_global[MMU_NUM][TCG_TLB_SIZE];      /* entry survives a CR3 write */
+    uint8_t tlb_key[MMU_NUM][TCG_TLB_SIZE];         /* protection key that the entry obeys, 16: none */
+    bool tlb_clean[MMU_NUM];                        /* all entries are empty */
 
     struct tcg_jump_entry jump_cache[TCG_JC_SIZE];
     struct tcg_tlb_entry tlb[MMU_NUM][TCG_TLB_SIZE];
 };
+/* Why the processor does not run, and for MWAIT whether a masked interrupt wakes it. */
+enum cpu_halt { HALT_NONE, HALT_HLT, HALT_MWAIT, HALT_MWAIT_MASKED };
 enum cpu_request { REQ_FLUSH_TLB = 1, REQ_CODE_WRITTEN = 2, REQ_A20_ON = 4, REQ_A20_OFF = 8 };
 
 static inline unsigned cpu_cpl(const struct cpu *cpu) { return (cpu->mode & MODE_CPL) >> MODE_CPL_SHIFT; }
 static inline unsigned cpu_iopl(const struct cpu *cpu) { return (cpu->eflags >> 12) & 3; }
 static inline bool cpu_long_mode(const struct cpu *cpu) { return cpu->mode & MODE_LMA; }
 static inline bool cpu_code64(const struct cpu *cpu) { return cpu->mode & MODE_CODE64; }
+/* Canonical in the current paging mode, SDM vol. 1, 3.3.7.1. */
+static inline bool cpu_canonical(const struct cpu *cpu, uint64_t addr)
+{
+    return (uint64_t)bits_sext(addr, cpu->mode & MODE_LA57 ? 57 : 48) == addr;
+}
 /* Protected mode and not virtual-8086: selectors name descriptors. */
 static inline bool cpu_protected(const struct cpu *cpu) { return (cpu->mode & (MODE_PE | MODE_VM)) == MODE_PE; }
 
-/* ---- models and CPUID (cpuid.c) ---- */
+/* ---- models and CPUID (models.c, cpuid.c) ---- */
 const struct cpu_model *cpu_model_find(const char *name);
 /* Take over the model's identity and features. */
 void cpu_set_model(struct cpu *cpu, const struct cpu_model *model);
 bool cpu_has(const struct cpu *cpu, unsigned feature);   /* enum cpu_feature in cpu/features.h */
+/* Canonical at the widest that the processor knows: what registers that hold bases take whatever CR4.LA57. */
+static inline bool cpu_canonical_base(const struct cpu *cpu, uint64_t addr)
+{
+    return (uint64_t)bits_sext(addr, cpu_has(cpu, FEAT_LA57) ? 57 : 48) == addr;
+}
 void cpu_cpuid(struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
 
 /* ---- state (state.c) ---- */
@@ -216,6 +243,7 @@ void cpu_set_eflags(struct cpu *cpu, uint32_t value, uint32_t mask); /* write th
 void cpu_set_flags6(struct cpu *cpu, uint32_t six);   /* arithmetic flags only */
 uint32_t cpu_get_mxcsr(struct cpu *cpu);
 void cpu_set_mxcsr(struct cpu *cpu, uint32_t value);  /* checked by the caller; also sets the host's word */
+void cpu_set_pkru(struct cpu *cpu, uint32_t value);   /* WRPKRU, XRSTOR */
 
 /* ---- exceptions (exception.c). These do not return. ---- */
 _Noreturn void cpu_raise_exception(struct cpu *cpu, unsigned vector);
@@ -231,6 +259,15 @@ void cpu_deliver(struct cpu *cpu, unsigned vector, bool has_code, uint32_t code,
 /* The exception in cpu->ex, with double- and triple-fault rules (SDM vol. 3 table 6-5). */
 void cpu_deliver_exception(struct cpu *cpu);
 
+/* Stop until reset. `why` is for the log. */
+void cpu_enter_shutdown(struct cpu *cpu, const char *why);
+
+/* ---- system management mode (smm.c) ---- */
+/* Take an SMI at an instruction boundary; not in system management mode. */
+void smm_enter(struct cpu *cpu);
+/* Leave the mode; at power-on SMBASE gets its value too. */
+void smm_reset(struct cpu *cpu, bool power_on);
+
 /* DR6 bits B0..B3 of the enabled code breakpoints at `linear`; changes nothing. */
 uint32_t cpu_check_code_breakpoint(const struct cpu *cpu, uint64_t linear);
 
@@ -245,11 +282,19 @@ uint64_t mmu_load(void *env, uint64_t addr, uint32_t size, uint32_t mem);
 void mmu_store(void *env, uint64_t addr, uint64_t value, uint32_t size, uint32_t mem);
 void mmu_load16(void *env, uint64_t addr, void *field, uint32_t mem);
 void mmu_store16(void *env, uint64_t addr, const void *field, uint32_t mem);
-/* System accesses (descriptor tables, TSS, IDT, stacks of inner levels): supervisor rights whatever the CPL. */
+/* Implicit accesses (descriptor tables, TSS, IDT): supervisor rights whatever the CPL, and no user page with
+ * SMAP. */
 uint64_t mmu_load_super(struct cpu *cpu, uint64_t addr, unsigned size);
 void mmu_store_super(struct cpu *cpu, uint64_t addr, uint64_t value, unsigned size);
-/* Raise what a write (read) of [addr, addr+size) would raise; nothing is changed. mem: IR_MEM_*. */
+/* Pops and pushes of a far transfer on a stack of level 0 to 2: explicit, so that EFLAGS.AC opens user
+ * pages. */
+uint64_t mmu_load_stack(struct cpu *cpu, uint64_t addr, unsigned size);
+void mmu_store_stack(struct cpu *cpu, uint64_t addr, uint64_t value, unsigned size);
+/* Raise what a write (read) of [addr, addr+size) would raise; nothing is changed. Of bytes to be written also drops
+ * the translations, so that no write after it restarts the instruction. mem: IR_MEM_*. */
 void mmu_probe(struct cpu *cpu, uint64_t addr, uint64_t size, enum mmu_access acc, uint32_t mem);
+/* Raise what a store of `size` bytes (2, 4, 8, 10) that in the end stores nothing would raise, #AC included. */
+void mmu_probe_store(struct cpu *cpu, uint64_t addr, unsigned size, uint32_t mem);
 /* Host pointer to linear address `addr` for bulk work up to the end of its page, or NULL when it is not plain RAM
  * (I/O, ROM for writes, page with code): then use mmu_load/mmu_store. Raises page faults. *room = bytes to the page's end. */
 uint8_t *mmu_host(struct cpu *cpu, uint64_t addr, enum mmu_access acc, unsigned *room);
@@ -265,8 +310,19 @@ void mmu_watch_code(struct cpu *cpu, uint64_t ram_off);
 void mmu_code_dropped(struct cpu *cpu);
 void mmu_flush(struct cpu *cpu, bool global);        /* global: also global pages */
 void mmu_invlpg(struct cpu *cpu, uint64_t addr);
+bool mmu_try_load_pdptes(struct cpu *cpu, uint64_t cr3); /* as below; false instead of #GP(0) */
 void mmu_load_pdptes(struct cpu *cpu, uint64_t cr3); /* PAE outside long mode; raises #GP(0) on reserved bits, changing nothing */
-static inline unsigned cpu_mmu_set(const struct cpu *cpu) { return cpu_cpl(cpu) == 3 ? MMU_USER : MMU_SUPER; }
+/* Protection keys whose rights in PKRU are other than they were: drop what was cached under them. */
+void mmu_keys_changed(struct cpu *cpu, uint32_t old_pkru);
+/* The set of the current level's accesses, and that of implicit supervisor accesses (SDM vol. 3, 4.6.1). */
+static inline unsigned cpu_mmu_set(const struct cpu *cpu)
+{
+    return cpu_cpl(cpu) == 3 ? MMU_USER : cpu->mode & MODE_SMAP ? MMU_SMAP : MMU_SUPER;
+}
+static inline unsigned cpu_mmu_set_implicit(const struct cpu *cpu)
+{
+    return cpu->cr4 & CR4_SMAP ? MMU_SMAP : MMU_SUPER;
+}
 
 /* ---- data and I/O breakpoints (breakpoint.c); cheap to call only when DR7 enables something ---- */
 bool cpu_data_breakpoint_in(const struct cpu *cpu, uint64_t addr, uint64_t size);

@@ -18,7 +18,6 @@ enum {
 /* The error code that names a selector, without its EXT bit. */
 static inline uint32_t sel_error(uint16_t selector) { return selector & 0xfffc; }
 static inline bool sel_null(uint16_t selector) { return !(selector & 0xfffc); }
-static inline bool canonical(uint64_t addr) { return (uint64_t)bits_sext(addr, 48) == addr; }
 
 /* ---- descriptors (segment.c) ---- */
 
@@ -53,6 +52,8 @@ void desc_parse(struct descriptor *d, uint32_t lo, uint32_t hi);
 /* Set the accessed bit, in memory and in d. */
 void desc_set_accessed(struct cpu *cpu, struct descriptor *d);
 void desc_set_busy(struct cpu *cpu, uint16_t selector, bool busy);
+/* Raise what desc_set_busy() would raise. */
+void desc_probe_busy(struct cpu *cpu, uint16_t selector);
 /* Load a segment register from an already checked descriptor. */
 void seg_set_desc(struct cpu *cpu, unsigned seg, uint16_t selector, const struct descriptor *d);
 void seg_set_null(struct cpu *cpu, unsigned seg, uint16_t selector);
@@ -136,10 +137,28 @@ bool int_redirected(struct cpu *cpu, unsigned vector);
 void cpu_write_cr0(struct cpu *cpu, uint64_t value);
 void cpu_write_cr3(struct cpu *cpu, uint64_t value);
 void cpu_write_cr4(struct cpu *cpu, uint64_t value);
+uint64_t cpu_cr4_writable(const struct cpu *cpu);   /* bits that the model has */
 uint64_t cpu_read_msr(struct cpu *cpu, uint32_t index);              /* raises #GP(0) */
 void cpu_write_msr(struct cpu *cpu, uint32_t index, uint64_t value); /* raises #GP(0) */
 
-/* ---- models (cpuid.c) ---- */
+/* ---- state components of XSAVE beyond x87 and SSE (helper_xstate.c) ---- */
+
+/* In ascending order of bits. Sizes are multiples of 8, and in the compacted format each stands behind the
+ * one before. */
+struct xstate_component {
+    uint32_t bit;       /* XCR0_* */
+    uint8_t feature;
+    uint16_t offset;    /* in the standard format */
+    uint16_t size;
+};
+extern const struct xstate_component xstate_components[];
+extern const unsigned xstate_num_components;
+/* Bits of XCR0 that the model has; 0 without XSAVE. */
+uint64_t xstate_supported(const struct cpu *cpu);
+/* Bytes of an area for the components of `mask`. */
+unsigned xstate_size(uint64_t mask, bool compact);
+
+/* ---- models (models.c) ---- */
 
 enum cpu_vendor { VENDOR_INTEL, VENDOR_AMD };
 
@@ -152,6 +171,17 @@ struct cpu_model {
     uint32_t max_extended;      /* 0: no extended leaves */
     const uint8_t *features;    /* enum cpu_feature, ends with FEAT_NONE */
 };
+
+/* What -cpu asks for. */
+struct cpu_spec {
+    const struct cpu_model *model;
+    struct cpu_features features;
+    char note[500];             /* a line that names features that went with one switched off, "": none */
+};
+
+/* NAME[,+feature][,-feature][,feature=on|off]... -EINVAL with the
+ * reason for an unknown word and for a feature without what it needs. */
+int cpu_spec_parse(struct cpu_spec *s, const char *text, struct error *err);
 
 /* CPUID.1:EAX, also EDX after reset. */
 uint32_t cpu_signature(const struct cpu_model *m);

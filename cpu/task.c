@@ -143,6 +143,8 @@ static void switch_tr(struct cpu *cpu, uint16_t selector, const struct descripto
     cpu->dr[7] &= ~UINT64_C(0x55); /* local breakpoints */
 }
 
+/* What may be wrong with the two segments. Nothing that is written later faults, or restarts the instruction,
+ * which would then find half of the task saved. */
 static void check_tss(struct cpu *cpu, uint16_t selector, const struct descriptor *d)
 {
     const struct segment *tr = &cpu->seg[S_TR];
@@ -152,8 +154,10 @@ static void check_tss(struct cpu *cpu, uint16_t selector, const struct descripto
         cpu_raise_error(cpu, EX_TS, sel_error(selector));
     if (!(tr->attr & ATTR_P) || tr->limit < old_size - 1)
         cpu_raise_error(cpu, EX_TS, sel_error(tr->selector));
-    mmu_probe(cpu, (uint32_t)tr->base, old_size, ACC_WRITE, IR_MEM_SUPER);
-    mmu_probe(cpu, (uint32_t)d->base, tss_layout(d->attr)->min_limit + 1, ACC_WRITE, IR_MEM_SUPER);
+    mmu_probe(cpu, tr->base, old_size, ACC_WRITE, IR_MEM_SUPER);
+    mmu_probe(cpu, d->base, tss_layout(d->attr)->min_limit + 1, ACC_WRITE, IR_MEM_SUPER);
+    desc_probe_busy(cpu, tr->selector);
+    desc_probe_busy(cpu, selector);
 }
 
 void task_switch(struct cpu *cpu, uint16_t selector, const struct descriptor *d, enum task_reason reason,

@@ -1,4 +1,4 @@
-/* The page walk, SDM vol. 3, chapter 4: 32-bit, PAE and 4-level paging. */
+/* The page walk, SDM vol. 3, chapter 4: 32-bit, PAE, 4-level and 5-level paging. */
 #include "cpu/walk.h"
 
 #include "memory/memory.h"
@@ -74,7 +74,10 @@ struct level {
 
 static const struct level levels_32[] = { { 22, 10, true }, { 12, 10, false } };
 static const struct level levels_pae[] = { { 21, 9, true }, { 12, 9, false } };
-static const struct level levels_long[] = { { 39, 9, false }, { 30, 9, false }, { 21, 9, true }, { 12, 9, false } };
+static const struct level levels_long[] = {
+    { 48, 9, false }, { 39, 9, false }, { 30, 9, true }, { 21, 9, true }, { 12, 9, false }
+};
+#define MAX_LEVELS 5
 
 struct walk_mode {
     const struct level *level;
@@ -94,8 +97,8 @@ static bool walk_mode_of(const struct cpu *cpu, uint64_t linear, struct walk_mod
         return true;
     }
     if (cpu->efer & EFER_LMA) {
-        m->level = levels_long;
-        m->num_levels = 4;
+        m->num_levels = cpu->cr4 & CR4_LA57 ? MAX_LEVELS : MAX_LEVELS - 1;
+        m->level = levels_long + MAX_LEVELS - m->num_levels;
         m->root = cpu->cr3 & PTE_ADDR;
         return true;
     }
@@ -106,13 +109,19 @@ static bool walk_mode_of(const struct cpu *cpu, uint64_t linear, struct walk_mod
     return pdpte & PTE_P;
 }
 
+/* May an entry of this level be a page by its PS bit? */
+static bool has_pages(const struct cpu *cpu, const struct level *l)
+{
+    return l->may_be_page && (l->shift < 30 || cpu_has(cpu, FEAT_PDPE1GB));
+}
+
 /* Reserved bits of a present entry (SDM vol. 3, 4.3-4.5: figures 4-4, 4-7, 4-11). */
 static uint64_t reserved_bits(const struct cpu *cpu, const struct walk_mode *m, const struct level *l, bool page)
 {
     uint64_t r;
 
-    if (m->entry_size == 4)
-        return page ? BIT(21) : 0; /* PSE-36 uses bits 20:13 for 40 physical bits */
+    if (m->entry_size == 4) /* PSE-36 uses bits 20:13 for 40 physical bits */
+        return !page ? 0 : cpu_has(cpu, FEAT_PSE36) ? BIT(21) : MASK(22) & ~MASK(13);
     r = MASK(52) & ~MASK(PHYS_BITS);
     if (!m->nx)
         r |= PTE_NX;
@@ -120,35 +129,63 @@ static uint64_t reserved_bits(const struct cpu *cpu, const struct walk_mode *m, 
         r |= MASK(63) & ~MASK(52);
     if (page)
         r |= MASK(l->shift) & ~MASK(13);
-    else if (m->num_levels == 4 && l->shift >= 30)
+    else if (l->shift > 12 && !has_pages(cpu, l))
         r |= PTE_PS;
     return r;
 }
 
-static uint64_t page_base(const struct walk_mode *m, const struct level *l, uint64_t pte)
+static uint64_t page_base(const struct cpu *cpu, const struct walk_mode *m, const struct level *l,
+                          uint64_t pte)
 {
     uint64_t base = pte & PTE_ADDR & ~MASK(l->shift);
 
     if (m->entry_size == 4) {
         base = pte & UINT32_C(0xfffff000) & ~MASK(l->shift);
-        if (l->shift == 22)
+        if (l->shift == 22 && cpu_has(cpu, FEAT_PSE36))
             base |= bits_extract(pte, 13, 8) << 32;
     }
     return base;
 }
 
-static bool access_allowed(const struct cpu *cpu, const struct walk *w, enum mmu_access acc, bool user)
+enum { ALLOW_READ = 1 << ACC_READ, ALLOW_WRITE = 1 << ACC_WRITE, ALLOW_FETCH = 1 << ACC_FETCH };
+
+/* What the protection key lets through, SDM vol. 3, 4.6.2: it says nothing of fetches. */
+static unsigned key_allows(const struct cpu *cpu, const struct walk *w, bool write_protect)
 {
-    if (user && !w->user)
-        return false;
-    if (acc == ACC_WRITE)
-        return w->write || (!user && !(cpu->cr0 & CR0_WP));
-    return acc == ACC_READ || w->exec;
+    unsigned rights = w->key == WALK_NO_KEY ? 0 : cpu->pkru >> (2 * w->key) & 3;
+
+    if (rights & 1)
+        return ALLOW_FETCH;
+    return rights & 2 && write_protect ? ALLOW_READ | ALLOW_FETCH : ALLOW_READ | ALLOW_WRITE | ALLOW_FETCH;
+}
+
+/* What U/S, R/W and XD of the path let through, SDM vol. 3, 4.6.1. */
+static unsigned path_allows(const struct cpu *cpu, const struct walk *w, unsigned mmu, bool write_protect)
+{
+    bool data = mmu == MMU_USER ? w->user : mmu != MMU_SMAP || !w->user;
+    bool fetch = mmu == MMU_USER ? w->user : !w->user || !(cpu->cr4 & CR4_SMEP);
+
+    return (data ? ALLOW_READ : 0) | (data && (w->write || !write_protect) ? ALLOW_WRITE : 0) |
+           (fetch && w->exec ? ALLOW_FETCH : 0);
+}
+
+/* Fills in w->allowed. False with *error: not this access. */
+static bool check_rights(const struct cpu *cpu, struct walk *w, enum mmu_access acc, unsigned mmu,
+                         uint32_t *error)
+{
+    bool write_protect = mmu == MMU_USER || (cpu->cr0 & CR0_WP);
+    unsigned by_key = key_allows(cpu, w, write_protect);
+
+    w->allowed = (uint8_t)(path_allows(cpu, w, mmu, write_protect) & by_key);
+    if (w->allowed >> acc & 1)
+        return true;
+    *error |= PFEC_P | (by_key >> acc & 1 ? 0 : PFEC_PK);
+    return false;
 }
 
 static uint32_t error_code(const struct cpu *cpu, enum mmu_access acc, bool user)
 {
-    bool fetch_bit = (cpu->cr4 & CR4_PAE) && (cpu->efer & EFER_NXE);
+    bool fetch_bit = ((cpu->cr4 & CR4_PAE) && (cpu->efer & EFER_NXE)) || (cpu->cr4 & CR4_SMEP);
 
     return (acc == ACC_WRITE ? PFEC_W : 0) | (user ? PFEC_U : 0) | (acc == ACC_FETCH && fetch_bit ? PFEC_I : 0);
 }
@@ -168,7 +205,7 @@ static enum step walk_level(struct cpu *cpu, const struct walk_mode *m, unsigned
     if (!(e->value & PTE_P))
         return STEP_FAULT;
     page = i == m->num_levels - 1 ||
-           (l->may_be_page && (e->value & PTE_PS) && (m->entry_size == 8 || (cpu->cr4 & CR4_PSE)));
+           (has_pages(cpu, l) && (e->value & PTE_PS) && (m->entry_size == 8 || (cpu->cr4 & CR4_PSE)));
     if (e->value & reserved_bits(cpu, m, l, page && l->shift > 12)) {
         *error |= PFEC_P | PFEC_RSVD;
         return STEP_FAULT;
@@ -179,8 +216,10 @@ static enum step walk_level(struct cpu *cpu, const struct walk_mode *m, unsigned
     if (!page)
         return STEP_DOWN;
     w->page_size = BIT(l->shift);
-    w->phys = page_base(m, l, e->value) | (linear & MASK(l->shift));
+    w->phys = (page_base(cpu, m, l, e->value) | (linear & MASK(l->shift))) & cpu->a20_mask;
     w->global = (e->value & PTE_G) && (cpu->cr4 & CR4_PGE);
+    if (w->user && (cpu->cr4 & CR4_PKE) && (cpu->efer & EFER_LMA))
+        w->key = (uint8_t)bits_extract(e->value, 59, 4);
     return STEP_DONE;
 }
 
@@ -195,16 +234,16 @@ static bool walk_update(struct cpu *cpu, struct entry *path, unsigned n, enum mm
     return true;
 }
 
-static enum step walk_once(struct cpu *cpu, uint64_t linear, enum mmu_access acc, bool user, bool update,
+static enum step walk_once(struct cpu *cpu, uint64_t linear, enum mmu_access acc, unsigned mmu, bool update,
                            struct walk *w, uint32_t *error)
 {
-    struct entry path[4];
+    struct entry path[MAX_LEVELS];
     struct walk_mode m;
     enum step s = STEP_DOWN;
     unsigned i = 0;
 
-    *error = error_code(cpu, acc, user);
-    *w = (struct walk){ .user = true, .write = true, .exec = true };
+    *error = error_code(cpu, acc, mmu == MMU_USER);
+    *w = (struct walk){ .user = true, .write = true, .exec = true, .key = WALK_NO_KEY };
     if (!walk_mode_of(cpu, linear, &m))
         return STEP_FAULT;
     for (uint64_t table = m.root; s == STEP_DOWN; i++) {
@@ -213,29 +252,27 @@ static enum step walk_once(struct cpu *cpu, uint64_t linear, enum mmu_access acc
     }
     if (s == STEP_FAULT)
         return s;
-    if (!access_allowed(cpu, w, acc, user)) {
-        *error |= PFEC_P;
+    if (!check_rights(cpu, w, acc, mmu, error))
         return STEP_FAULT;
-    }
     if (update && !walk_update(cpu, path, i, acc))
         return STEP_AGAIN;
     w->dirty = path[i - 1].value & PTE_D;
-    w->phys &= cpu->a20_mask;
     return STEP_DONE;
 }
 
-int mmu_walk(struct cpu *cpu, uint64_t linear, enum mmu_access acc, bool user, bool update,
+int mmu_walk(struct cpu *cpu, uint64_t linear, enum mmu_access acc, unsigned mmu, bool update,
              struct walk *w, uint32_t *error)
 {
     enum step s;
 
     if (!(cpu->cr0 & CR0_PG)) {
         *w = (struct walk){ .phys = linear & UINT32_MAX & cpu->a20_mask, .page_size = MEM_PAGE_SIZE,
-                            .user = true, .write = true, .exec = true, .dirty = true };
+                            .user = true, .write = true, .exec = true, .dirty = true, .key = WALK_NO_KEY,
+                            .allowed = ALLOW_READ | ALLOW_WRITE | ALLOW_FETCH };
         return 0;
     }
     do
-        s = walk_once(cpu, linear, acc, user, update, w, error);
+        s = walk_once(cpu, linear, acc, mmu, update, w, error);
     while (s == STEP_AGAIN);
     return s == STEP_DONE ? 0 : -1;
 }
@@ -245,7 +282,8 @@ bool cpu_translate(struct cpu *cpu, uint64_t linear, uint64_t *phys)
     struct walk w;
     uint32_t error;
 
-    if (mmu_walk(cpu, linear, ACC_READ, false, false, &w, &error))
+    /* A page that only its protection key forbids is translated all the same. */
+    if (mmu_walk(cpu, linear, ACC_READ, MMU_SUPER, false, &w, &error) && !w.page_size)
         return false;
     *phys = w.phys;
     return true;
@@ -254,7 +292,7 @@ bool cpu_translate(struct cpu *cpu, uint64_t linear, uint64_t *phys)
 /* Reserved bits of a PAE directory-pointer entry, SDM vol. 3, table 4-8. */
 #define PDPTE_RESERVED ((MASK(63) & ~MASK(PHYS_BITS)) | BIT(63) | 0x1e6)
 
-void mmu_load_pdptes(struct cpu *cpu, uint64_t cr3)
+bool mmu_try_load_pdptes(struct cpu *cpu, uint64_t cr3)
 {
     uint64_t table = cr3 & UINT32_C(0xffffffe0), new_pdpte[4];
 
@@ -263,7 +301,14 @@ void mmu_load_pdptes(struct cpu *cpu, uint64_t cr3)
         entry_read(cpu, &e, table + 8 * i, 8);
         new_pdpte[i] = e.value;
         if ((e.value & PTE_P) && (e.value & PDPTE_RESERVED))
-            cpu_raise_error(cpu, EX_GP, 0);
+            return false;
     }
     memcpy(cpu->pdpte, new_pdpte, sizeof(new_pdpte));
+    return true;
+}
+
+void mmu_load_pdptes(struct cpu *cpu, uint64_t cr3)
+{
+    if (!mmu_try_load_pdptes(cpu, cr3))
+        cpu_raise_error(cpu, EX_GP, 0);
 }

@@ -5,19 +5,23 @@
 #include "cpu/state.h"
 
 /* Page-fault error code, SDM vol. 3, 4.7. */
-enum { PFEC_P = 1, PFEC_W = 2, PFEC_U = 4, PFEC_RSVD = 8, PFEC_I = 16 };
+enum { PFEC_P = 1, PFEC_W = 2, PFEC_U = 4, PFEC_RSVD = 8, PFEC_I = 16, PFEC_PK = 32 };
+
+#define WALK_NO_KEY 16
 
 struct walk {
     uint64_t phys;        /* of the address asked for, A20 applied */
     uint64_t page_size;   /* bytes: 4 KiB .. 1 GiB */
-    bool user, write, exec; /* rights of the whole path, before CR0.WP */
+    bool user, write, exec; /* what the entries of the whole path say */
     bool global, dirty;
+    uint8_t key;          /* protection key that applies, WALK_NO_KEY: none */
+    uint8_t allowed;      /* bit 1 << enum mmu_access: such an access by this set may be made */
 };
 
-/* Translate `linear` for an access of kind `acc` by user or supervisor code.
+/* Translate `linear` for an access of kind `acc` with the rights of TLB set `mmu` (enum cpu_mmu).
  * With `update`, sets accessed and dirty bits as the access does; without, has
  * no side effect. Returns 0, or -1 with the error code in *error. */
-int mmu_walk(struct cpu *cpu, uint64_t linear, enum mmu_access acc, bool user, bool update,
+int mmu_walk(struct cpu *cpu, uint64_t linear, enum mmu_access acc, unsigned mmu, bool update,
              struct walk *w, uint32_t *error);
 
 #endif

@@ -32,8 +32,15 @@ enum x87_spec {
     XS_TRUNC = 1 << 14,     /* FISTTP */
     XS_STACK = 1 << 15,     /* memory operand through SS */
     XS_OP32 = 1 << 16,      /* environment: 32-bit operand size */
-    XS_REX = 1 << 17,       /* FXSAVE64 */
+    XS_REX = 1 << 17,       /* FXSAVE64, XSAVE64 */
+    XS_SEG = 7,             /* XSAVE: segment of the memory operand */
+    XS_FLAT = 1 << 18,      /* memory operand through a flat segment */
 };
+/* IR_MEM_* of the memory operand. */
+static inline uint32_t xs_mem_flags(uint64_t spec)
+{
+    return (spec & XS_STACK ? IR_MEM_STACK : 0) | (spec & XS_FLAT ? IR_MEM_FLAT : 0);
+}
 #define XS_STI_SHIFT 5
 #define XS_KIND_SHIFT 11
 
@@ -49,6 +56,15 @@ void fpu_set_tag_word(struct fpu *f, uint16_t tags);
 uint16_t fpu_status_word(const struct fpu *f);
 void fpu_set_status_word(struct cpu *cpu, uint16_t sw);
 void fpu_init(struct cpu *cpu);
+
+/* ---- the FXSAVE area (helper_fpu_env.c), which is also the legacy region of XSAVE; SDM vol. 1, table 10-2 ---- */
+
+enum { FX_MXCSR = 24, FX_ST = 32, FX_XMM = 160, FX_XMM_END = 416, FX_SIZE = 512 };
+#define MXCSR_MASK 0xffffu   /* bits that may be set */
+
+/* x87 state to bytes 0..23 and 32..159 of `area`; `rex`: 64-bit instruction and operand pointers. */
+void fpu_fx_save(const struct fpu *f, uint8_t *area, bool rex);
+void fpu_fx_restore(struct cpu *cpu, const uint8_t *area, bool rex);
 
 /* ---- operations on the host's x87 (x87_host.c) ---- */
 

@@ -128,12 +128,13 @@ static uint32_t guest_flags(const struct run *r)
 static void *probe(const struct run *r, const struct ir_insn *in, uint64_t addr, unsigned size, bool write)
 {
     const uint64_t page_mask = ~MASK(TCG_PAGE_BITS);
+    unsigned align = in->aux & IR_MEM_PAIR ? 31 : 15;
     const struct tcg_tlb_entry *e = tcg_field(r->env, r->guest->off_tlb);
 
     e += (size_t)r->blk->mmu * TCG_TLB_SIZE + ((addr >> TCG_PAGE_BITS) & (TCG_TLB_SIZE - 1));
     if (((addr + size - 1) & page_mask) != (write || (in->aux & IR_MEM_RMW) ? e->tag_write : e->tag_read))
         return NULL;
-    if ((in->aux & IR_MEM_SUPER) || ((in->aux & IR_MEM_ALIGN) && (addr & 15)))
+    if ((in->aux & IR_MEM_SUPER) || ((in->aux & IR_MEM_ALIGN) && (addr & align)))
         return NULL;
     return (void *)(uintptr_t)(addr + e->addend);
 }
@@ -167,7 +168,7 @@ static void do_store(const struct run *r, const struct ir_insn *in)
 static void do_load16(const struct run *r, const struct ir_insn *in)
 {
     uint64_t addr = address(r, in->a);
-    const void *p = probe(r, in, addr, 16, false);
+    const void *p = probe(r, in, addr, in->aux & IR_MEM_PAIR ? 32 : 16, false);
 
     if (p)
         memcpy(tcg_field(r->env, in->imm), p, 16);
@@ -178,7 +179,7 @@ static void do_load16(const struct run *r, const struct ir_insn *in)
 static void do_store16(const struct run *r, const struct ir_insn *in)
 {
     uint64_t addr = address(r, in->a);
-    void *p = probe(r, in, addr, 16, true);
+    void *p = probe(r, in, addr, in->aux & IR_MEM_PAIR ? 32 : 16, true);
 
     if (p)
         memcpy(p, tcg_field(r->env, in->imm), 16);

@@ -31,6 +31,9 @@ enum ir_mem {
     IR_MEM_STACK = 2,   /* through SS: a non-canonical address is #SS, not #GP */
     IR_MEM_ALIGN = 4,   /* LDV, STV: an address that is not a multiple of 16 goes to the slow path, which raises #GP */
     IR_MEM_SUPER = 8,   /* implicit supervisor access whatever the CPL */
+    IR_MEM_PAIR = 16,   /* LDV, STV: the lower half of an access of 32 bytes, all of which are checked here (ALIGN:
+                         * a multiple of 32), so that the other half raises nothing any more */
+    IR_MEM_FLAT = 32,   /* through a segment of 4 GiB whose limit nobody else looks at: not to run over its end */
 };
 #define IR_FAR(n) (1u << (n)) /* aux of GOTO, BR */
 

@@ -35,9 +35,9 @@ static void print_name(FILE *out, const struct ir_insn *in)
 
 static void print_memory_flags(FILE *out, unsigned aux)
 {
-    static const char *const names[] = { "rmw", "stack", "align", "super" };
+    static const char *const names[] = { "rmw", "stack", "align", "super", "pair", "flat" };
 
-    for (unsigned i = 0; i < 4; i++)
+    for (unsigned i = 0; i < 6; i++)
         if (aux & 1u << i)
             fprintf(out, " %s", names[i]);
 }

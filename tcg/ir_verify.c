@@ -128,9 +128,15 @@ static void check_shift(struct check *c)
 
 static void check_memory(struct check *c)
 {
-    require(c, c->in->aux < 16, "unknown memory flags");
+    bool vector = c->in->op == IR_LDV || c->in->op == IR_STV;
+
+    unsigned known = IR_MEM_RMW | IR_MEM_STACK | IR_MEM_ALIGN | IR_MEM_SUPER | IR_MEM_FLAT;
+
+    if (vector)
+        known |= IR_MEM_PAIR;
+    require(c, !(c->in->aux & ~known), "unknown memory flags");
     require(c, c->blk->mmu < c->guest->num_mmu, "no such TLB set");
-    if (c->in->op == IR_LDV || c->in->op == IR_STV)
+    if (vector)
         check_field(c, 16);
 }
 

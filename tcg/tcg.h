@@ -246,6 +246,8 @@ enum tcg_vop_kind {
     VK_V3,     /* VEX encoding, destination = first source: FMA */
     VK_V,      /* VEX encoding of three operands: dst = a op b */
     VK_V1,     /* VEX encoding of two: dst = op(b) */
+    VK_V1R,    /* the same with the destination in the encoding's r/m */
+    VK_GROUP,  /* and up to VK_GROUP + 7: dst = op(b), the difference is the opcode's extension in ModRM.reg */
 };
 extern const struct tcg_vop_info tcg_vops[TCG_NUM_VOPS + 1]; /* the last row is empty */
 

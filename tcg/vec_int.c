@@ -172,3 +172,110 @@ static inline void sad(uint64_t *r, const uint64_t *x, const uint64_t *y, unsign
     }
 }
 WIDTHS(psadbw, uint64_t, sad)
+
+/* ---- by an immediate ---- */
+
+/* Shift of b. */
+#define SHIFT_IMM(fn) \
+    void vec_##fn##_i(void *dst, const void *a, const void *b, unsigned imm) \
+    { \
+        uint64_t count[2] = { imm, 0 }; \
+        (void)a; \
+        vec_##fn(dst, b, count); \
+    }
+
+SHIFT_IMM(psllw)
+SHIFT_IMM(pslld)
+SHIFT_IMM(psllq)
+SHIFT_IMM(psrlw)
+SHIFT_IMM(psrld)
+SHIFT_IMM(psrlq)
+SHIFT_IMM(psraw)
+SHIFT_IMM(psrad)
+
+static void order_words(uint16_t *d, const uint16_t *s, unsigned order)
+{
+    for (unsigned i = 0; i < 4; i++)
+        d[i] = s[order >> (2 * i) & 3];
+}
+
+void vec_pshufd(void *dst, const void *a, const void *b, unsigned imm)
+{
+    uint32_t r[4], y[4];
+
+    (void)a;
+    memcpy(y, b, 16);
+    for (unsigned i = 0; i < 4; i++)
+        r[i] = y[imm >> (2 * i) & 3];
+    memcpy(dst, r, 16);
+}
+
+void vec_pshufhw(void *dst, const void *a, const void *b, unsigned imm)
+{
+    uint16_t r[8], y[8];
+
+    (void)a;
+    memcpy(y, b, 16);
+    memcpy(r, y, 8);
+    order_words(r + 4, y + 4, imm);
+    memcpy(dst, r, 16);
+}
+
+void vec_pshuflw(void *dst, const void *a, const void *b, unsigned imm)
+{
+    uint16_t r[8], y[8];
+
+    (void)a;
+    memcpy(y, b, 16);
+    order_words(r, y, imm);
+    memcpy(r + 4, y + 4, 8);
+    memcpy(dst, r, 16);
+}
+
+void vec_pshufw_q(void *dst, const void *a, const void *b, unsigned imm)
+{
+    uint16_t r[4], y[4];
+
+    (void)a;
+    memcpy(y, b, 8);
+    order_words(r, y, imm);
+    memcpy(dst, r, 8);
+}
+
+void vec_shufps(void *dst, const void *a, const void *b, unsigned imm)
+{
+    uint32_t r[4], x[4], y[4];
+
+    memcpy(x, a, 16);
+    memcpy(y, b, 16);
+    for (unsigned i = 0; i < 4; i++)
+        r[i] = (i < 2 ? x : y)[imm >> (2 * i) & 3];
+    memcpy(dst, r, 16);
+}
+
+void vec_shufpd(void *dst, const void *a, const void *b, unsigned imm)
+{
+    uint64_t r[2];
+
+    memcpy(&r[0], (const char *)a + 8 * (imm & 1), 8);
+    memcpy(&r[1], (const char *)b + 8 * (imm >> 1 & 1), 8);
+    memcpy(dst, r, 16);
+}
+
+void vec_pslldq(void *dst, const void *a, const void *b, unsigned imm)
+{
+    uint8_t r[32] = { 0 };
+
+    (void)a;
+    memcpy(r + 16, b, 16);
+    memcpy(dst, r + 16 - (imm < 16 ? imm : 16), 16);
+}
+
+void vec_psrldq(void *dst, const void *a, const void *b, unsigned imm)
+{
+    uint8_t r[32] = { 0 };
+
+    (void)a;
+    memcpy(r, b, 16);
+    memcpy(dst, r + (imm < 16 ? imm : 16), 16);
+}

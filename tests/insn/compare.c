@@ -4,7 +4,7 @@
 #include "tests/insn/insn.h"
 
 /* RF is 1 in the image that a fault pushes; IF and IOPL are the operating system's. */
-#define FLAGS_COMPARED (IR_FLAGS6 | FL_TF | FL_DF | FL_NT | FL_RF | FL_AC)
+#define FLAGS_COMPARED (IR_FLAGS6 | FL_TF | FL_DF | FL_NT | FL_RF | FL_AC | FL_ID)
 
 static const char *const gpr_names[16] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
                                            "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15" };
@@ -14,9 +14,9 @@ enum freedom {
     FREE_DATA = 1,       /* a part of several stores may have been done */
     FREE_FLAGS = 2,      /* REP CMPS and SCAS: Intel's restore the flags, AMD's do not */
     FREE_CR2 = 4,        /* any byte of a large operand that cannot be accessed */
-    FREE_X87 = 8,        /* #XM of a conversion to MMX: before or after the transition to MMX state */
-    FREE_ALL = 16,       /* MASKMOVQ: unselected bytes may fault; INS, OUTS with a count of zero: permission
-                          * may be checked; one of two possible faults */
+    FREE_X87 = 8,        /* an unmasked denormal operand of FLD, see loads_unmasked_denormal() */
+    FREE_RF = 32,        /* single-step trap within a REP instruction: 1 in the SDM, as it was on AMD's processors */
+    FREE_ALL = 16,       /* MASKMOVQ: unselected bytes may fault; one of two possible faults */
 };
 
 struct diff {
@@ -25,10 +25,15 @@ struct diff {
     unsigned num;
     unsigned freedom;
     uint32_t undefined;  /* flags */
+    /* A gather that faulted. Of the mask's elements that are not done, the sign is what counts: the manual's pseudocode
+     * smears it first, AMD's processors leave the element. */
+    unsigned gather_mask;    /* register, 16: none */
+    uint64_t gather_signs;   /* sign bits of the elements in 8 bytes */
+    unsigned gather_bytes;   /* of the mask that take part */
 };
 
 typedef void emit_fn(struct emit *e);
-emit_fn emit_enter, emit_pusha, emit_movs, emit_cmps, emit_scas, emit_ins, emit_outs, emit_maskmov,
+emit_fn emit_enter, emit_pusha, emit_movs, emit_cmps, emit_scas, emit_maskmov,
     emit_x87_load, emit_call_indirect;
 
 static void differ(struct diff *d, const char *name, unsigned n, uint64_t before, uint64_t host,
@@ -56,6 +61,8 @@ static void check_gprs(struct diff *d, const struct image *h, const struct image
 
     for (unsigned i = 0; i < (wide ? 16 : 8); i++)
         check(d, gpr_names[i], d->c->in.gpr[i], h->gpr[i] & mask, m->gpr[i] & mask);
+    check(d, "base of fs", env_base(d->c->env, S_FS), h->fs_base, m->fs_base);
+    check(d, "base of gs", env_base(d->c->env, S_GS), h->gs_base, m->gs_base);
 }
 
 /* FLD of a denormal number with DE unmasked: the SDM keeps the stack as it was, AMD's processors push. */
@@ -95,7 +102,7 @@ static bool order_of_faults_open(const struct opcode *row)
 
 static bool is_memory_fault(const struct image *o)
 {
-    return o->vector == EX_GP || o->vector == EX_SS || o->vector == EX_PF;
+    return o->vector == EX_GP || o->vector == EX_SS || o->vector == EX_PF || o->vector == EX_AC;
 }
 
 /* MXCSR.MM of AMD's processors, which Mimus does not have. */
@@ -104,17 +111,36 @@ static bool loads_mxcsr_mm(const struct image *h)
     return load_le(h->fx + FX_MXCSR, 4) & BIT(17);
 }
 
-/* INS or OUTS with a count of zero. */
-static bool did_nothing(const struct test_case *c, const struct opcode *row, const struct image *m)
+/* The SDM has SHA instructions refuse operands that are not aligned; AMD's processors take them. */
+static bool unaligned_sha(const struct test_case *c, const struct image *m)
 {
-    return (row->emit == emit_ins || row->emit == emit_outs) && m->vector == EX_BP &&
-           !memcmp(m->gpr, c->in.gpr, sizeof(m->gpr));
+    if (m->vector != EX_GP || !host_is_amd())
+        return false;
+    for (unsigned i = 0; i < c->num_insns; i++)
+        if (c->insn[i].off == m->rip - case_rip(c) && c->insn[i].row)
+            return c->insn[i].row->feature == FEAT_SHA;
+    return false;
 }
 
 static bool either_fault(const struct opcode *row, const struct image *h, const struct image *m)
 {
     return order_of_faults_open(row) && is_memory_fault(h) && is_memory_fault(m) &&
            (h->vector != m->vector || (has_many_operands(row) && h->cr2 != m->cr2));
+}
+
+/* A gather whose elements are partly done when another one faults may take the single-step trap first. */
+static bool steps_within(const struct test_case *c, const struct opcode *row, const struct image *h,
+                         const struct image *m)
+{
+    bool gather = row->op[1] == O_MGd || row->op[1] == O_MGq;
+
+    return gather && (c->in.eflags & FL_TF) && h->vector == EX_DB && m->vector == EX_PF;
+}
+
+/* AMD's processors check the alignment of the stack pointer that ENTER leaves. */
+static bool checks_new_top(const struct opcode *row, const struct image *h)
+{
+    return row->emit == emit_enter && h->vector == EX_AC && host_is_amd();
 }
 
 static unsigned freedom_of(const struct test_case *c, const struct image *h, const struct image *m)
@@ -125,17 +151,20 @@ static unsigned freedom_of(const struct test_case *c, const struct image *h, con
     for (unsigned i = 0; i < c->num_insns; i++)
         if (c->insn[i].off == h->rip - case_rip(c))
             row = c->insn[i].row;
+    if (unaligned_sha(c, m))
+        return FREE_ALL;
     /* Bytes that a wrong return address made instructions may be some that Mimus lacks. */
     if (!row && m->vector == EX_UD)
         return FREE_ALL;
     if (!row || h->vector == EX_BP)
         return x87;
-    if (row->emit == emit_maskmov || did_nothing(c, row, m) || either_fault(row, h, m))
+    if (steps_within(c, row, h, m) || checks_new_top(row, h))
+        return FREE_ALL;
+    if (row->emit == emit_maskmov || either_fault(row, h, m))
         return FREE_ALL;
     return x87 | (row->emit == emit_enter || row->emit == emit_pusha ? FREE_DATA : 0) |
            (row->emit == emit_cmps || row->emit == emit_scas ? FREE_FLAGS : 0) |
-           (is_multiple(row) ? FREE_CR2 : 0) |
-           (h->vector == EX_XM && (row->flags & OPF_MMX) ? FREE_X87 : 0);
+           (h->vector == EX_DB && (row->flags & OPF_REP) ? FREE_RF : 0) | (is_multiple(row) ? FREE_CR2 : 0);
 }
 
 /* Undefined flags at the instruction that the run ended at; elsewhere all that was undefined anywhere. */
@@ -160,7 +189,8 @@ static bool above_process(uint64_t linear)
 
 static void check_end(struct diff *d, const struct image *h, const struct image *m)
 {
-    uint32_t flags = FLAGS_COMPARED & ~(d->undefined | (d->freedom & FREE_FLAGS ? IR_FLAGS6 : 0));
+    uint32_t open = (d->freedom & FREE_FLAGS ? IR_FLAGS6 : 0) | (d->freedom & FREE_RF ? FL_RF : 0);
+    uint32_t flags = FLAGS_COMPARED & ~(d->undefined | open);
 
     check(d, "vector", EX_BP, h->vector, m->vector);
     check(d, "rip", d->c->in.rip, h->rip, m->rip);
@@ -192,6 +222,12 @@ static void check_x87(struct diff *d, const uint8_t *h, const uint8_t *m)
     check_field(d, "fcw", FX_FCW, 2, UINT64_MAX, h, m);
     check_field(d, "fsw", FX_FSW, 2, d->undefined & TAINT_C1 ? ~UINT64_C(0x200) : UINT64_MAX, h, m);
     check_field(d, "valid", FX_FTW, 1, UINT64_MAX, h, m);
+    /* AMD's processors save the pointers for a pending exception only. */
+    if (!host_is_amd() || (load_le(h + FX_FSW, 2) & 0x80)) {
+        check_field(d, "fop", FX_FOP, 2, UINT64_MAX, h, m);
+        check_field(d, "fip", FX_FIP, 8, MASK(48), h, m);    /* some make it canonical */
+        check_field(d, "fdp", FX_FDP, 8, MASK(48), h, m);
+    }
     for (unsigned i = 0; i < 8; i++) {
         unsigned at = FX_ST + 16 * i;
         if (memcmp(h + at, m + at, 8))
@@ -202,6 +238,43 @@ static void check_x87(struct diff *d, const uint8_t *h, const uint8_t *m)
     }
 }
 
+static void find_gather(struct diff *d, const struct image *h)
+{
+    const struct test_case *c = d->c;
+    struct insn insn;
+    unsigned kind;
+
+    d->gather_mask = 16;
+    for (unsigned i = 0; i < c->num_insns && h->vector != EX_BP; i++) {
+        if (c->insn[i].off != h->rip - case_rip(c) || !c->insn[i].row)
+            continue;
+        kind = c->insn[i].row->op[1];
+        if (kind != O_MGd && kind != O_MGq)
+            continue;
+        insn_decode(&insn, c->code + c->insn[i].off, INSN_MAX_LEN, env_bits(c->env));
+        d->gather_mask = insn.op[2].reg;
+        d->gather_signs = kind == O_MGd ? UINT64_C(0x8000000080000000) : UINT64_C(0x8000000000000000);
+        d->gather_bytes = insn.vex_l ? 32 : 16;
+        if (kind == O_MGd && (insn.row->opcode & 1))
+            d->gather_bytes /= 2;    /* as many as there are 64-bit indices */
+    }
+}
+
+/* Eight bytes of vector register `n`, from byte `at` on. */
+static void check_vector(struct diff *d, const char *name, unsigned n, unsigned at, const uint8_t *in,
+                         const uint8_t *h, const uint8_t *m)
+{
+    uint64_t host = load_le(h, 8), mimus = load_le(m, 8);
+
+    if (n == d->gather_mask) {
+        uint64_t signs = at < d->gather_bytes ? d->gather_signs : 0;
+        host &= signs;
+        mimus &= signs;
+    }
+    if (host != mimus)
+        differ(d, name, n, load_le(in, 8), host, mimus);
+}
+
 static void check_sse(struct diff *d, const uint8_t *h, const uint8_t *m)
 {
     const uint8_t *in = d->c->in.fx;
@@ -209,9 +282,17 @@ static void check_sse(struct diff *d, const uint8_t *h, const uint8_t *m)
     check_field(d, "mxcsr", FX_MXCSR, 4, UINT64_MAX, h, m);
     for (unsigned i = 0; i < 32; i++) {
         unsigned at = FX_XMM + 8 * i;
-        if (memcmp(h + at, m + at, 8))
-            differ(d, i & 1 ? "upper half of xmm" : "lower half of xmm", i / 2, load_le(in + at, 8),
-                   load_le(h + at, 8), load_le(m + at, 8));
+        check_vector(d, i & 1 ? "upper half of xmm" : "lower half of xmm", i / 2, i % 2 * 8, in + at, h + at,
+                     m + at);
+    }
+}
+
+static void check_ymm(struct diff *d, const struct image *h, const struct image *m)
+{
+    for (unsigned i = 0; i < 32; i++) {
+        unsigned n = i / 2, at = i % 2 * 8;
+        check_vector(d, i & 1 ? "bits 255:192 of ymm" : "bits 191:128 of ymm", n, 16 + at, d->c->in.ymmh[n] + at,
+                     h->ymmh[n] + at, m->ymmh[n] + at);
     }
 }
 
@@ -240,11 +321,13 @@ unsigned compare_outcomes(FILE *out, const struct test_case *c, const struct out
 
     if (d.freedom & FREE_ALL)
         return 0;
+    find_gather(&d, &host->out);
     check_end(&d, &host->out, &guest->out);
     check_gprs(&d, &host->out, &guest->out);
     if (!(d.freedom & FREE_X87))
         check_x87(&d, host->out.fx, guest->out.fx);
     check_sse(&d, host->out.fx, guest->out.fx);
+    check_ymm(&d, &host->out, &guest->out);
     if (!(d.freedom & FREE_DATA))
         check_data(&d, host->mem, guest->mem);
     return d.num;

@@ -10,7 +10,8 @@ emit_fn emit_alu, emit_neg, emit_test, emit_inc, emit_sahf, emit_lahf, emit_carr
     emit_rotate_carry, emit_shift, emit_double_shift, emit_loop, emit_salc, emit_decimal, emit_ascii,
     emit_x87_cmov, emit_aam, emit_aad, emit_pushf, emit_into, emit_x87_compare, emit_x87_ffree,
     emit_x87_stsw, emit_x87_env, emit_x87_arith, emit_x87_arith_mem, emit_x87_load, emit_x87_const,
-    emit_x87_exchange;
+    emit_x87_exchange, emit_adcx, emit_adox, emit_zero_count, emit_popcnt, emit_andn, emit_bls, emit_bzhi,
+    emit_bextr;
 
 static uint32_t condition_reads(unsigned cc)
 {
@@ -28,13 +29,13 @@ static uint32_t flags_read(const struct opcode *row)
         return condition_reads(row->arg);
     if (f == emit_alu)
         return row->arg == 2 || row->arg == 3 ? FL_CF : 0;
-    if (f == emit_rotate_carry || f == emit_salc || (f == emit_carry && row->arg == 2))
+    if (f == emit_rotate_carry || f == emit_salc || f == emit_adcx || (f == emit_carry && row->arg == 2))
         return FL_CF;
     if (f == emit_loop)
         return row->arg < 2 ? FL_ZF : 0;
     if (f == emit_lahf)
         return ALL6 & ~FL_OF;
-    if (f == emit_into)
+    if (f == emit_into || f == emit_adox)
         return FL_OF;
     if (f == emit_pushf)
         return ALL6;
@@ -50,7 +51,8 @@ static uint32_t flags_written(const struct opcode *row)
 
     if (f == emit_alu || f == emit_neg || f == emit_test || f == emit_mul || f == emit_imul ||
         f == emit_ucomi || f == emit_comi || f == emit_cmpxchg || f == emit_xadd || f == emit_decimal ||
-        f == emit_ascii || f == emit_aam || f == emit_aad)
+        f == emit_ascii || f == emit_aam || f == emit_aad || f == emit_zero_count || f == emit_popcnt ||
+        f == emit_andn || f == emit_bls || f == emit_bzhi || f == emit_bextr)
         return ALL6;
     if (f == emit_inc)
         return ALL6 & ~FL_CF;
@@ -59,7 +61,9 @@ static uint32_t flags_written(const struct opcode *row)
     if (f == emit_x87_arith || f == emit_x87_arith_mem || f == emit_x87_load || f == emit_x87_const ||
         f == emit_x87_exchange)
         return TAINT_C1;
-    return f == emit_carry || f == emit_bt ? FL_CF : 0;
+    if (f == emit_adox)
+        return FL_OF;
+    return f == emit_carry || f == emit_bt || f == emit_adcx ? FL_CF : 0;
 }
 
 static bool is_any_shift(const struct opcode *row)
@@ -90,7 +94,17 @@ static uint32_t shift_undef(const struct insn *insn, int count)
         undef &= ~(uint32_t)FL_OF;
     if (insn->row->emit == emit_shift && (count < 8 * insn->op[0].size || insn->row->arg == 7))
         undef &= ~(uint32_t)FL_CF;
+    if (insn->row->emit == emit_double_shift && count <= 8 * insn->op[0].size)
+        undef &= ~(uint32_t)FL_CF;
     return undef;
+}
+
+/* With a count that is known and not 0. */
+static uint32_t shift_written(const struct insn *insn, int count)
+{
+    bool rotates = insn->row->emit == emit_rotate || insn->row->emit == emit_rotate_carry;
+
+    return count <= 0 ? 0 : rotates ? FL_CF | FL_OF : ALL6;
 }
 
 /* FFREE leaves C1 undefined. The SDM has FCOMI clear it; AMD's processors leave it alone. */
@@ -105,8 +119,10 @@ struct flag_use flags_of_insn(const struct insn *insn, int cl)
     struct flag_use use = { .reads = flags_read(row), .writes = flags_written(row),
                             .undef = row->undef | c1_undef(row) };
 
-    if (is_any_shift(row))
+    if (is_any_shift(row)) {
         use.undef = shift_undef(insn, shift_count(insn, cl));
+        use.writes = shift_written(insn, shift_count(insn, cl));
+    }
     use.writes &= ~use.undef;
     return use;
 }

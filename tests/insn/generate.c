@@ -21,10 +21,12 @@ static bool runs_nevertheless(const struct opcode *row)
     return (row->flags & OPF_CPL0) || row->opcode == 0x0f0b;
 }
 
-const char *row_excluded(const struct opcode *row, unsigned bits)
+const char *row_excluded(const struct host_cpu *cpu, const struct opcode *row, unsigned bits)
 {
     if (!(row->flags & OPF_HOST) && !runs_nevertheless(row))
         return "depends on the operating system's tables, time or model";
+    if (!cpu->has[row->feature])
+        return "the host lacks it";
     if (row->flags & (bits == 64 ? OPF_I64 : OPF_O64))
         return "does not exist there";
     return NULL;
@@ -36,12 +38,12 @@ static bool is_relative_branch(const struct opcode *row)
 }
 
 /* Rows that only stand alone: what they store is not all compared, or they leave the sequence. */
-static bool fits_sequence(const struct opcode *row)
+static bool fits_sequence(const struct opcode *row, unsigned bits)
 {
     emit_fn *f = row->emit;
 
     return (row->flags & OPF_HOST) && f != emit_ret && f != emit_call_indirect && f != emit_jmp_indirect &&
-           f != emit_fxstate && f != emit_x87_env && f != emit_enter && f != emit_leave && f != emit_popa;
+           f != emit_fxstate && !(f == emit_x87_env && bits == 64) && f != emit_enter && f != emit_leave && f != emit_popa;
 }
 
 /* ---- appending ---- */
@@ -74,18 +76,14 @@ static void ignore(struct test_case *c, unsigned n, uint64_t linear, unsigned le
     }
 }
 
-/* Where instruction and operand pointers are stored, and MXCSR_MASK. */
+/* Instruction and operand pointers, which AMD's processors save for a pending exception only, and MXCSR_MASK. */
 static void ignore_pointers(struct gen *g, const struct insn *insn)
 {
-    if (insn->row->emit == emit_fxstate) {
-        ignore(g->c, 0, g->target + 6, 18);
-        ignore(g->c, 1, g->target + 28, 4);
-    } else if (insn->row->emit == emit_x87_env) {
-        if (insn->opsize == 2)
-            ignore(g->c, 0, g->target + 6, 8);
-        else
-            ignore(g->c, 0, g->target + 12, 16);
-    }
+    if (insn->row->emit != emit_fxstate)
+        return;
+    if (host_is_amd() && !(load_le(g->c->in.fx + FX_FSW, 2) & 0x80))
+        ignore(g->c, 0, g->target + FX_FOP, FX_MXCSR - FX_FOP);
+    ignore(g->c, 1, g->target + FX_MXCSR + 4, 4);
 }
 
 /* A branch would go elsewhere; LOCK before MOV CR0 means CR8 on AMD's processors. */
@@ -110,7 +108,12 @@ static void spoil(struct gen *g, struct encoding *enc)
 /* What processors of different makers do differently. */
 static bool comparable(const struct insn *insn)
 {
-    return insn->has_mem || insn->row->opcode != 0x0f0d; /* AMD's refuse PREFETCHW of a register */
+    unsigned opcode = insn->row->opcode;
+    bool moves_dword = (insn->row->flags & OPF_VEX) && (opcode == 0x0f3a22 || opcode == 0x0f3a16);
+
+    /* AMD's refuse PREFETCHW of a register, and VPINSRD and VPEXTRD with VEX.W = 1 outside 64-bit code. */
+    return !(opcode == 0x0f0d && !insn->has_mem) &&
+           !(moves_dword && insn->bits != 64 && (insn->rex & REX_W));
 }
 
 static bool generate_single(struct gen *g, const struct opcode *row)
@@ -119,13 +122,15 @@ static bool generate_single(struct gen *g, const struct opcode *row)
     unsigned attempts = 0;
 
     do {
-        if (++attempts > 20 || !encode_row(&g->r, row, g->bits, &enc))
+        if (++attempts > 20 || !encode_row(g, row, &enc))
             return false;
         g->pinned = 0;
     } while (!comparable(&enc.insn) || !operands_steer(g, &enc));
     ignore_pointers(g, &enc.insn);
     if (enc.len < 14 && !enc.insn.has_mem && can_spoil(row) && rng_percent(&g->r, 1))
         spoil(g, &enc);
+    else if ((row->flags & OPF_VEX) && g->c->code_off < CODE_SIZE - 32 && rng_percent(&g->r, 3))
+        encode_spoil_vex(&g->r, &enc, g->bits);
     append(g, &enc);
     return true;
 }
@@ -134,9 +139,12 @@ static bool generate_single(struct gen *g, const struct opcode *row)
 
 static void note_written(struct gen *g, const struct insn *insn)
 {
-    for (unsigned i = 0; i < 3; i++)
+    for (unsigned i = 0; i < 4; i++) {
         if (insn->op[i].class == OC_REG)
             g->written |= 1u << insn->op[i].reg;
+        if (insn->op[i].class == OC_XMM)
+            g->vec_written |= 1u << insn->op[i].reg;
+    }
     g->written |= 1u << R_AX | 1u << R_CX | 1u << R_DX;
 }
 
@@ -151,7 +159,7 @@ static bool encode_step(struct gen *g, const struct opcode *row, struct encoding
     for (unsigned i = 0; i < 20; i++) {
         struct image saved = g->c->in;
         uint32_t pinned = g->pinned;
-        if (!encode_row(&g->r, row, g->bits, enc))
+        if (!encode_row(g, row, enc))
             return false;
         if (!comparable(&enc->insn))
             continue;
@@ -171,7 +179,7 @@ static const struct opcode *pick_row(struct gen *g)
 
     do
         row = &cpu_opcodes[rng_below(&g->r, cpu_num_opcodes)];
-    while (row_excluded(row, g->bits) || !fits_sequence(row));
+    while (row_excluded(g->cpu, row, g->bits) || !fits_sequence(row, g->bits));
     return row;
 }
 
@@ -270,7 +278,7 @@ static void generate_loop(struct gen *g)
     struct test_case *c = g->c;
     unsigned reg;
 
-    append_piece(g, 1 + rng_below(&g->r, 8));
+    append_piece(g, 1 + rng_below(&g->r, rng_percent(&g->r, 70) ? 8 : 40));
     reg = free_register(g);
     if (reg == R_SP || !c->num_insns)
         return;
@@ -320,7 +328,7 @@ static bool generate_sequence(struct gen *g)
     else if (shape < 5)
         generate_call(g);
     else
-        append_piece(g, 2 + rng_below(&g->r, 19));
+        append_piece(g, 2 + rng_below(&g->r, rng_percent(&g->r, 60) ? 12 : 49));
     return g->c->num_insns && flags_follow(g->c);
 }
 
@@ -338,9 +346,10 @@ static unsigned pick_code_offset(struct rng *r)
     return 16 + rng_below(r, CODE_SIZE - CASE_MAX_CODE - 32);
 }
 
-bool generate_case(struct test_case *c, uint64_t seed, uint64_t index, const struct opcode *row, enum env env)
+bool generate_case(struct test_case *c, const struct host_cpu *cpu, uint64_t seed, uint64_t index,
+                   const struct opcode *row, enum env env)
 {
-    struct gen g = { .c = c, .single = row, .bits = env_bits(env) };
+    struct gen g = { .c = c, .cpu = cpu, .single = row, .bits = env_bits(env) };
 
     memset(c, 0, sizeof(*c));
     c->insn[0].target = NO_TARGET;

@@ -28,6 +28,7 @@ enum {
 
 struct guest {
     struct cpu *cpu;
+    struct host_cpu host;
     struct log log;
     pthread_mutex_t lock;
     struct memory *ram;
@@ -166,6 +167,13 @@ static int64_t no_time(void *opaque)
     return 0;
 }
 
+/* Everything that rows ask for, whether or not the widest model shows it already. */
+static void set_features(struct cpu *cpu)
+{
+    for (unsigned i = 0; i < FEAT_NUM; i++)
+        cpu_features_set(&cpu->features, i, true);
+}
+
 /* A triple fault: the run ends with a vector that no processor has. */
 static void on_shutdown(void *opaque)
 {
@@ -181,7 +189,10 @@ static void set_control_state(struct guest *g)
 
     cpu->cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_PG;
     cpu->cr3 = AT_PML4;
-    cpu->cr4 = CR4_PAE | CR4_PGE | CR4_OSFXSR | CR4_OSXMMEXCPT;
+    cpu->cr4 = CR4_PAE | CR4_PGE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE;
+    if (g->host.has[FEAT_FSGSBASE])
+        cpu->cr4 |= CR4_FSGSBASE;
+    cpu->xcr0 = XCR0_X87 | XCR0_SSE | XCR0_AVX;
     cpu->efer = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
     cpu->gdt.base = SYS_LIN + AT_GDT;
     cpu->gdt.limit = 0x67;
@@ -213,11 +224,13 @@ struct guest *guest_new(const struct guest_options *opt)
 {
     struct guest *g = calloc(1, sizeof(*g));
     struct cpu_options copt = { .model = "max", .interp = opt->interp, .optimise = opt->optimise,
-                                .one_insn = opt->one_insn, .verify = true, .cache_size = 4u << 20 };
+                                .one_insn = opt->one_insn, .verify = true, .cache_size = 4u << 20,
+                                .without_isa = opt->without_isa };
     struct error err = { "" };
     struct cpu_bus bus = { .lock = &g->lock, .ack_interrupt = no_interrupt, .now = no_time,
                            .shutdown = on_shutdown, .log = &g->log, .opaque = g };
 
+    host_cpu_read(&g->host);
     log_init(&g->log);
     pthread_mutex_init(&g->lock, NULL);
     if (build_memory(g, &err)) {
@@ -232,6 +245,7 @@ struct guest *guest_new(const struct guest_options *opt)
     }
     build_page_tables(g);
     build_descriptors(g);
+    set_features(g->cpu);
     set_control_state(g);
     pthread_create(&g->watchdog, NULL, watch, g);
     return g;
@@ -265,6 +279,10 @@ static void load_fx(struct cpu *cpu, const uint8_t *fx)
     f->top = sw >> 11 & 7;
     f->sw = sw & ~0x3800;
     f->empty = (uint8_t)~fx[FX_FTW];
+    f->fop = (uint16_t)load_le(fx + FX_FOP, 2);
+    f->fip = load_le(fx + FX_FIP, 8);
+    f->fdp = load_le(fx + FX_FDP, 8);
+    f->fcs = f->fds = 0;
     f->pending = sw >> 7 & 1;
     for (unsigned i = 0; i < 8; i++) {
         union fpu_reg *st = &f->st[(f->top + i) & 7];
@@ -282,6 +300,9 @@ static void store_fx(struct cpu *cpu, uint8_t *fx)
     store_le(fx + FX_FCW, 2, f->cw);
     store_le(fx + FX_FSW, 2, f->sw | (unsigned)f->top << 11);
     fx[FX_FTW] = (uint8_t)~f->empty;
+    store_le(fx + FX_FOP, 2, f->fop);
+    store_le(fx + FX_FIP, 8, f->fip);
+    store_le(fx + FX_FDP, 8, f->fdp);
     store_le(fx + FX_MXCSR, 4, cpu_get_mxcsr(cpu));
     for (unsigned i = 0; i < 8; i++) {
         const union fpu_reg *st = &f->st[(f->top + i) & 7];
@@ -291,20 +312,27 @@ static void store_fx(struct cpu *cpu, uint8_t *fx)
     memcpy(fx + FX_XMM, cpu->xmm, sizeof(cpu->xmm));
 }
 
-static void load_segments(struct cpu *cpu, enum env env)
+static void load_segments(struct guest *g, enum env env)
 {
+    struct cpu *cpu = g->cpu;
+
     for (unsigned i = 0; i < S_NUM; i++) {
         const struct env_segment *s = &env_segments[env][i];
-        seg_set_cache(cpu, i, s->selector, s->base, s->limit, s->attr);
+        if (i == S_FS && !g->host.has[FEAT_FSGSBASE])
+            seg_set_cache(cpu, i, 0, 0, 0, 0);
+        else
+            seg_set_cache(cpu, i, s->selector, s->base, s->limit, s->attr);
     }
 }
 
+/* The INT3 behind the code goes as well: blocks that nobody needs make dropping others slow. */
 static void load_code(struct guest *g, const struct test_case *c, bool remove)
 {
     unsigned len = MIN_OF(c->code_len, CODE_SIZE - c->code_off);
+    unsigned dropped = MIN_OF(c->code_len + 1, CODE_SIZE - c->code_off);
     uint8_t *at = area_at(g, CODE_LIN + c->code_off);
 
-    mem_ram_written(g->ram, mem_region_ram_off(g->area) + c->code_off, len);
+    mem_ram_written(g->ram, mem_region_ram_off(g->area) + c->code_off, dropped);
     if (remove)
         memset(at, 0xcc, len);
     else
@@ -321,10 +349,11 @@ static void load_case(struct guest *g, const struct test_case *c)
     cpu->rip = c->in.rip;
     cpu->halted = cpu->shutdown = 0;
     cpu->delivering = -1;
-    load_segments(cpu, c->env);
+    load_segments(g, c->env);
     cpu_set_cpl(cpu, 3);
     cpu_set_eflags(cpu, c->in.eflags, UINT32_MAX);
     load_fx(cpu, c->in.fx);
+    memcpy(cpu->ymmh, c->in.ymmh, sizeof(cpu->ymmh));
     cpu_update_mode(cpu);
     cpu_lower(cpu, CPU_PIN_STOP);
 }
@@ -335,8 +364,9 @@ static bool has_error_code(unsigned vector)
 }
 
 /* The exception frame at the stack's end: SS, RSP, RFLAGS, CS, RIP and the error code. */
-static void store_outcome(struct guest *g, struct outcome *o)
+static void store_outcome(struct guest *g, const struct test_case *c, struct outcome *o)
 {
+    bool bases = c->env == ENV_64 && g->host.has[FEAT_FSGSBASE];
     struct cpu *cpu = g->cpu;
     const uint8_t *end = sys_at(g, AT_STACK_END);
     uint64_t handler = cpu->rip - (SYS_LIN + AT_HANDLERS);
@@ -350,7 +380,10 @@ static void store_outcome(struct guest *g, struct outcome *o)
         o->out.vector = (uint32_t)(handler / HANDLER_SIZE);
     o->out.error = has_error_code(o->out.vector) ? (uint32_t)load_le(end - 48, 8) : 0;
     o->out.cr2 = cpu->cr2;
+    o->out.fs_base = bases ? cpu->seg[S_FS].base : 0;
+    o->out.gs_base = bases ? cpu->seg[S_GS].base : 0;
     store_fx(cpu, o->out.fx);
+    memcpy(o->out.ymmh, cpu->ymmh, sizeof(cpu->ymmh));
     memcpy(o->mem, area_at(g, DATA_LIN), DATA_SIZE);
 }
 
@@ -362,6 +395,6 @@ void guest_run(struct guest *g, const struct test_case *c, struct outcome *resul
     g->running = true;
     cpu_run(g->cpu);
     g->running = false;
-    store_outcome(g, result);
+    store_outcome(g, c, result);
     load_code(g, c, true);
 }

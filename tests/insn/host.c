@@ -7,6 +7,7 @@
  * restores CS and SS. All that the child may still do as a system call is to
  * wait for work. */
 #include <asm/ldt.h>
+#include <cpuid.h>
 #include <errno.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -27,14 +28,16 @@
 
 /* Where the signal handler finds its data: no address that edge cases of operands add up to. */
 #define SHARED_LIN UINT64_C(0x5a1b9cd6e000)
-#define FP_STATE_MAX 16384
 #define HANG_SECONDS 20
 
 struct shared {
     struct host_job jobs[HOST_BATCH];
     volatile unsigned count, running;   /* running: number of the job in progress, ~0 before the first */
     uint8_t *code;                      /* the code area, writable */
-    uint32_t has_ldt;
+    uint32_t has_ldt, has_bases;        /* has_bases: RDFSBASE and its like */
+    uint64_t fs_base, gs_base;          /* at the end of the case */
+    uint64_t home_fs;                   /* base of FS, where libc keeps what belongs to the thread */
+    uint32_t ymm_off;                   /* of the YMM registers' upper halves in an XSAVE area; 0: not there */
     gregset_t home;                     /* where to go on after the last job */
     uint8_t home_fx[FX_END];
     uint8_t stack[256 * 1024] __attribute__((aligned(64)));
@@ -53,6 +56,27 @@ static const uint8_t greg_of[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP
 
 enum { UC_STRICT_SS = 4 };
 
+/* SDM vol. 1, 13.4: XSTATE_BV of the header; a component whose bit is 0 is all zero. */
+enum { XSTATE_BV = 512 };
+
+static void store_ymm(struct image *out, const uint8_t *frame)
+{
+    if (SHARED->ymm_off && (frame[XSTATE_BV] & XCR0_AVX))
+        memcpy(out->ymmh, frame + SHARED->ymm_off, sizeof(out->ymmh));
+    else
+        memset(out->ymmh, 0, sizeof(out->ymmh));
+}
+
+static void load_ymm(ucontext_t *uc, const struct image *in)
+{
+    uint8_t *frame = (uint8_t *)uc->uc_mcontext.fpregs;
+
+    if (!SHARED->ymm_off)
+        return;
+    memcpy(frame + SHARED->ymm_off, in->ymmh, sizeof(in->ymmh));
+    frame[XSTATE_BV] |= XCR0_AVX;
+}
+
 static void store_outcome(struct host_job *job, const ucontext_t *uc)
 {
     const greg_t *g = uc->uc_mcontext.gregs;
@@ -65,7 +89,10 @@ static void store_outcome(struct host_job *job, const ucontext_t *uc)
     out->vector = (uint32_t)g[REG_TRAPNO];
     out->error = (uint32_t)g[REG_ERR];
     out->cr2 = (uint64_t)g[REG_CR2];
+    out->fs_base = job->c.env == ENV_64 ? SHARED->fs_base : 0;
+    out->gs_base = job->c.env == ENV_64 ? SHARED->gs_base : 0;
     memcpy(out->fx, uc->uc_mcontext.fpregs, FX_END);
+    store_ymm(out, (const uint8_t *)uc->uc_mcontext.fpregs);
     memcpy(job->result.mem, (void *)(uintptr_t)DATA_LIN, DATA_SIZE);
 }
 
@@ -76,7 +103,7 @@ static void load_fx(ucontext_t *uc, const uint8_t *fx)
 
     memcpy(frame, fx, FX_MXCSR + 4);
     memcpy(frame + FX_ST, fx + FX_ST, FX_END - FX_ST);
-    frame[512] |= 3; /* XSTATE_BV: x87 and SSE are not in their initial state */
+    frame[XSTATE_BV] |= XCR0_X87 | XCR0_SSE;
 }
 
 static void load_code(const struct test_case *c, bool remove)
@@ -97,6 +124,13 @@ static void load_segments(const struct env_segment *s)
         __asm__ volatile("mov %w0, %%gs" : : "r"(s[S_GS].selector));
 }
 
+/* The flags of the handler itself. Those that sigreturn does not restore, ID and NT, are in force behind it. */
+static inline void change_flags(uint64_t clear, uint64_t set)
+{
+    __asm__ volatile("lea -128(%%rsp), %%rsp\n\tpushfq\n\tandq %0, (%%rsp)\n\torq %1, (%%rsp)\n\tpopfq\n\t"
+                     "lea 128(%%rsp), %%rsp" : : "r"(~clear), "r"(set) : "cc", "memory");
+}
+
 static void load_case(const struct test_case *c, ucontext_t *uc)
 {
     const struct env_segment *s = env_segments[c->env];
@@ -111,16 +145,14 @@ static void load_case(const struct test_case *c, ucontext_t *uc)
     g[REG_CSGSFS] = (greg_t)((uint64_t)s[S_SS].selector << 48 | s[S_CS].selector);
     uc->uc_flags |= UC_STRICT_SS;
     load_fx(uc, c->in.fx);
+    load_ymm(uc, &c->in);
     load_segments(s);
 }
 
-static void on_trap(int sig, siginfo_t *info, void *context)
+static void next_case(ucontext_t *uc)
 {
     struct shared *s = SHARED;
-    ucontext_t *uc = context;
 
-    (void)sig;
-    (void)info;
     if (s->running == UINT32_MAX) {
         memcpy(s->home, uc->uc_mcontext.gregs, sizeof(s->home));
         memcpy(s->home_fx, uc->uc_mcontext.fpregs, FX_END);
@@ -138,7 +170,63 @@ static void on_trap(int sig, siginfo_t *info, void *context)
     }
 }
 
+/* The case's bases of FS and GS; from here on libc works. */
+static void take_bases(struct shared *s)
+{
+    if (!s->has_bases)
+        return;
+    __asm__ volatile("rdfsbase %0" : "=r"(s->fs_base));
+    __asm__ volatile("rdgsbase %0" : "=r"(s->gs_base));
+    __asm__ volatile("wrfsbase %0" : : "r"(s->home_fs));
+}
+
+/* In the case, or at home where it is null and the base remains. */
+static void give_fs(const struct shared *s)
+{
+    bool home = s->running >= s->count;
+
+    if (!s->has_bases)
+        return;
+    __asm__ volatile("mov %w0, %%fs" : : "r"(home ? 0 : env_segments[s->jobs[s->running].c.env][S_FS].selector));
+    if (home)
+        __asm__ volatile("wrfsbase %0" : : "r"(s->home_fs));
+}
+
+/* Nothing here may need FS before take_bases() and behind give_fs(), or meet AC before it is cleared. */
+__attribute__((no_stack_protector)) static void on_trap(int sig, siginfo_t *info, void *context)
+{
+    struct shared *s = SHARED;
+
+    (void)sig;
+    (void)info;
+    change_flags(FL_AC | FL_ID | FL_NT, 0);
+    take_bases(s);
+    next_case(context);
+    change_flags(0, s->running < s->count ? s->jobs[s->running].c.in.eflags & (FL_ID | FL_NT) : 0);
+    give_fs(s);
+}
+
 /* ---- in the child: preparation ---- */
+
+static void prepare_bases(struct shared *s)
+{
+    struct host_cpu cpu;
+
+    host_cpu_read(&cpu);
+    s->has_bases = cpu.has[FEAT_FSGSBASE];
+    if (s->has_bases)
+        __asm__ volatile("rdfsbase %0" : "=r"(s->home_fs));
+}
+
+/* CPUID leaf 0DH, subleaf 2. */
+static uint32_t find_ymm(void)
+{
+    struct host_cpu cpu;
+    uint32_t a, b, c, d;
+
+    host_cpu_read(&cpu);
+    return (cpu.xcr0 & XCR0_AVX) && __get_cpuid_count(13, 2, &a, &b, &c, &d) ? b : 0;
+}
 
 static bool set_ldt_entry(const struct env_segment *s)
 {
@@ -237,6 +325,8 @@ static _Noreturn void child_main(int from, int to)
 
     map_areas();
     SHARED->has_ldt = set_ldt();
+    SHARED->ymm_off = find_ymm();
+    prepare_bases(SHARED);
     catch_signals();
     close_sandbox();
     while (write(to, &byte, 1) == 1 && read(from, &byte, 1) == 1) {

@@ -40,14 +40,21 @@ struct env_segment {
     uint32_t base, limit;   /* limit inclusive, in bytes */
     uint16_t attr;          /* as struct segment */
 };
-/* Segments of an environment by enum seg_reg; FS is null everywhere, as the host's libc lives behind it. */
+/* Segments of an environment by enum seg_reg. FS is used on hosts with FSGSBASE only, elsewhere it is null: the
+ * host's libc lives behind it, and a process cannot bring it back in a signal handler otherwise. */
 extern const struct env_segment env_segments[ENV_NUM][S_NUM];
 unsigned env_bits(enum env env);
 const char *env_name(enum env env);
-/* Base that addresses through `seg` get: 0 in 64-bit code but for GS. */
+/* Base that addresses through `seg` get: 0 in 64-bit code but for FS and GS. */
 uint32_t env_base(enum env env, unsigned seg);
 /* AMD's processors differ from the SDM in a few places, which are not compared on them. */
 bool host_is_amd(void);
+/* What the host's processor offers a process. */
+struct host_cpu {
+    uint64_t xcr0;           /* 0: no XSAVE */
+    bool has[FEAT_NUM];      /* the CPUID bit, and the operating system provides what it needs */
+};
+void host_cpu_read(struct host_cpu *cpu);
 
 /* ---- random values (random.c) ---- */
 
@@ -61,8 +68,8 @@ void rng_f80(struct rng *r, uint8_t *p);                /* 10 bytes */
 
 /* ---- a case ---- */
 
-#define CASE_MAX_INSNS 24
-#define CASE_MAX_CODE 320
+#define CASE_MAX_INSNS 64
+#define CASE_MAX_CODE 640
 
 /* The processor's state in a neutral form. */
 struct image {
@@ -73,9 +80,11 @@ struct image {
     uint32_t error;
     uint32_t pad;
     uint64_t cr2;        /* vector 14 only */
+    uint64_t fs_base, gs_base;  /* 64-bit code at its end, on hosts with FSGSBASE; else 0 */
     uint8_t fx[512] __attribute__((aligned(16)));   /* as FXSAVE64 stores it */
+    uint8_t ymmh[16][16];                           /* upper halves of the YMM registers */
 };
-enum { FX_FCW = 0, FX_FSW = 2, FX_FTW = 4, FX_MXCSR = 24, FX_ST = 32, FX_XMM = 160, FX_END = 416 };
+enum { FX_FCW = 0, FX_FSW = 2, FX_FTW = 4, FX_FOP = 6, FX_FIP = 8, FX_FDP = 16, FX_MXCSR = 24, FX_ST = 32, FX_XMM = 160, FX_END = 416 };
 #define VECTOR_HUNG 255
 
 #define NO_TARGET 255
@@ -96,7 +105,7 @@ struct test_case {
     unsigned num_insns;      /* insn[num_insns] is the end */
     struct case_insn insn[CASE_MAX_INSNS + 1];
     uint8_t code[CASE_MAX_CODE];
-    /* Data bytes that are not compared: FIP and FDP in stored environments. */
+    /* Data bytes that are not compared: parts of stored x87 environments. */
     struct { unsigned off, len; } ignore[2];
     struct image in;
     uint8_t mem[DATA_SIZE];
@@ -120,10 +129,14 @@ struct encoding {
     struct insn insn;
 };
 bool row_has_modrm(const struct opcode *row);
+struct gen;
 /* A random encoding that decodes to `row`. False when no attempt succeeded. */
-bool encode_row(struct rng *r, const struct opcode *row, unsigned bits, struct encoding *enc);
+bool encode_row(struct gen *g, const struct opcode *row, struct encoding *enc);
 /* Store a new displacement of disp_size bytes, in code and insn. */
 void encode_set_disp(struct encoding *enc, int64_t disp);
+/* A VEX encoding made invalid: W, L or vvvv that the row does not have, or a prefix that may not stand before VEX.
+ * False when it is valid whatever was tried; nothing is changed then. */
+bool encode_spoil_vex(struct rng *r, struct encoding *enc, unsigned bits);
 
 /* ---- flags (flags.c) ---- */
 
@@ -140,11 +153,13 @@ bool flags_follow(struct test_case *c);
 /* A case in the making. */
 struct gen {
     struct rng r;
+    const struct host_cpu *cpu;
     struct test_case *c;
     unsigned bits;
     bool single;            /* one instruction: every register still has its initial value */
     uint32_t written;       /* registers whose value is no longer known */
     uint32_t pinned;        /* registers whose initial value somebody counts on */
+    uint32_t vec_written, vec_pinned;   /* the same of vector registers */
     uint64_t at;            /* offset in CS of the instruction in the making */
     uint64_t target;        /* linear address of its memory operand */
 };
@@ -163,10 +178,10 @@ bool operands_steer(struct gen *g, struct encoding *enc);
 /* ---- generation (generate.c) ---- */
 
 /* Case number `k` of a row in code of `env`; row NULL: a sequence. False: this row has no such encoding. */
-bool generate_case(struct test_case *c, uint64_t seed, uint64_t index, const struct opcode *row,
-                   enum env env);
+bool generate_case(struct test_case *c, const struct host_cpu *cpu, uint64_t seed, uint64_t index,
+                   const struct opcode *row, enum env env);
 /* Why a row is left out in code of `bits`, or NULL. */
-const char *row_excluded(const struct opcode *row, unsigned bits);
+const char *row_excluded(const struct host_cpu *cpu, const struct opcode *row, unsigned bits);
 
 /* ---- the host's processor (host.c) ---- */
 
@@ -187,7 +202,11 @@ bool host_run(struct host *h, unsigned n, unsigned *at);
 /* ---- Mimus (guest.c) ---- */
 
 struct guest;
-struct guest_options { const char *name; bool interp, optimise, one_insn; };
+struct guest_options {
+    const char *name;
+    bool interp, optimise, one_insn;
+    uint32_t without_isa;
+};
 struct guest *guest_new(const struct guest_options *opt);
 void guest_free(struct guest *g);
 void guest_run(struct guest *g, const struct test_case *c, struct outcome *result);
@@ -201,31 +220,37 @@ void print_case(FILE *out, const struct test_case *c);
 
 /* ---- the work and its processes (work.c, report.c) ---- */
 
-enum { ENGINE_NUM = 4 };
+enum { ENGINE_NUM = 5 };
 extern const struct guest_options engines[ENGINE_NUM];
 
 struct plan {
     uint64_t seed;
     unsigned count;          /* cases of each row in each environment */
     unsigned sequences;      /* sequences in each environment */
+    uint64_t cases;          /* 0, or instead of the two: cases in all, a third of them sequences */
     unsigned jobs;           /* processes */
     unsigned max_printed;    /* failures printed for each row and environment */
     uint32_t engines;        /* bits by engines[] */
     uint32_t envs;           /* bits by enum env */
     bool *rows;              /* [cpu_num_opcodes]: chosen */
+    struct host_cpu cpu;
 };
 
-/* A unit of work is a row, or behind the last row the sequences, in one environment. */
+/* A unit of work is a row, or behind the last row a part of the sequences, in one environment. */
+enum { SEQUENCE_UNITS = 32 };
 unsigned unit_of(unsigned row, enum env env);
 unsigned num_units(void);
 
 /* Results, in memory shared by all processes. */
 struct results {
+    _Atomic unsigned next_unit;
     _Atomic uint64_t cases, runs, failed;
     _Atomic bool no_ldt;
     struct unit_result { uint32_t cases, failed; } units[];
 };
 
+/* Where `cases` is set, count and sequences that make as many. */
+void plan_cases(struct plan *plan);
 /* Run all; results of num_units() units. NULL when the host cannot. */
 struct results *work_run(const struct plan *plan);
 /* One case again, with everything printed. True when no engine differs. */

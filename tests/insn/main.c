@@ -14,8 +14,9 @@ static const char usage[] =
     "  --seed N          seed of all random numbers (1)\n"
     "  --count N         cases of each row in each code size (20)\n"
     "  --sequences N     random sequences in each code size (40 times the count)\n"
+    "  --cases N         cases in all, instead of these two\n"
     "  --row REGEX       only rows whose opcode and mnemonic, as --list prints them, match; no sequences\n"
-    "  --engine LIST     of jit, interp, noopt, oneinsn, all (all)\n"
+    "  --engine LIST     of jit, interp, noopt, oneinsn, lowhost, all (all)\n"
     "  --bits LIST       of 16, 32, 64, all (all)\n"
     "  --jobs N          processes (the number of host processors)\n"
     "  --failures N      failures printed for each row and code size (1)\n"
@@ -80,7 +81,7 @@ static uint32_t env_bit(const char *word)
     fail_usage("unknown code size", word);
 }
 
-enum { OPT_SEED = 256, OPT_COUNT, OPT_SEQUENCES, OPT_ROW, OPT_ENGINE, OPT_BITS, OPT_JOBS, OPT_FAILURES,
+enum { OPT_SEED = 256, OPT_COUNT, OPT_CASES, OPT_SEQUENCES, OPT_ROW, OPT_ENGINE, OPT_BITS, OPT_JOBS, OPT_FAILURES,
        OPT_REPLAY, OPT_COVERAGE, OPT_LIST, OPT_HELP };
 
 static void set_option(struct options *o, int opt, const char *arg)
@@ -91,6 +92,7 @@ static void set_option(struct options *o, int opt, const char *arg)
     case OPT_SEED: p->seed = parse_number(arg); break;
     case OPT_COUNT: p->count = (unsigned)parse_number(arg); break;
     case OPT_SEQUENCES: p->sequences = (unsigned)parse_number(arg); o->sequences_set = true; break;
+    case OPT_CASES: p->cases = parse_number(arg); break;
     case OPT_ROW: o->row = arg; break;
     case OPT_ENGINE: p->engines = parse_list(arg, engine_bit); break;
     case OPT_BITS: p->envs = parse_list(arg, env_bit); break;
@@ -107,7 +109,7 @@ static void set_option(struct options *o, int opt, const char *arg)
 static void parse_options(struct options *o, int argc, char **argv)
 {
     static const struct option names[] = {
-        { "seed", 1, NULL, OPT_SEED }, { "count", 1, NULL, OPT_COUNT },
+        { "seed", 1, NULL, OPT_SEED }, { "count", 1, NULL, OPT_COUNT }, { "cases", 1, NULL, OPT_CASES },
         { "sequences", 1, NULL, OPT_SEQUENCES }, { "row", 1, NULL, OPT_ROW },
         { "engine", 1, NULL, OPT_ENGINE }, { "bits", 1, NULL, OPT_BITS },
         { "jobs", 1, NULL, OPT_JOBS }, { "failures", 1, NULL, OPT_FAILURES },
@@ -178,8 +180,9 @@ static int run_all(const struct options *o)
         report_coverage(stdout, &o->plan, res);
     if (res->no_ldt)
         printf("skipped: segmented 32-bit and 16-bit code, as this host has no modify_ldt()\n");
-    printf("insn: seed %" PRIu64 ", %" PRIu64 " cases, %" PRIu64 " runs, %.1f s, %.0f runs/s\n", o->plan.seed,
-           (uint64_t)res->cases, (uint64_t)res->runs, seconds, (double)res->runs / seconds);
+    printf("insn: seed %" PRIu64 ", %" PRIu64 " cases, %" PRIu64 " runs, %.1f s, %.0f cases/s, %.0f runs/s\n",
+           o->plan.seed, (uint64_t)res->cases, (uint64_t)res->runs, seconds, (double)res->cases / seconds,
+           (double)res->runs / seconds);
     printf("%" PRIu64 " passed, %" PRIu64 " failed\n", (uint64_t)(res->cases - res->failed),
            (uint64_t)res->failed);
     return res->failed ? 1 : 0;
@@ -196,6 +199,8 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     parse_options(&o, argc, argv);
     choose_rows(&o);
+    host_cpu_read(&o.plan.cpu);
+    plan_cases(&o.plan);
     ret = o.list ? 0 : o.replay ? replay(&o) : run_all(&o);
     free(o.plan.rows);
     return ret;

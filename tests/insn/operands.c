@@ -44,7 +44,7 @@ static uint64_t pick_edge(struct gen *g, unsigned size)
 /* Linear address for an operand of `size` bytes; `strict`: aligned to its size. */
 static uint64_t pick_target(struct gen *g, unsigned size, bool strict)
 {
-    uint64_t align = size >= 16 ? 16 : size >= 8 ? 8 : size >= 4 ? 4 : size >= 2 ? 2 : 1;
+    uint64_t align = size >= 64 ? 64 : size >= 32 ? 32 : size >= 16 ? 16 : size >= 8 ? 8 : size >= 4 ? 4 : size >= 2 ? 2 : 1;
     uint64_t t = HOT_LIN + rng_below(&g->r, HOT_SIZE);
 
     if (rng_percent(&g->r, g->single ? 6 : 1))
@@ -166,6 +166,37 @@ static bool steer_memory(struct gen *g, struct encoding *enc)
     if (ea > limit && g->bits != 64 && !rng_percent(&g->r, 10))
         return false; /* 16-bit addressing does not reach the data through a flat segment */
     return steer_ea(g, enc, ea & limit);
+}
+
+/* ---- gathers ---- */
+
+/* Element `n` of `size` bytes in the initial value of a vector register. */
+static uint8_t *vec_element(struct gen *g, unsigned reg, unsigned n, unsigned size)
+{
+    unsigned at = n * size;
+
+    return at < 16 ? g->c->in.fx + FX_XMM + 16 * reg + at : g->c->in.ymmh[reg] + at - 16;
+}
+
+/* Small indices, so that most elements lie in the data, and a mask with every second element on the average. From
+ * here on the operand is one at base + displacement. */
+static bool steer_gather(struct gen *g, struct encoding *enc)
+{
+    struct insn *insn = &enc->insn;
+    unsigned index = insn->index, mask = insn->op[2].reg, size = insn->row->opcode & 1 ? 8 : 4;
+    uint32_t both = 1u << index | 1u << mask;
+
+    insn->index = REG_NONE;
+    if (g->vec_written & both || (g->vec_pinned & both && index != mask))
+        return false;
+    for (unsigned i = 0; i < 32 / size; i++) {
+        uint64_t v = (uint64_t)(((int64_t)rng_below(&g->r, 0x400) - 0x200) / insn->scale);
+        store_le(vec_element(g, mask, i, size), size, rng_next(&g->r));
+        if (index != mask)
+            store_le(vec_element(g, index, i, size), size, rng_percent(&g->r, 98) ? v : rng_next(&g->r));
+    }
+    g->vec_pinned |= both;
+    return true;
 }
 
 /* ---- implicit operands ---- */
@@ -319,13 +350,13 @@ static void steer_control_state(struct gen *g, const struct insn *insn)
     }
 }
 
-/* Flags that a process may change without harm to what runs after it: not TF, NT, AC, ID. */
+/* TF and AC, which soon end a case, are rare. */
 static void steer_popf(struct gen *g)
 {
     uint8_t *data = data_at(g, stack_top(g), 8);
 
     if (data)
-        store_le(data, 8, rng_next(&g->r) & ~(uint64_t)(FL_TF | FL_NT | FL_AC | FL_ID));
+        store_le(data, 8, rng_next(&g->r) & (rng_percent(&g->r, 10) ? ~UINT64_C(0) : ~(uint64_t)(FL_TF | FL_AC)));
 }
 
 static void steer_bound(struct gen *g, const struct insn *insn)
@@ -401,6 +432,10 @@ static void steer_after(struct gen *g, struct encoding *enc)
 
 bool operands_steer(struct gen *g, struct encoding *enc)
 {
+    unsigned kind = enc->insn.row->op[1];
+
+    if ((kind == O_MGd || kind == O_MGq) && !steer_gather(g, enc))
+        return false;
     steer_before(g, enc);
     if (enc->insn.has_mem && !(g->single && rng_percent(&g->r, 1)) && !steer_memory(g, enc))
         return false;

@@ -83,6 +83,9 @@ void state_random_fx(struct gen *g, uint8_t *fx)
     store_le(fx + FX_FCW, 2, fcw);
     store_le(fx + FX_FSW, 2, random_fsw(g, fcw));
     store_le(fx + FX_FTW, 1, random_tags(&g->r));
+    store_le(fx + FX_FOP, 2, rng_below(&g->r, 0x800));
+    store_le(fx + FX_FIP, 8, rng_next(&g->r) >> 17);
+    store_le(fx + FX_FDP, 8, rng_next(&g->r) >> 17);
     store_le(fx + FX_MXCSR, 4, random_mxcsr(g));
     for (unsigned i = 0; i < 8; i++) {
         uint8_t *st = fx + FX_ST + 16 * i;
@@ -94,13 +97,40 @@ void state_random_fx(struct gen *g, uint8_t *fx)
     rng_fill(&g->r, fx + FX_XMM, FX_END - FX_XMM);
 }
 
+/* TF ends the case after its first instruction, AC at the first operand that is not aligned. */
+static uint32_t random_eflags(struct gen *g)
+{
+    static const struct { uint32_t flag; unsigned percent, in_sequence; } seldom[] = {
+        { FL_DF, 15, 15 }, { FL_NT, 10, 10 }, { FL_ID, 15, 15 }, { FL_RF, 3, 3 }, { FL_TF, 3, 1 }, { FL_AC, 4, 2 },
+    };
+    uint32_t v = (uint32_t)(rng_next(&g->r) & IR_FLAGS6) | FL_IF | 2;
+
+    for (unsigned i = 0; i < ARRAY_LEN(seldom); i++)
+        if (rng_percent(&g->r, g->single ? seldom[i].percent : seldom[i].in_sequence))
+            v |= seldom[i].flag;
+    return v;
+}
+
+/* Numbers of all formats where most operands lie, any bytes elsewhere. */
+static void random_data(struct gen *g)
+{
+    enum { FIRST = HOT_LIN - DATA_LIN - 0x80, LAST = HOT_LIN - DATA_LIN + HOT_SIZE + 0x100 };
+    uint8_t *mem = g->c->mem;
+
+    for (unsigned i = 0; i < DATA_SIZE; i += 8)
+        store_le(mem + i, 8, rng_next(&g->r));
+    rng_fill(&g->r, mem + FIRST, LAST - FIRST);
+}
+
 void state_random(struct gen *g)
 {
     struct image *in = &g->c->in;
 
     random_gprs(g);
     in->rip = case_rip(g->c);
-    in->eflags = (uint32_t)(rng_next(&g->r) & IR_FLAGS6) | FL_IF | 2 | (rng_percent(&g->r, 15) ? FL_DF : 0);
+    in->eflags = random_eflags(g);
     state_random_fx(g, in->fx);
-    rng_fill(&g->r, g->c->mem, DATA_SIZE);
+    if ((g->cpu->xcr0 & XCR0_AVX) && rng_percent(&g->r, 85))
+        rng_fill(&g->r, in->ymmh[0], sizeof(in->ymmh));
+    random_data(g);
 }

@@ -1,11 +1,13 @@
 /* CPUID: every model is consistent with itself and with SDM vol. 2, CPUID. */
 #include <check.h>
+#include <errno.h>
 #include <stdlib.h>
 
+#include "base/error.h"
 #include "cpu/sys.h"
 
-static const char *const names[] = { "486",    "pentium", "pentium2",  "pentium3",
-                                     "qemu32", "qemu64",  "x86-64-v1", "max" };
+static const char *const names[] = { "486",     "pentium",   "pentium2",  "pentium3",  "qemu32", "qemu64",
+                                     "core2duo", "nehalem", "x86-64-v1", "x86-64-v2", "x86-64-v3", "max" };
 
 static struct cpu *bare_cpu(const char *model)
 {
@@ -19,14 +21,17 @@ static struct cpu *bare_cpu(const char *model)
 
 START_TEST(test_models_are_known)
 {
-    ck_assert(cpu_model_known(names[_i]));
+    char notes[64];
+
+    ck_assert_int_eq(cpu_model_check(names[_i], notes, sizeof(notes), NULL), 0);
+    ck_assert_str_eq(notes, "");
     ck_assert_str_eq(cpu_model_find(names[_i])->name, names[_i]);
 }
 END_TEST
 
 START_TEST(test_unknown_and_default_models)
 {
-    ck_assert(!cpu_model_known("skylake"));
+    ck_assert_ptr_null(cpu_model_find("skylake"));
     ck_assert_str_eq(cpu_model_find(NULL)->name, "max");
 }
 END_TEST
@@ -56,6 +61,8 @@ START_TEST(test_signature)
     ck_assert_uint_eq(r[0], 0x00060fb1); /* family 15, model 107, stepping 1 */
     ck_assert_uint_eq(cpu_signature(cpu_model_find("pentium")), 0x543);
     ck_assert_uint_eq(cpu_signature(cpu_model_find("max")), 0x106ca);
+    ck_assert_uint_eq(cpu_signature(cpu_model_find("core2duo")), 0x6fb);
+    ck_assert_uint_eq(cpu_signature(cpu_model_find("nehalem")), 0x106a3);
     free(cpu);
 }
 END_TEST
@@ -109,6 +116,9 @@ START_TEST(test_extended_leaves)
     cpu_cpuid(cpu, 0x80000001, 0, r);
     ck_assert(r[3] & BIT(11));
     cpu_cpuid(cpu, 0x80000008, 0, r);
+    ck_assert_uint_eq(r[0] & 0xffff, (cpu_has(cpu, FEAT_LA57) ? 57u : 48u) << 8 | 40);
+    cpu_features_set(&cpu->features, FEAT_LA57, false);
+    cpu_cpuid(cpu, 0x80000008, 0, r);
     ck_assert_uint_eq(r[0] & 0xffff, 48 << 8 | 40);
     cpu_cpuid(cpu, 0x80000002, 0, r);
     ck_assert_uint_eq(r[0], load_le("Mimu", 4));
@@ -128,6 +138,176 @@ START_TEST(test_tsc_frequency)
     cpu_cpuid(cpu, 0x40000010, 0, r);
     ck_assert_uint_eq(r[0], CPU_TSC_HZ / 1000);
     free(cpu);
+}
+END_TEST
+
+static struct cpu_spec parsed(const char *text)
+{
+    struct error err = { "" };
+    struct cpu_spec s;
+
+    ck_assert_msg(cpu_spec_parse(&s, text, &err) == 0, "%s: %s", text, err.msg);
+    return s;
+}
+
+static bool has(const struct cpu_spec *s, unsigned feature)
+{
+    return cpu_features_has(&s->features, feature);
+}
+
+/* The lists of the x86-64 psABI, 3.1.1: CPUID bits of Intel's manual, vol. 2, as leaf, register and bit. */
+START_TEST(test_psabi_levels)
+{
+    static const struct { uint32_t leaf; unsigned reg, bit, level; } t[] = {
+        { 1, 3, 15, 1 }, { 1, 3, 8, 1 }, { 1, 3, 0, 1 }, { 1, 3, 24, 1 }, { 1, 3, 23, 1 }, { 1, 3, 25, 1 },
+        { 1, 3, 26, 1 }, { 0x80000001, 3, 29, 1 },
+        { 1, 2, 13, 2 }, { 0x80000001, 2, 0, 2 }, { 1, 2, 23, 2 }, { 1, 2, 0, 2 }, { 1, 2, 19, 2 },
+        { 1, 2, 20, 2 }, { 1, 2, 9, 2 },
+        { 1, 2, 28, 3 }, { 7, 1, 5, 3 }, { 7, 1, 3, 3 }, { 7, 1, 8, 3 }, { 1, 2, 29, 3 }, { 1, 2, 12, 3 },
+        { 0x80000001, 2, 5, 3 }, { 1, 2, 22, 3 }, { 1, 2, 26, 3 },
+    };
+    static const char *const level[] = { "x86-64-v1", "x86-64-v2", "x86-64-v3" };
+    struct cpu *cpu = bare_cpu(level[_i]);
+    uint32_t r[4];
+
+    for (unsigned i = 0; i < ARRAY_LEN(t); i++) {
+        cpu_cpuid(cpu, t[i].leaf, 0, r);
+        ck_assert_msg((r[t[i].reg] >> t[i].bit & 1) == (t[i].level <= (unsigned)_i + 1), "%s: row %u", level[_i],
+                      i);
+    }
+    free(cpu);
+}
+END_TEST
+
+START_TEST(test_feature_words)
+{
+    struct cpu_spec s = parsed("x86-64-v1,+popcnt,abm=on,bmi1=ON,-nx,+sse3,pni=off");
+
+    ck_assert(has(&s, FEAT_POPCNT) && has(&s, FEAT_LZCNT) && has(&s, FEAT_BMI1));
+    ck_assert(!has(&s, FEAT_NX) && !has(&s, FEAT_SSE3));
+    ck_assert_str_eq(s.note, "");
+    s = parsed("MAX,-xd,lahf_lm=off,rdtscp=off,rdtscp=on");
+    ck_assert(!has(&s, FEAT_NX) && !has(&s, FEAT_LAHF_LM) && has(&s, FEAT_RDTSCP));
+    s = parsed("max,-lahf-lm,tsc_adjust=off");
+    ck_assert(!has(&s, FEAT_LAHF_LM) && !has(&s, FEAT_TSC_ADJUST));
+    s = parsed("max,+monitor");
+    ck_assert(has(&s, FEAT_MONITOR));
+}
+END_TEST
+
+/* What needs a feature that goes, goes with it, and is named. */
+START_TEST(test_dependants)
+{
+    struct cpu_spec s = parsed("qemu64,-i64");
+
+    ck_assert(!has(&s, FEAT_LM) && !has(&s, FEAT_LAHF_LM) && !has(&s, FEAT_CX16));
+    ck_assert(has(&s, FEAT_SYSCALL) && has(&s, FEAT_SSE2));
+    ck_assert_ptr_nonnull(strstr(s.note, "lahf-lm"));
+    ck_assert_ptr_null(strchr(s.note, '\n'));
+    s = parsed("max,-xsave");
+    ck_assert(!has(&s, FEAT_XSAVES) && !has(&s, FEAT_XSAVEC) && !has(&s, FEAT_PKU) && !has(&s, FEAT_AVX));
+    s = parsed("max,-fpu"); /* the longest note fits */
+    ck_assert_uint_lt(strlen(s.note), sizeof(s.note) - 1);
+    ck_assert(!has(&s, FEAT_SSE3) && !has(&s, FEAT_LM) && !has(&s, FEAT_CX16));
+}
+END_TEST
+
+START_TEST(test_bad_words)
+{
+    static const struct { const char *text, *says; } bad[] = {
+        { "z80", "z80" }, { "", "unknown model" }, { "max,", "''" }, { "max,,+sse", "''" },
+        { "max,+", "'+'" },
+        { "max,sse", "'sse'" }, { "max,sse=yes", "sse=yes" }, { "max,+sse=on", "+sse=on" },
+        { "max,=on", "=on" },
+        { "max,+3dnow", "3dnow" }, { "max,vmx=on", "vmx" }, { "pentium,+lm", "lm needs pae" },
+        { "max,-xsave,+xsavec", "xsavec needs xsave" }, { "max,+xsavec,-xsave", "xsavec needs xsave" },
+    };
+
+    for (unsigned i = 0; i < ARRAY_LEN(bad); i++) {
+        struct error err = { "" };
+        struct cpu_spec s;
+        ck_assert_msg(cpu_spec_parse(&s, bad[i].text, &err) == -EINVAL, "%s", bad[i].text);
+        ck_assert_msg(strstr(err.msg, bad[i].says) != NULL, "%s: '%s'", bad[i].text, err.msg);
+    }
+}
+END_TEST
+
+/* Leaf 0DH: SDM vol. 1, 13.2; offsets and sizes as on Intel's processors. */
+START_TEST(test_xstate_leaf)
+{
+    struct cpu *cpu = bare_cpu("max");
+    uint32_t r[4];
+
+    cpu_features_set(&cpu->features, FEAT_AVX, true);
+    cpu->xcr0 = 1;
+    cpu_cpuid(cpu, 13, 0, r);
+    ck_assert(r[0] == 0x207 && r[1] == 576 && r[2] == 2696 && r[3] == 0);
+    cpu_cpuid(cpu, 13, 1, r);
+    ck_assert(r[0] == 15 && r[1] == 576 && r[2] == 0 && r[3] == 0);
+    cpu_cpuid(cpu, 13, 2, r);
+    ck_assert(r[0] == 256 && r[1] == 576 && r[2] == 0 && r[3] == 0);
+    cpu_cpuid(cpu, 13, 9, r);
+    ck_assert(r[0] == 8 && r[1] == 2688 && r[2] == 0 && r[3] == 0);
+    for (unsigned i = 3; i < 70; i++) {
+        cpu_cpuid(cpu, 13, i, r);
+        ck_assert(i == 9 || !(r[0] | r[1] | r[2] | r[3]));
+    }
+    cpu->xcr0 = 0x207;
+    cpu_cpuid(cpu, 13, 0, r);
+    ck_assert_uint_eq(r[1], 2696);
+    cpu_cpuid(cpu, 13, 1, r);
+    ck_assert_uint_eq(r[1], 576 + 256 + 8);
+    cpu_features_set(&cpu->features, FEAT_AVX, false);
+    cpu_features_set(&cpu->features, FEAT_PKU, false);
+    cpu_cpuid(cpu, 13, 0, r);
+    ck_assert(r[0] == 3 && r[2] == 576);
+    cpu_cpuid(cpu, 13, 2, r);
+    ck_assert_uint_eq(r[0] | r[1], 0);
+    free(cpu);
+}
+END_TEST
+
+/* Bits that show what CR4 enables. */
+START_TEST(test_os_bits)
+{
+    struct cpu *cpu = bare_cpu("max");
+    uint32_t r[4];
+
+    for (unsigned on = 0; on < 2; on++) {
+        cpu->cr4 = on ? CR4_OSXSAVE | CR4_PKE : 0;
+        cpu_cpuid(cpu, 1, 0, r);
+        ck_assert_uint_eq(r[2] >> 27 & 1, on);
+        cpu_cpuid(cpu, 7, 0, r);
+        ck_assert_uint_eq(r[2] >> 4 & 1, on);
+        cpu_cpuid(cpu, 7, 1, r);
+        ck_assert_uint_eq(r[0] | r[1] | r[2] | r[3], 0);
+    }
+    free(cpu);
+}
+END_TEST
+
+/* One package, one core, one thread; no counters; MONITOR only where it is. */
+START_TEST(test_small_leaves)
+{
+    struct cpu *cpu = bare_cpu("nehalem"), *max = bare_cpu("max");
+    uint32_t r[4];
+
+    cpu_cpuid(cpu, 11, 0, r);
+    ck_assert(r[0] == 0 && r[1] == 1 && r[2] == 0x100 && r[3] == 0);
+    cpu_cpuid(cpu, 11, 1, r);
+    ck_assert(r[0] == 0 && r[1] == 1 && r[2] == 0x201 && r[3] == 0);
+    cpu_cpuid(cpu, 11, 2, r);
+    ck_assert(r[0] == 0 && r[1] == 0 && r[2] == 2 && r[3] == 0);
+    cpu_cpuid(cpu, 10, 0, r);
+    ck_assert_uint_eq(r[0] | r[1] | r[2] | r[3], 0);
+    cpu_cpuid(cpu, 5, 0, r);
+    ck_assert(r[0] == 64 && r[1] == 64 && r[2] == 3);
+    cpu_cpuid(max, 5, 0, r);
+    ck_assert_uint_eq(r[0] | r[1] | r[2] | r[3], 0);
+    cpu_cpuid(max, 0x16, 0, r);
+    ck_assert_uint_eq(r[0], CPU_TSC_HZ / 1000000);
+    free(cpu);
+    free(max);
 }
 END_TEST
 
@@ -160,6 +340,13 @@ Suite *cpuid_suite(void)
     tcase_add_loop_test(t, test_dependencies, 0, ARRAY_LEN(names));
     tcase_add_test(t, test_extended_leaves);
     tcase_add_test(t, test_tsc_frequency);
+    tcase_add_loop_test(t, test_psabi_levels, 0, 3);
+    tcase_add_test(t, test_feature_words);
+    tcase_add_test(t, test_dependants);
+    tcase_add_test(t, test_bad_words);
+    tcase_add_test(t, test_xstate_leaf);
+    tcase_add_test(t, test_os_bits);
+    tcase_add_test(t, test_small_leaves);
     tcase_add_test(t, test_leaves_out_of_range);
     suite_add_tcase(s, t);
     return s;

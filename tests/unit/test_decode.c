@@ -148,6 +148,13 @@ static const struct sample samples[] = {
     { 64, 0xd2, "4899", "cqo" },
     { 64, 0xd4, "9e", "sahf" },
     { 64, 0xd5, "9f", "lahf" },
+    /* MOV to and from CR and DR ignores mod: no displacement follows. */
+    { 16, 0x0, "0f2006", "mov esi,cr0" },
+    { 32, 0x0, "0f2000", "mov eax,cr0" },
+    { 32, 0x3, "0f2044", "mov esp,cr0" },
+    { 32, 0x6, "0f22a6", "mov cr4,esi" },
+    { 32, 0x9, "0f213d", "mov ebp,dr7" },
+    { 64, 0xc, "0f2384", "mov dr0,rsp" },
     { 64, 0xd7, "d000", "rol BYTE PTR [rax],1" },
     { 64, 0xd9, "48d3c9", "ror rcx,cl" },
     { 64, 0xdc, "66c1d205", "rcl dx,0x5" },

@@ -1,6 +1,7 @@
 /* The run loop with both engines on tiny programs: chaining, self-modifying code (SDM vol. 3, 8.1.3),
  * events at instruction boundaries (6.8, table 6-2), the code cache, code at odd places. */
 #include <check.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "cpu_fixture.h"
@@ -429,6 +430,190 @@ START_TEST(test_triple_fault)
 }
 END_TEST
 
+/* ---- rules of single instructions that need a whole processor ---- */
+
+static void load_segment_base(unsigned seg, uint32_t base)
+{
+    seg_set_cache(cf.cpu, seg, CF_KDATA, base, UINT32_MAX, cf.cpu->seg[seg].attr);
+    cpu_update_mode(cf.cpu);
+}
+
+/* An access must not run over the end of a flat segment, whatever DS is; through another segment linear
+ * addresses wrap. */
+START_TEST(test_wrap_at_4g)
+{
+    engine(_i);
+    cf.cpu->gpr[R_BX] = cf.cpu->gpr[R_DI] = 0xfffffffe;
+    CF_CODE_AT(C, 0x8b, 0x03, CF_STOP); /* mov eax,[ebx] */
+    cf_run(C);
+    ck_assert_int_eq(cf_last_vector(), EX_GP);
+    load_segment_base(S_DS, 0x10);
+    CF_CODE_AT(C, 0x26, 0x8b, 0x03, CF_STOP); /* mov eax,es:[ebx] */
+    cf_run(C);
+    ck_assert_int_eq(cf_last_vector(), EX_GP);
+    CF_CODE_AT(C, 0xab, CF_STOP); /* stosd */
+    cf_run(C);
+    ck_assert_int_eq(cf_last_vector(), EX_GP);
+    CF_CODE_AT(C, 0x36, 0x8b, 0x03, CF_STOP); /* mov eax,ss:[ebx] */
+    cf_run(C);
+    ck_assert_int_eq(cf_last_vector(), EX_SS);
+    load_segment_base(S_DS, 0);
+    load_segment_base(S_FS, 0xfffffff0);
+    cf_poke(0, 0x1234, 2);
+    cf.cpu->gpr[R_BX] = 0xe;
+    CF_CODE_AT(C, 0x64, 0x8b, 0x03, CF_STOP); /* mov eax,fs:[ebx] */
+    cf_run(C);
+    ck_assert_int_eq(cf_last_vector(), -1);
+    ck_assert_uint_eq(cf.cpu->gpr[R_AX] >> 16, 0x1234);
+}
+END_TEST
+
+/* REP INS and OUTS with count 0 look at the permission, as processors do. */
+START_TEST(test_io_permission_of_nothing)
+{
+    static const uint8_t insn[] = { 0x6c, 0x6e };
+
+    for (unsigned i = 0; i < 2 * ARRAY_LEN(insn); i++) {
+        const uint8_t code[] = { 0xf3, insn[i / 2], CF_STOP };
+        bool allowed = i & 1;
+        engine(_i);
+        cf_code(C, code, sizeof(code));
+        cf_enter_user();
+        cpu_set_eflags(cf.cpu, allowed ? FL_IOPL : 0, FL_IOPL);
+        cf.cpu->gpr[R_DX] = 0x3f0;
+        cf_run(C);
+        ck_assert_int_eq(cf_last_vector(), allowed ? -1 : EX_GP);
+        ck_assert_uint_eq(cf.cpu->gpr[R_DI], 0);
+        if (i + 1 < 2 * ARRAY_LEN(insn))
+            cf_teardown();
+    }
+}
+END_TEST
+
+/* A near call checks its target before it pushes (SDM vol. 2, CALL). The handlers have their own stack. */
+START_TEST(test_call_target_before_push)
+{
+    static const uint8_t faults[] = { EX_GP, EX_PF, EX_SS };
+
+    engine(_i);
+    cf_enter_long();
+    cf_poke(CF_TSS + 0x24, CF_STACK, 8);
+    for (unsigned i = 0; i < ARRAY_LEN(faults); i++)
+        cf_poke(CF_IDT + 16 * faults[i] + 4, 1, 1);
+    CF_CODE_AT(C, 0xff, 0xd0, CF_STOP); /* call rax */
+    cf.cpu->gpr[R_AX] = BIT(63);
+    cf.cpu->gpr[R_SP] = UINT64_C(0x100000010);
+    cf_run(C);
+    ck_assert_int_eq(cf_last_vector(), EX_GP);
+    ck_assert_uint_eq(cf_peek(CF_STACK - 40, 8), C);
+    cf.cpu->gpr[R_AX] = C;
+    cf.cpu->gpr[R_SP] = UINT64_C(0x100000010);
+    cf_run(C);
+    ck_assert_int_eq(cf_last_vector(), EX_PF);
+    ck_assert_uint_eq(cf.cpu->cr2, 0x100000008);
+}
+END_TEST
+
+/* SGDT over a page that cannot be written leaves the page before it alone. */
+START_TEST(test_sgdt_is_all_or_nothing)
+{
+    engine(_i);
+    cf_page_32();
+    cf_poke(CF_PTE(0x300000), 0x300000 | 7, 4);
+    cf_poke(CF_PTE(0x301000), 0, 4);
+    cf_poke(0x300ffc, 0x11111111, 4);
+    CF_CODE_AT(C, 0x0f, 0x01, 0x05, 0xfc, 0x0f, 0x30, 0x00, CF_STOP); /* sgdt [0x300ffc] */
+    cf_run(C);
+    ck_assert_int_eq(cf_last_vector(), EX_PF);
+    ck_assert_uint_eq(cf.cpu->cr2, 0x301000);
+    ck_assert_uint_eq(cf_peek(0x300ffc, 4), 0x11111111);
+    cf_poke(CF_PTE(0x301000), 0x301000 | 7, 4);
+    cf_run(C);
+    ck_assert_int_eq(cf_last_vector(), -1);
+    ck_assert_uint_eq(cf_peek(0x300ffc, 2), 0x4f);
+    ck_assert_uint_eq(cf_peek(0x300ffe, 4), CF_GDT);
+}
+END_TEST
+
+/* RF holds for the instruction behind the IRETD that loads it, also when IRETD itself began with RF set. */
+START_TEST(test_iret_loads_rf)
+{
+    enum { TARGET = C + 0x100 };
+
+    for (unsigned i = 0; i < 4; i++) {
+        bool before = i & 1, loaded = i & 2;
+        engine(_i);
+        CF_CODE_AT(C, 0xcf); /* iretd */
+        CF_CODE_AT(TARGET, 0x40, CF_STOP);
+        cf_poke(CF_STACK, TARGET, 4);
+        cf_poke(CF_STACK + 4, CF_KCODE, 4);
+        cf_poke(CF_STACK + 8, 2 | (loaded ? FL_RF : 0), 4);
+        cf.cpu->dr[0] = TARGET;
+        cf.cpu->dr[7] = 0x401;
+        cf.cpu->gpr[R_AX] = 0;
+        cpu_set_eflags(cf.cpu, before ? FL_RF : 0, FL_RF);
+        cpu_update_mode(cf.cpu);
+        cf_run(C);
+        ck_assert_int_eq(cf_last_vector(), loaded ? -1 : EX_DB);
+        ck_assert_uint_eq(cf.cpu->gpr[R_AX], 1);
+        ck_assert_uint_eq(cf.cpu->eflags & FL_RF, 0);
+        if (i < 3)
+            cf_teardown();
+    }
+}
+END_TEST
+
+/* inc eax; int 21h; and int3 alone: the log has the instruction's own address. */
+START_TEST(test_soft_interrupts_are_logged)
+{
+    char *text = NULL;
+    size_t size;
+
+    engine(_i);
+    cf.log.mask = LOG_INT;
+    cf.log.file = open_memstream(&text, &size);
+    CF_CODE_AT(C, 0x40, 0xcd, 0x21);
+    cf_run(C);
+    ck_assert_int_eq(cf_last_vector(), 0x21);
+    CF_CODE_AT(C, 0xcc);
+    cf_run(C);
+    fclose(cf.log.file);
+    cf.log.mask = 0;
+    ck_assert_str_eq(text, "int: software vector 21 at 0008:0000000000010001\n"
+                           "int: software vector 03 at 0008:0000000000010000\n");
+    free(text);
+}
+END_TEST
+
+/* The jump saves GS into the code that it is part of: that must be found out before anything is saved. The
+ * new task's EAX lies where the old one's EIP is saved, and is read before. */
+START_TEST(test_task_state_over_own_code)
+{
+    enum { OLD = C - 92, NEW = OLD - 8, SELECTOR = 0x30, TARGET = C + 0x100 };
+
+    engine(_i);
+    cf_poke(CF_GDT + CF_TR, (uint32_t)(OLD & 0xffff) << 16 | 0x67, 4);
+    cf_poke(CF_GDT + CF_TR + 4, 0x8900 | OLD >> 16, 4);
+    cf_poke(CF_GDT + SELECTOR, (uint32_t)(NEW & 0xffff) << 16 | 0x67, 4);
+    cf_poke(CF_GDT + SELECTOR + 4, 0x8900 | NEW >> 16, 4);
+    seg_load_tr(cf.cpu, CF_TR);
+    cf_poke(NEW + 32, TARGET, 4);
+    cf_poke(NEW + 36, 2, 4);
+    cf_poke(NEW + 40, 0x1234, 4);
+    for (unsigned i = 0; i < S_NUM; i++)
+        cf_poke(NEW + 72 + 4 * i, i == S_CS ? CF_KCODE : CF_KDATA, 4);
+    cf_poke(NEW + 96, 0, 4);
+    CF_CODE_AT(C, 0xea, 0, 0, 0, 0, SELECTOR, 0); /* jmp SELECTOR:0 */
+    CF_CODE_AT(TARGET, CF_STOP);
+    cf_run(C);
+    ck_assert_int_eq(cf_last_vector(), -1);
+    ck_assert_uint_eq(cf.cpu->seg[S_TR].selector, SELECTOR);
+    ck_assert_uint_eq(cf.cpu->gpr[R_AX], 0x1234);
+    ck_assert_uint_eq(cf_peek(OLD + 32, 4), C + 7);
+    ck_assert_uint_eq(cf_peek(C, 2), CF_KDATA);
+}
+END_TEST
+
 static void add(TCase *t, const TTest *const tests[])
 {
     for (unsigned i = 0; tests[i]; i++)
@@ -450,7 +635,9 @@ Suite *exec_suite(void)
         test_interrupt_shadow, test_interrupts_off, test_stop_and_resume, test_reset_and_init, test_a20_pin,
         test_eviction, test_code_crossing_pages, test_code_in_io_memory, test_code_in_rom,
         test_fault_is_precise,
-        test_single_step, test_triple_fault, NULL });
+        test_single_step, test_triple_fault, test_wrap_at_4g, test_io_permission_of_nothing,
+        test_call_target_before_push, test_sgdt_is_all_or_nothing, test_iret_loads_rf,
+        test_soft_interrupts_are_logged, test_task_state_over_own_code, NULL });
     suite_add_tcase(s, t);
     return s;
 }

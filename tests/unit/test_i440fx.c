@@ -51,6 +51,12 @@ static void teardown(struct fixture *f)
     hw_fixture_destroy(&f->hw);
 }
 
+/* As a processor in system management mode sees it. */
+static uint8_t smm_peek(struct fixture *f, uint64_t addr)
+{
+    return (uint8_t)mem_read(i440fx_smm_memory(f->f), addr, 1);
+}
+
 static uint8_t peek(struct fixture *f, uint64_t addr)
 {
     return (uint8_t)mem_read(f->hw.env.memory, addr, 1);
@@ -156,6 +162,37 @@ START_TEST(smram)
 }
 END_TEST
 
+/* Section 3.2.19: with G_SMRAME, system management mode finds RAM where all others find the display. */
+START_TEST(smm_view)
+{
+    struct fixture f;
+    setup(&f);
+    mem_region_host(f.ram)[0xA0000] = 0x21;
+    mem_region_host(f.ram)[0xBFFFF] = 0x22;
+    ck_assert_uint_eq(smm_peek(&f, 0xA0000), 0x77);
+    hw_config_write(&f.hw, 0, 0x72, 0x40, 1); /* D_OPEN alone opens nothing */
+    ck_assert_uint_eq(smm_peek(&f, 0xA0000), 0x77);
+    hw_config_write(&f.hw, 0, 0x72, 0x08, 1);
+    ck_assert_uint_eq(smm_peek(&f, 0xA0000), 0x21);
+    ck_assert_uint_eq(smm_peek(&f, 0xBFFFF), 0x22);
+    ck_assert_uint_eq(peek(&f, 0xA0000), 0x77);
+    hw_config_write(&f.hw, 0, 0x72, 0x18, 1); /* locked: open to this mode alone */
+    hw_config_write(&f.hw, 0, 0x72, 0x00, 1);
+    ck_assert_uint_eq(smm_peek(&f, 0xA0000), 0x21);
+    ck_assert_uint_eq(peek(&f, 0xA0000), 0x77);
+    mem_write(i440fx_smm_memory(f.f), 0xB0000, 0x23, 1);
+    ck_assert_uint_eq(mem_region_host(f.ram)[0xB0000], 0x23);
+    poke(&f, 0x5000, 0x24); /* the rest is one and the same */
+    ck_assert_uint_eq(smm_peek(&f, 0x5000), 0x24);
+    ck_assert_uint_eq(smm_peek(&f, 0xFFFFF), 0xB1);
+    hw_config_write(&f.hw, 0, 0x59, 0x30, 1); /* PAM */
+    ck_assert_uint_eq(smm_peek(&f, 0xF0000), 0);
+    hw_reset(&f.hw);
+    ck_assert_uint_eq(smm_peek(&f, 0xA0000), 0x77);
+    teardown(&f);
+}
+END_TEST
+
 Suite *i440fx_suite(void)
 {
     Suite *s = suite_create("i440fx");
@@ -165,6 +202,7 @@ Suite *i440fx_suite(void)
     tcase_add_test(t, split);
     tcase_add_test(t, pam);
     tcase_add_test(t, smram);
+    tcase_add_test(t, smm_view);
     suite_add_tcase(s, t);
     return s;
 }

@@ -1,5 +1,7 @@
 /* hw/intc/lapic: registers, priorities, timer, messages, virtual wire (SDM 3A chapter 11). */
 #include "hw/intc/lapic.h"
+
+#include "base/bits.h"
 #include "tests/unit/device_fixture.h"
 
 #define BASE UINT64_C(0xfee00000)
@@ -281,6 +283,148 @@ START_TEST(lint_modes)
 }
 END_TEST
 
+/* ---- x2APIC mode: SDM 3A 11.12 ---- */
+
+#define X2APIC UINT64_C(0xfee00c00)
+
+static uint64_t msr(int i, unsigned index)
+{
+    uint64_t v = 0;
+
+    ck_assert_msg(lapic_msr_read(l[i], index, &v), "read of %03x refused", index);
+    return v;
+}
+
+static void enter_x2apic(int i)
+{
+    uint64_t bsp = i ? 0 : 0x100;
+
+    ck_assert(lapic_set_base(l[i], X2APIC | bsp));
+    ck_assert(lapic_msr_write(l[i], 0x0f, 0x1ff));
+}
+
+/* Figure 11-27: every change of EN and EXTD. */
+START_TEST(x2apic_transitions)
+{
+    static const struct { uint64_t from, to; bool allowed; } x[] = {
+        { 0x800, 0x000, true }, { 0x800, 0x800, true }, { 0x800, 0xc00, true }, { 0x800, 0x400, false },
+        { 0xc00, 0x000, true }, { 0xc00, 0x800, false }, { 0xc00, 0xc00, true }, { 0xc00, 0x400, false },
+        { 0x000, 0x000, true }, { 0x000, 0x800, true }, { 0x000, 0xc00, false }, { 0x000, 0x400, false },
+    };
+    uint64_t v;
+
+    for (unsigned i = 0; i < ARRAY_LEN(x); i++) {
+        dev_reset(f);
+        ck_assert(lapic_set_base(l[0], 0xfee00100 | x[i].from));
+        ck_assert_int_eq(lapic_set_base(l[0], 0xfee00100 | x[i].to), x[i].allowed);
+        ck_assert_uint_eq(lapic_get_base(l[0]), 0xfee00100 | (x[i].allowed ? x[i].to : x[i].from));
+    }
+    dev_reset(f);
+    ck_assert_uint_eq(lapic_get_base(l[0]), 0xfee00900);
+    ck_assert(!lapic_msr_read(l[0], 0x02, &v)); /* no MSRs in xAPIC mode */
+    ck_assert(!lapic_msr_write(l[0], 0x08, 0x20));
+    wr(TPR, 0x30);
+    enter_x2apic(0);
+    ck_assert_uint_eq(msr(0, 0x08), 0x30); /* kept */
+    ck_assert_uint_eq(rd(TPR), 0xffffffff); /* no page */
+    lapic_set_base(l[0], 0xfee00100);
+    lapic_set_base(l[0], 0xfee00900);
+    ck_assert_uint_eq(rd(TPR), 0);
+}
+END_TEST
+
+/* Table 11-6, for what is there; what is not in it and what it reserves is #GP. */
+START_TEST(x2apic_registers)
+{
+    static const uint8_t ro[] = { 0x02, 0x03, 0x0a, 0x0d, 0x10, 0x17, 0x18, 0x1f, 0x20, 0x27, 0x39 };
+    static const uint8_t rw[] = { 0x08, 0x0f, 0x28, 0x30, 0x32, 0x33, 0x34, 0x35, 0x36, 0x37, 0x38, 0x3e };
+    static const uint8_t none[] = { 0x00, 0x04, 0x09, 0x0c, 0x0e, 0x29, 0x31, 0x3a, 0x40, 0xff };
+    static const struct { uint8_t index; uint64_t bad; } reserved[] = {
+        { 0x08, 0x100 }, { 0x0b, 1 }, { 0x0f, 0x10000 }, { 0x28, 1 }, { 0x30, 0x2000 }, { 0x30, 0x100000 },
+        { 0x32, 0x80000 }, { 0x32, 0x8000 }, { 0x35, 0x20000 }, { 0x37, 0x100 }, { 0x38, BIT(32) },
+        { 0x3e, 4 },
+        { 0x3f, 0x100 }, { 0x08, BIT(63) },
+    };
+    uint64_t v;
+
+    enter_x2apic(0);
+    for (unsigned i = 0; i < ARRAY_LEN(ro); i++) {
+        msr(0, ro[i]);
+        ck_assert(!lapic_msr_write(l[0], ro[i], 0));
+    }
+    for (unsigned i = 0; i < ARRAY_LEN(rw); i++) {
+        msr(0, rw[i]);
+        if (rw[i] != 0x30)
+            ck_assert(lapic_msr_write(l[0], rw[i], 0));
+    }
+    for (unsigned i = 0; i < ARRAY_LEN(none); i++) {
+        ck_assert(!lapic_msr_read(l[0], none[i], &v));
+        ck_assert(!lapic_msr_write(l[0], none[i], 0));
+    }
+    for (unsigned i = 0; i < ARRAY_LEN(reserved); i++)
+        ck_assert_msg(!lapic_msr_write(l[0], reserved[i].index, reserved[i].bad), "row %u", i);
+    ck_assert(!lapic_msr_read(l[0], 0x0b, &v)); /* EOI and SELF IPI: write-only */
+    ck_assert(lapic_msr_write(l[0], 0x0b, 0));
+    ck_assert(!lapic_msr_read(l[0], 0x3f, &v));
+    ck_assert_uint_eq(msr(0, 0x02), 0);
+    ck_assert_uint_eq(msr(0, 0x0d), 1);
+    enter_x2apic(1);
+    ck_assert_uint_eq(msr(1, 0x02), 1);
+    ck_assert_uint_eq(msr(1, 0x0d), 2);
+}
+END_TEST
+
+START_TEST(x2apic_logical_id)
+{
+    struct lapic_cpu cpu = { cpu_intr, cpu_nmi, cpu_smi, cpu_init, cpu_sipi, &cpus[1] };
+    struct lapic *far_one = lapic_new(&f->env, bus, 0x25, &cpu);
+    uint64_t v;
+
+    ck_assert(lapic_set_base(far_one, X2APIC));
+    ck_assert(lapic_msr_read(far_one, 0x0d, &v));
+    ck_assert_uint_eq(v, 0x20020);
+    lapic_free(far_one);
+}
+END_TEST
+
+START_TEST(x2apic_ipis)
+{
+    enter_x2apic(0);
+    enter_x2apic(1);
+    ck_assert(lapic_msr_write(l[0], 0x30, UINT64_C(0x100004041))); /* to id 1 */
+    ck_assert_uint_eq(msr(0, 0x30), UINT64_C(0x100004041));
+    ck_assert_int_eq(lapic_ack(l[1]), 0x41);
+    ck_assert_int_eq(cpus[0].intr, 0);
+    lapic_msr_write(l[1], 0x0b, 0);
+    lapic_msr_write(l[0], 0x30, UINT64_C(0x300004842)); /* logical, cluster 0: ids 0 and 1 */
+    ck_assert_int_eq(lapic_ack(l[0]), 0x42);
+    ck_assert_int_eq(lapic_ack(l[1]), 0x42);
+    lapic_msr_write(l[0], 0x0b, 0);
+    lapic_msr_write(l[1], 0x0b, 0);
+    lapic_msr_write(l[0], 0x30, UINT64_C(0x1000300004842)); /* cluster 1: nobody */
+    lapic_msr_write(l[0], 0x30, UINT64_C(0xff00004043));   /* id 255: nobody */
+    ck_assert_int_eq(cpus[0].intr + cpus[1].intr, 0);
+    lapic_msr_write(l[0], 0x30, UINT64_C(0xffffffff00004043)); /* everybody */
+    ck_assert_int_eq(lapic_ack(l[0]), 0x43);
+    ck_assert_int_eq(lapic_ack(l[1]), 0x43);
+    lapic_msr_write(l[0], 0x0b, 0);
+    lapic_msr_write(l[1], 0x0b, 0);
+    lapic_msr_write(l[1], 0x3f, 0x44); /* SELF IPI */
+    ck_assert_int_eq(cpus[0].intr, 0);
+    ck_assert_int_eq(lapic_ack(l[1]), 0x44);
+    lapic_msr_write(l[1], 0x3f, 0x0f); /* no such vector */
+    lapic_msr_write(l[1], 0x28, 0);
+    ck_assert_uint_eq(msr(1, 0x28), 0x20);
+    send(0, 0x51, LAPIC_FIXED, false, false); /* as from an I/O APIC */
+    ck_assert_int_eq(lapic_ack(l[0]), 0x51);
+    lapic_msr_write(l[0], 0x30, UINT64_C(0x100004500)); /* INIT leaves the mode alone */
+    ck_assert_int_eq(cpus[1].init, 1);
+    ck_assert_uint_eq(lapic_get_base(l[1]), X2APIC);
+    ck_assert_uint_eq(msr(1, 0x02), 1);
+    ck_assert_uint_eq(msr(1, 0x0f), 0xff);
+}
+END_TEST
+
 Suite *lapic_suite(void)
 {
     Suite *s = suite_create("lapic");
@@ -296,6 +440,10 @@ Suite *lapic_suite(void)
     tcase_add_test(tc, logical);
     tcase_add_test(tc, virtual_wire);
     tcase_add_test(tc, lint_modes);
+    tcase_add_test(tc, x2apic_transitions);
+    tcase_add_test(tc, x2apic_registers);
+    tcase_add_test(tc, x2apic_logical_id);
+    tcase_add_test(tc, x2apic_ipis);
     suite_add_tcase(s, tc);
     return s;
 }

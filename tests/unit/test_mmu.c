@@ -206,11 +206,10 @@ END_TEST
 /* 4 GiB outside 64-bit code: the limit of a flat segment, else linear addresses wrap. */
 static void check_wrap(void)
 {
-    ck_assert_int_eq(CF_RAISED(load(0xfffffffe, 4)), EX_GP);
-    ck_assert_int_eq(CF_RAISED(mmu_load(cf.cpu, 0xfffffffe, 4, IR_MEM_STACK)), EX_SS);
+    ck_assert_int_eq(CF_RAISED(mmu_load(cf.cpu, 0xfffffffe, 4, IR_MEM_FLAT)), EX_GP);
+    ck_assert_int_eq(CF_RAISED(mmu_load(cf.cpu, 0xfffffffe, 4, IR_MEM_FLAT | IR_MEM_STACK)), EX_SS);
     ck_assert_uint_eq(cf.cpu->ex.code, 0);
-    seg_set_cache(cf.cpu, S_DS, CF_KDATA, 0x10, UINT32_MAX, cf.cpu->seg[S_DS].attr);
-    cpu_update_mode(cf.cpu);
+    ck_assert_int_eq(CF_RAISED(mmu_load(cf.cpu, 0xfffffffc, 4, IR_MEM_FLAT)), -1);
     store(0xfffffffe, 0x44332211, 4);
     ck_assert_uint_eq(load(0xfffffffe, 4), 0x44332211);
     ck_assert_uint_eq(cf_peek(X + 0xffe, 2), 0x2211);
@@ -278,6 +277,65 @@ START_TEST(test_canonical)
     ck_assert_int_eq(CF_RAISED(mmu_load_super(cpu, bad, 8)), EX_GP);
     ck_assert_int_eq(CF_RAISED(mmu_fetch(cpu, bad, &(const uint8_t *){ NULL })), EX_GP);
     ck_assert(!mmu_may_fetch(cpu, bad));
+}
+END_TEST
+
+START_TEST(test_canonical_57)
+{
+    const uint64_t low = UINT64_C(0xffffffffffffff), in57 = UINT64_C(0x80000000000000);
+
+    ck_assert_int_eq(CF_RAISED(load(in57, 1)), EX_GP);
+    cf.cpu->cr4 |= CR4_LA57; /* which software may do outside long mode only */
+    cpu_update_mode(cf.cpu);
+    mmu_flush(cf.cpu, true);
+    ck_assert_int_eq(CF_RAISED(load(in57, 1)), EX_PF);
+    ck_assert_int_eq(CF_RAISED(load(low, 1)), EX_PF);
+    ck_assert_int_eq(CF_RAISED(load(low, 2)), EX_GP);
+    ck_assert_int_eq(CF_RAISED(mmu_store(cf.cpu, low + 1, 0, 8, IR_MEM_STACK)), EX_SS);
+}
+END_TEST
+
+START_TEST(test_smap_has_its_own_set)
+{
+    cpu_write_cr4(cf.cpu, CR4_SMAP);
+    ck_assert_uint_eq(cpu_mmu_set(cf.cpu), MMU_SMAP);
+    ck_assert_int_eq(CF_RAISED(load(X, 4)), EX_PF);
+    check_pf(X, PFEC_P);
+    cpu_set_eflags(cf.cpu, FL_AC, FL_AC);
+    ck_assert_uint_eq(cpu_mmu_set(cf.cpu), MMU_SUPER);
+    ck_assert_uint_eq(load(X, 4), 0x11111111);
+    ck_assert_int_eq(CF_RAISED(mmu_load_super(cf.cpu, X, 4)), EX_PF); /* implicit: AC does not count */
+    ck_assert_uint_eq(mmu_load_stack(cf.cpu, X, 4), 0x11111111);
+    cpu_set_eflags(cf.cpu, 0, FL_AC);
+    ck_assert_int_eq(CF_RAISED(load(X, 4)), EX_PF);
+    ck_assert_int_eq(CF_RAISED(mmu_load_stack(cf.cpu, X, 4)), EX_PF);
+    set_user(true);
+    ck_assert_uint_eq(cpu_mmu_set(cf.cpu), MMU_USER);
+    ck_assert_int_eq(CF_RAISED(mmu_load_super(cf.cpu, X, 4)), EX_PF);
+    check_pf(X, PFEC_P);
+}
+END_TEST
+
+/* A page with a key in the tables of long mode, which map by 2 MiB pages: PKRU counts with the next
+ * access. */
+START_TEST(test_key_rights_change)
+{
+    const uint64_t entry = CF_TABLES + 0x2000 + 8 * (0x600000 >> 21);
+
+    cf_poke(entry, 0x600000 | 0x87 | UINT64_C(3) << 59, 8);
+    cpu_write_cr4(cf.cpu, cf.cpu->cr4 | CR4_PKE);
+    store(0x600000, 1, 4);
+    cpu_set_pkru(cf.cpu, 2 << 6);
+    ck_assert_uint_eq(load(0x600000, 4), 1);
+    cpu_write_cr0(cf.cpu, cf.cpu->cr0 | CR0_WP);
+    ck_assert_int_eq(CF_RAISED(store(0x600000, 2, 4)), EX_PF);
+    check_pf(0x600000, PFEC_P | PFEC_W | PFEC_PK);
+    cpu_set_pkru(cf.cpu, 1 << 6);
+    ck_assert_int_eq(CF_RAISED(load(0x600000, 4)), EX_PF);
+    check_pf(0x600000, PFEC_P | PFEC_PK);
+    cpu_set_pkru(cf.cpu, 0xffffff3f);
+    store(0x600000, 3, 4);
+    ck_assert_uint_eq(load(0x600000, 4), 3);
 }
 END_TEST
 
@@ -435,9 +493,10 @@ Suite *mmu_suite(void)
         test_invlpg_inside_large_page, test_user_and_supervisor, test_write_protect,
         test_dirty_with_the_first_store, test_rmw_load_is_checked_for_writing, test_page_crossing,
         test_wrap_at_4g, test_rom_and_holes, test_io_regions, test_alignment_16, test_alignment_check,
-        test_watched_page, test_fetch, NULL });
+        test_watched_page, test_fetch, test_smap_has_its_own_set, NULL });
     tcase_add_checked_fixture(l, setup_long, cf_teardown);
-    add(l, (const TTest *const[]){ test_wrap_in_compatibility_mode, test_canonical, test_nx_fetch, NULL });
+    add(l, (const TTest *const[]){ test_wrap_in_compatibility_mode, test_canonical, test_nx_fetch,
+                                   test_canonical_57, test_key_rights_change, NULL });
     suite_add_tcase(s, t);
     suite_add_tcase(s, l);
     return s;

@@ -72,8 +72,15 @@ START_TEST(test_engine)
     ck_assert(o.interp && !o.optimise && o.verify && o.one_insn);
     ck_assert_uint_eq(o.cache_size, 32 << 20);
     ck_assert_str_eq(o.cpu_model, "pentium3");
+    ck_assert(!o.host_isa_base);
     OK("-accel tcg,thread=single");
     ck_assert(!o.interp);
+    OK("-accel jit,host-isa=base");
+    ck_assert(o.host_isa_base);
+    OK("-accel jit,host-isa=base -accel jit,host-isa=native");
+    ck_assert(!o.host_isa_base);
+    OK("-cpu x86-64-v2,+bmi1,-popcnt,nx=off");
+    ck_assert_str_eq(o.cpu_model, "x86-64-v2,+bmi1,-popcnt,nx=off");
     OK("-M pc,accel=interp");
     ck_assert(o.interp);
     OK("-machine type=pc -singlestep");
@@ -152,7 +159,10 @@ START_TEST(test_refused)
         { "-m 0", "-m" }, { "-m lots", "lots" }, { "-m 1T", "64" }, { "-m 512K", "512K" },
         { "-m 64,slots=2", "slots" },
         { "-m -5", "-5" }, { "-smp 2", "2" }, { "-smp 1,cores=2", "cores" }, { "-smp many", "many" },
-        { "-cpu z80", "z80" }, { "-accel kvm", "kvm" }, { "-accel jit,opt=perhaps", "perhaps" },
+        { "-cpu z80", "z80" }, { "-cpu max,+warp", "warp" }, { "-cpu max,-", "'-'" },
+        { "-cpu max,sse=perhaps", "perhaps" }, { "-cpu 486,+sse", "sse needs" },
+        { "-accel jit,host-isa=new", "new" },
+        { "-accel kvm", "kvm" }, { "-accel jit,opt=perhaps", "perhaps" },
         { "-accel jit,tb-size=5000", "tb-size" }, { "-accel jit,colour=red", "colour" },
         { "-accel jit,thread=many", "thread" }, { "-M q35", "q35" }, { "-M pc,usb=on", "usb" },
         { "-M pc,accel=kvm", "kvm" },

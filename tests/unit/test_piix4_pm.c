@@ -125,8 +125,17 @@ START_TEST(smi_command)
     hw_out(&f.hw, 0xB2, 0x12, 1);
     ck_assert_int_eq(f.hw.raised[SMI], 0);
     hw_config_write(&f.hw, PM, 0x5B, 2, 1); /* APMC_EN */
+    ck_assert_uint_eq(hw_in(&f.hw, BASE + 0x18, 2), 0);
+    hw_out(&f.hw, 0xB2, 0x33, 1);
+    ck_assert_int_eq(f.hw.raised[SMI], 0);
+    ck_assert_uint_eq(hw_in(&f.hw, BASE + 0x18, 2), 0x20); /* APM_STS */
+    hw_out(&f.hw, BASE + 0x18, 0x20, 2);
+    ck_assert_uint_eq(hw_in(&f.hw, BASE + 0x18, 2), 0);
+    hw_out(&f.hw, BASE + 0x28, 1, 4); /* SMI_EN */
+    ck_assert_uint_eq(hw_in(&f.hw, BASE + 0x28, 4), 1);
     hw_out(&f.hw, 0xB2, 0x34, 1);
     ck_assert_int_eq(f.hw.raised[SMI], 1);
+    ck_assert_uint_eq(hw_in(&f.hw, BASE + 0x18, 2), 0x20);
     ck_assert_uint_eq(hw_in(&f.hw, 0xB2, 2), 0x5A34);
     teardown(&f);
 }

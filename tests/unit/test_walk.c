@@ -3,6 +3,7 @@
 #include "cpu/walk.h"
 
 #include <check.h>
+#include <pthread.h>
 
 #include "cpu_fixture.h"
 
@@ -20,9 +21,9 @@ static void setup(void)
     cf.cpu->cr3 = T0;
 }
 
-static int go(uint64_t linear, enum mmu_access acc, bool user)
+static int go(uint64_t linear, enum mmu_access acc, unsigned mmu)
 {
-    return mmu_walk(cf.cpu, linear, acc, user, true, &w, &error);
+    return mmu_walk(cf.cpu, linear, acc, mmu, true, &w, &error);
 }
 
 static void set_cr(uint64_t cr4, uint64_t efer)
@@ -314,6 +315,7 @@ START_TEST(test_long_reserved)
             if (bit < 52)
                 ck_assert_uint_eq(error, PFEC_P | PFEC_RSVD);
         }
+    cpu_features_set(&cf.cpu->features, FEAT_PDPE1GB, false);
     for (unsigned i = 0; i < 2; i++) { /* PS: reserved in a PML4E; in a PDPTE without 1 GiB pages */
         uint64_t bits[4] = { P, P, P, P };
         bits[i] |= PS;
@@ -321,9 +323,6 @@ START_TEST(test_long_reserved)
         ck_assert_int_eq(go(LIN, ACC_READ, false), -1);
         ck_assert_uint_eq(error, PFEC_P | PFEC_RSVD);
     }
-    uint32_t out[4];
-    cpu_cpuid(cf.cpu, 0x80000001, 0, out);
-    ck_assert(!(out[3] & BIT(26)));
     cf.cpu->efer &= ~(uint64_t)EFER_NXE;
     map_long((const uint64_t[4]){ P | NX, P, P, P });
     ck_assert_int_eq(go(LIN, ACC_READ, false), -1);
@@ -344,6 +343,124 @@ START_TEST(test_long_large)
     cf_poke(long_entry[2], BIG | P | W | PS | BIT(17), 8);
     ck_assert_int_eq(go(LIN, ACC_READ, false), -1);
     ck_assert_uint_eq(error, PFEC_P | PFEC_RSVD);
+}
+END_TEST
+
+START_TEST(test_giant_page)
+{
+    set_cr(CR4_PAE, EFER_LME | EFER_LMA | EFER_NXE);
+    map_long((const uint64_t[4]){ P | W | U, 0, 0, 0 });
+    cf_poke(long_entry[1], UINT64_C(0x8040000000) | P | W | U | PS | BIT(12), 8);
+    ck_assert_int_eq(go(LIN, ACC_WRITE, true), 0);
+    ck_assert_uint_eq(w.phys, UINT64_C(0x8040000000) | (LIN & MASK(30)));
+    ck_assert_uint_eq(w.page_size, 1 << 30);
+    ck_assert_uint_eq(cf_peek(long_entry[0], 8) & (A | D), A);
+    ck_assert_uint_eq(cf_peek(long_entry[1], 8) & (A | D), A | D);
+    for (unsigned bit = 13; bit < 30; bit++) {
+        cf_poke(long_entry[1], P | W | U | PS | BIT(bit), 8);
+        ck_assert_int_eq(go(LIN, ACC_READ, true), -1);
+        ck_assert_uint_eq(error, PFEC_P | PFEC_RSVD | PFEC_U);
+    }
+}
+END_TEST
+
+START_TEST(test_five_levels)
+{
+    const uint64_t top = CF_TABLES + 0x8000, linear = LIN | UINT64_C(0x155) << 48;
+
+    set_cr(CR4_PAE | CR4_LA57, EFER_LME | EFER_LMA | EFER_NXE);
+    map_long((const uint64_t[4]){ P | W | U, P | W | U, P | W | U, P | W | U });
+    cf.cpu->cr3 = top;
+    cf_poke(top + 0x155 * 8, T0 | P | W, 8);
+    ck_assert_int_eq(go(linear, ACC_WRITE, false), 0);
+    ck_assert_uint_eq(w.phys, PAGE | 0x678);
+    ck_assert(!w.user);
+    ck_assert_uint_eq(cf_peek(top + 0x155 * 8, 8), T0 | P | W | A);
+    ck_assert_uint_eq(cf_peek(long_entry[3], 8) & (A | D), A | D);
+    ck_assert_int_eq(go(linear, ACC_WRITE, true), -1);
+    ck_assert_uint_eq(error, PFEC_P | PFEC_W | PFEC_U);
+    cf_poke(top + 0x155 * 8, T0 | P | W | PS, 8);
+    ck_assert_int_eq(go(linear, ACC_READ, false), -1);
+    ck_assert_uint_eq(error, PFEC_P | PFEC_RSVD);
+    ck_assert_int_eq(go(LIN, ACC_READ, false), -1);
+    ck_assert_uint_eq(error, 0);
+}
+END_TEST
+
+enum { CAN_READ = 1 << ACC_READ, CAN_WRITE = 1 << ACC_WRITE, CAN_FETCH = 1 << ACC_FETCH };
+
+/* One walk tells the rights of all three accesses, by the set that asks. */
+START_TEST(test_smep_and_smap)
+{
+    map_32(P | W | U, P | W | U);
+    cf.cpu->cr4 = CR4_SMEP | CR4_SMAP;
+    ck_assert_int_eq(go(LIN, ACC_READ, MMU_USER), 0);
+    ck_assert_uint_eq(w.allowed, CAN_READ | CAN_WRITE | CAN_FETCH);
+    ck_assert_int_eq(go(LIN, ACC_READ, MMU_SUPER), 0);
+    ck_assert_uint_eq(w.allowed, CAN_READ | CAN_WRITE);
+    ck_assert_int_eq(mmu_walk(cf.cpu, LIN, ACC_WRITE, MMU_SMAP, true, &w, &error), -1);
+    ck_assert_uint_eq(w.allowed, 0);
+    ck_assert_uint_eq(error, PFEC_P | PFEC_W);
+    ck_assert_int_eq(go(LIN, ACC_FETCH, MMU_SUPER), -1);
+    ck_assert_uint_eq(error, PFEC_P | PFEC_I);
+    map_32(P | W | U, P | W);
+    ck_assert_int_eq(mmu_walk(cf.cpu, LIN, ACC_WRITE, MMU_SMAP, true, &w, &error), 0);
+    ck_assert_uint_eq(w.allowed, CAN_READ | CAN_WRITE | CAN_FETCH);
+}
+END_TEST
+
+START_TEST(test_protection_keys)
+{
+    uint64_t bits[4] = { P | W | U, P | W | U, P | W | U, P | W | U | UINT64_C(9) << 59 }, phys;
+
+    set_cr(CR4_PAE | CR4_PKE, EFER_LME | EFER_LMA | EFER_NXE);
+    map_long(bits);
+    cf.cpu->pkru = 2u << 18;
+    ck_assert_int_eq(go(LIN, ACC_READ, true), 0);
+    ck_assert_uint_eq(w.key, 9);
+    ck_assert_uint_eq(w.allowed, CAN_READ | CAN_FETCH);
+    ck_assert_int_eq(go(LIN, ACC_WRITE, true), -1);
+    ck_assert_uint_eq(error, PFEC_P | PFEC_W | PFEC_U | PFEC_PK);
+    cf.cpu->cr0 &= ~(uint64_t)CR0_WP;
+    ck_assert_int_eq(go(LIN, ACC_WRITE, false), 0);
+    cf.cpu->pkru = 1u << 18;
+    ck_assert_int_eq(go(LIN, ACC_READ, false), -1);
+    ck_assert_uint_eq(error, PFEC_P | PFEC_PK);
+    ck_assert_int_eq(go(LIN, ACC_FETCH, true), 0);
+    ck_assert(cpu_translate(cf.cpu, LIN, &phys)); /* monitors see it */
+    ck_assert_uint_eq(phys, PAGE | 0x678);
+    bits[0] = P | W; /* no key for a page of the supervisor */
+    map_long(bits);
+    ck_assert_int_eq(go(LIN, ACC_READ, false), 0);
+    ck_assert_uint_eq(w.key, WALK_NO_KEY);
+}
+END_TEST
+
+/* Another processor changes an entry while walks set its accessed and dirty bits: neither is lost. */
+enum { FLIPS = 200001 };
+
+static void *flip_entry(void *entry)
+{
+    for (unsigned i = 0; i < FLIPS; i++)
+        __atomic_fetch_xor((uint32_t *)entry, 0x200, __ATOMIC_SEQ_CST);
+    return NULL;
+}
+
+START_TEST(test_entry_that_changes)
+{
+    uint64_t entry = T1 + (LIN >> 12 & 0x3ff) * 4;
+    uint32_t *host = (uint32_t *)(memory_host(cf.mem, 0) + entry);
+    pthread_t thread;
+
+    map_32(P | W | U, P | W | U);
+    ck_assert_int_eq(pthread_create(&thread, NULL, flip_entry, host), 0);
+    for (unsigned i = 0; i < FLIPS; i++) {
+        __atomic_fetch_and(host, ~(uint32_t)(A | D), __ATOMIC_SEQ_CST);
+        ck_assert_int_eq(go(LIN, ACC_WRITE, true), 0);
+        ck_assert_uint_eq(__atomic_load_n(host, __ATOMIC_SEQ_CST) & (A | D), A | D);
+    }
+    pthread_join(thread, NULL);
+    ck_assert_uint_eq(pte_32(), PAGE | P | W | U | A | D | 0x200);
 }
 END_TEST
 
@@ -400,6 +517,11 @@ Suite *walk_suite(void)
     tcase_add_test(t, test_long_walk);
     tcase_add_test(t, test_long_reserved);
     tcase_add_test(t, test_long_large);
+    tcase_add_test(t, test_giant_page);
+    tcase_add_test(t, test_five_levels);
+    tcase_add_test(t, test_smep_and_smap);
+    tcase_add_test(t, test_protection_keys);
+    tcase_add_test(t, test_entry_that_changes);
     tcase_add_test(t, test_a20);
     tcase_add_test(t, test_odd_places);
     suite_add_tcase(s, t);

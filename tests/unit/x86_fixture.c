@@ -277,11 +277,11 @@ static void read_memory(struct bt_env *e, const struct ir_insn *in, unsigned i)
 {
     uint64_t addr = masked(in->a), off = addr % BT_MEM_SIZE;
     bool vector = in->op == IR_LDV || in->op == IR_STV, writes = in->op == IR_ST || in->op == IR_STV;
-    unsigned size = vector ? 16 : IR_BYTES(in->type);
+    unsigned size = in->aux & IR_MEM_PAIR ? 32 : vector ? 16 : IR_BYTES(in->type);
     uint8_t *field = (uint8_t *)e + in->imm;
 
     if (!in_tlb(addr, size, writes || (in->aux & IR_MEM_RMW)) || (in->aux & IR_MEM_SUPER) ||
-        ((in->aux & IR_MEM_ALIGN) && (addr & 15))) {
+        ((in->aux & IR_MEM_ALIGN) && (addr & (size - 1)))) {
         commit_raw(e, in->fl);
         if (in->op == IR_LD)
             bt_val[i] = slow_load(e, addr, size, in->aux);

@@ -170,10 +170,16 @@ static unsigned vop_registers(struct emit *c, const struct tcg_vop_info *op, con
     case VK_V1:
         enc_vex_rr(&c->enc, prefix, w, host_opcode(op), 0, 0, 1);
         break;
+    case VK_V1R:
+        enc_vex_rr(&c->enc, prefix, w, host_opcode(op), 1, 0, 0);
+        break;
     case VK_MASK0:
         load_field(c, 0, f->dst);
         load_field(c, 2, f->a);
         enc_sse_rr(&c->enc, prefix, host_opcode(op), result = 2, 1);
+        break;
+    case VK_GROUP ... VK_GROUP + 7:
+        enc_sse_rr(&c->enc, prefix, host_opcode(op), op->kind - VK_GROUP, result = 1);
         break;
     default:
         load_field(c, 0, f->a);

@@ -107,7 +107,7 @@ void emit_memory(struct emit *c, unsigned i)
     bool vector = in->op == IR_LDV || in->op == IR_STV, load = in->op == IR_LD;
     struct stub *s = new_stub(c, load ? STUB_LOAD : vector ? STUB_VECTOR : STUB_STORE);
     struct access m = { .w = reg_width(value_type(c, in->a)), .addr = ra_use(&c->ra, in->a),
-                        .size = vector ? 16 : IR_BYTES(in->type) };
+                        .size = in->aux & IR_MEM_PAIR ? 32 : vector ? 16 : IR_BYTES(in->type) };
     int32_t imm;
 
     m.writes = in->op == IR_ST || in->op == IR_STV || (in->aux & IR_MEM_RMW);
@@ -129,7 +129,7 @@ void emit_memory(struct emit *c, unsigned i)
         s->from[s->num_from++] = enc_jmp32(&c->enc);
     } else {
         if (in->aux & IR_MEM_ALIGN) {
-            enc_test_ri(&c->enc, W8, m.addr, 15);
+            enc_test_ri(&c->enc, W8, m.addr, (int32_t)m.size - 1);
             slow_if(c, s, CC_NE);
         }
         access_host(c, in, s, probe(c, &m, s));

@@ -1,0 +1,190 @@
+/* AVX and AVX2 instructions on whole registers or on elements of memory: SDM vol. 2, chapter 5. */
+#include "cpu/helper_avx2.h"
+
+#include "cpu/helper_int.h"
+#include "cpu/helpers.h"
+
+static union vec128 *field(struct cpu *cpu, uint64_t offset)
+{
+    return (union vec128 *)((char *)cpu + (offset & 0xffff));
+}
+
+/* ---- elements ---- */
+
+/* Element i of vector register `reg`, of 4 or 8 bytes. */
+static void *element(struct cpu *cpu, unsigned reg, unsigned i, unsigned size)
+{
+    unsigned at = i * size;
+
+    return at < 16 ? &cpu->xmm[reg].u8[at] : &cpu->ymmh[reg].u8[at - 16];
+}
+
+static uint64_t get_element(struct cpu *cpu, unsigned reg, unsigned i, unsigned size)
+{
+    return load_le(element(cpu, reg, i, size), size);
+}
+
+static bool selected(struct cpu *cpu, unsigned mask, unsigned i, unsigned size)
+{
+    return get_element(cpu, mask, i, size) >> (8 * size - 1);
+}
+
+static uint32_t mem_flags(unsigned seg)
+{
+    return seg == S_SS ? IR_MEM_STACK : 0;
+}
+
+/* These instructions check no alignment: where the others do, a misaligned element goes by bytes. */
+static bool by_bytes(const struct cpu *cpu, uint64_t addr, unsigned size)
+{
+    return (cpu->mode & MODE_AC) && (addr & (size - 1));
+}
+
+static uint64_t load_element(struct cpu *cpu, uint64_t addr, unsigned size, uint32_t mem)
+{
+    uint64_t v = 0;
+
+    if (!by_bytes(cpu, addr, size))
+        return mmu_load(cpu, addr, size, mem);
+    for (unsigned i = 0; i < size; i++)
+        v |= mmu_load(cpu, addr + i, 1, mem) << (8 * i);
+    return v;
+}
+
+static void store_element(struct cpu *cpu, uint64_t addr, uint64_t v, unsigned size, uint32_t mem)
+{
+    if (!by_bytes(cpu, addr, size)) {
+        mmu_store(cpu, addr, v, size, mem);
+        return;
+    }
+    for (unsigned i = 0; i < size; i++)
+        mmu_store(cpu, addr + i, v >> (8 * i) & 0xff, 1, mem);
+}
+
+/* ---- masked loads and stores ---- */
+
+/* All selected elements are read before the register changes. */
+uint64_t helper_vmask_load(struct cpu *cpu, uint64_t word, uint64_t ea)
+{
+    struct mask_word w = mask_word_unpack((uint32_t)word);
+    unsigned n = (w.wide_vector ? 32u : 16u) / w.size;
+    uint64_t v[8] = { 0 };
+
+    for (unsigned i = 0; i < n; i++)
+        if (selected(cpu, w.mask, i, w.size))
+            v[i] = load_element(cpu, seg_address(cpu, w.seg, ea + i * w.size, w.size, false), w.size,
+                                mem_flags(w.seg));
+    for (unsigned i = 0; i < n; i++)
+        store_le(element(cpu, w.reg, i, w.size), w.size, v[i]);
+    if (!w.wide_vector)
+        cpu->ymmh[w.reg] = (union vec128){ .u64 = { 0 } };
+    return 0;
+}
+
+/* All selected elements may be written before the first is. */
+uint64_t helper_vmask_store(struct cpu *cpu, uint64_t word, uint64_t ea)
+{
+    struct mask_word w = mask_word_unpack((uint32_t)word);
+    unsigned n = (w.wide_vector ? 32u : 16u) / w.size;
+    uint64_t addr[8];
+
+    for (unsigned i = 0; i < n; i++)
+        if (selected(cpu, w.mask, i, w.size)) {
+            addr[i] = seg_address(cpu, w.seg, ea + i * w.size, w.size, true);
+            mmu_probe(cpu, addr[i], w.size, ACC_WRITE, mem_flags(w.seg));
+        }
+    for (unsigned i = 0; i < n; i++)
+        if (selected(cpu, w.mask, i, w.size))
+            store_element(cpu, addr[i], get_element(cpu, w.reg, i, w.size), w.size, mem_flags(w.seg));
+    return 0;
+}
+
+/* ---- gathers ---- */
+
+static uint64_t gather_address(struct cpu *cpu, const struct gather_word *w, uint64_t base, unsigned i)
+{
+    uint64_t index = get_element(cpu, w->index, i, w->index_size);
+
+    base += (uint64_t)bits_sext(index, 8 * w->index_size) << w->shift;
+    return seg_address(cpu, w->seg, w->address64 ? base : (uint32_t)base, w->size, false);
+}
+
+/* Before the first element: masks are spread over their elements; what is beyond the vector is cleared. */
+static void gather_begin(struct cpu *cpu, const struct gather_word *w, unsigned n)
+{
+    for (unsigned i = 0; i < 32 / w->size; i++)
+        store_le(element(cpu, w->mask, i, w->size), w->size,
+                 i < n && selected(cpu, w->mask, i, w->size) ? UINT64_MAX : 0);
+}
+
+/* Elements are done from the lowest on; each that is done leaves the mask, so that after a fault the
+ * instruction continues where it stopped. */
+uint64_t helper_vgather(struct cpu *cpu, uint64_t word, uint64_t base)
+{
+    struct gather_word w = gather_word_unpack((uint32_t)word);
+    unsigned n = (w.wide_vector ? 32u : 16u) / (w.size > w.index_size ? w.size : w.index_size);
+
+    gather_begin(cpu, &w, n);
+    for (unsigned i = 0; i < n; i++) {
+        if (selected(cpu, w.mask, i, w.size))
+            store_le(element(cpu, w.reg, i, w.size), w.size,
+                     load_element(cpu, gather_address(cpu, &w, base, i), w.size, mem_flags(w.seg)));
+        store_le(element(cpu, w.mask, i, w.size), w.size, 0);
+    }
+    for (unsigned i = n; i < 32 / w.size; i++)
+        store_le(element(cpu, w.reg, i, w.size), w.size, 0);
+    return 0;
+}
+
+/* VCVTPS2PH changes MXCSR before it stores. */
+uint64_t helper_probe_store(struct cpu *cpu, uint64_t addr, uint64_t size, uint64_t mem)
+{
+    if ((cpu->mode & MODE_AC) && (addr & (size - 1)))
+        cpu_raise_error(cpu, EX_AC, 0);
+    mmu_probe(cpu, addr, size, ACC_WRITE, (uint32_t)mem);
+    return 0;
+}
+
+/* ---- whole registers ---- */
+
+uint64_t helper_vperm8(struct cpu *cpu, uint64_t dst, uint64_t indices, uint64_t src)
+{
+    union vec128 s[2] = { *field(cpu, src), *field(cpu, src >> 16) };
+    union vec128 x[2] = { *field(cpu, indices), *field(cpu, indices >> 16) }, r[2];
+
+    for (unsigned i = 0; i < 8; i++) {
+        unsigned from = x[i >> 2].u32[i & 3] & 7;
+        r[i >> 2].u32[i & 3] = s[from >> 2].u32[from & 3];
+    }
+    *field(cpu, dst) = r[0];
+    *field(cpu, dst >> 16) = r[1];
+    return 0;
+}
+
+static void test_signs(struct cpu *cpu, uint64_t fields, uint64_t signs, uint64_t *both, uint64_t *rest)
+{
+    const union vec128 *a = field(cpu, fields), *b = field(cpu, fields >> 16);
+
+    for (unsigned i = 0; i < 2; i++) {
+        *both |= a->u64[i] & b->u64[i] & signs;
+        *rest |= ~a->u64[i] & b->u64[i] & signs;
+    }
+}
+
+uint64_t helper_vtest_signs(struct cpu *cpu, uint64_t low, uint64_t high, uint64_t size)
+{
+    uint64_t both = 0, rest = 0, signs = size == 8 ? UINT64_C(1) << 63 : UINT64_C(0x8000000080000000);
+
+    test_signs(cpu, low, signs, &both, &rest);
+    if (high)
+        test_signs(cpu, high, signs, &both, &rest);
+    return (both ? 0 : IR_ZF) | (rest ? 0 : IR_CF);
+}
+
+uint64_t helper_vzero(struct cpu *cpu, uint64_t registers, uint64_t whole)
+{
+    memset(cpu->ymmh, 0, registers * sizeof(cpu->ymmh[0]));
+    if (whole)
+        memset(cpu->xmm, 0, registers * sizeof(cpu->xmm[0]));
+    return 0;
+}

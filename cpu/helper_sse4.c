@@ -1,0 +1,179 @@
+/* PTEST and the string comparisons of SSE4.2 (SDM vol. 2, 4.1). */
+#include "cpu/helper_sse4.h"
+#include "cpu/helpers.h"
+
+/* Fields of the immediate byte. */
+enum {
+    STR_WORDS = 0x01, STR_SIGNED = 0x02, STR_NEGATE = 0x10, STR_ONLY_VALID = 0x20,
+    STR_LAST = 0x40,     /* index: of the highest bit set */
+    STR_EXPAND = 0x40,   /* mask: a whole element per bit */
+};
+enum string_mode { EQUAL_ANY, RANGES, EQUAL_EACH, EQUAL_ORDERED };
+
+/* Elements of a string, `valid` of which count. */
+struct string { int32_t at[16]; unsigned valid; };
+
+static const union vec128 *field(const struct cpu *cpu, uint64_t offset)
+{
+    return (const union vec128 *)((const char *)cpu + (offset & 0xffff));
+}
+
+uint64_t helper_ptest(struct cpu *cpu, uint64_t fields)
+{
+    const union vec128 *a = field(cpu, fields), *b = field(cpu, fields >> 16);
+    bool zero = !(a->u64[0] & b->u64[0]) && !(a->u64[1] & b->u64[1]);
+    bool covered = !(~a->u64[0] & b->u64[0]) && !(~a->u64[1] & b->u64[1]);
+
+    return (zero ? FL_ZF : 0) | (covered ? FL_CF : 0);
+}
+
+/* ---- string comparison ---- */
+
+static unsigned elements(uint64_t imm)
+{
+    return imm & STR_WORDS ? 8 : 16;
+}
+
+static void load_elements(struct string *s, const union vec128 *v, uint64_t imm)
+{
+    for (unsigned i = 0; i < elements(imm); i++) {
+        if (imm & STR_WORDS)
+            s->at[i] = imm & STR_SIGNED ? v->s16[i] : v->u16[i];
+        else
+            s->at[i] = imm & STR_SIGNED ? v->s8[i] : v->u8[i];
+    }
+}
+
+/* Up to the first zero element. */
+static void implicit_length(struct string *s, uint64_t imm)
+{
+    for (s->valid = 0; s->valid < elements(imm) && s->at[s->valid]; s->valid++)
+        ;
+}
+
+/* The register's magnitude, as far as there are elements. */
+static void explicit_length(struct string *s, uint64_t reg, uint64_t imm)
+{
+    int64_t length = imm & STRING_LENGTH64 ? (int64_t)reg : (int32_t)reg;
+    uint64_t magnitude = length < 0 ? -(uint64_t)length : (uint64_t)length;
+
+    s->valid = magnitude < elements(imm) ? (unsigned)magnitude : elements(imm);
+}
+
+static bool in_set(const struct string *set, int32_t v)
+{
+    for (unsigned j = 0; j < set->valid; j++)
+        if (set->at[j] == v)
+            return true;
+    return false;
+}
+
+static bool in_ranges(const struct string *ranges, int32_t v)
+{
+    for (unsigned j = 0; j + 1 < ranges->valid; j += 2)
+        if (v >= ranges->at[j] && v <= ranges->at[j + 1])
+            return true;
+    return false;
+}
+
+/* Does `a` stand in `b` from element i on, as far as the elements go? */
+static bool found_at(const struct string *a, const struct string *b, unsigned i, unsigned n)
+{
+    for (unsigned j = 0; j < a->valid && i + j < n; j++)
+        if (i + j >= b->valid || a->at[j] != b->at[i + j])
+            return false;
+    return true;
+}
+
+/* SDM table 4-7 is in the conditions on validity. */
+static bool element_result(const struct string *a, const struct string *b, unsigned i, uint64_t imm)
+{
+    switch ((enum string_mode)(imm >> 2 & 3)) {
+    case EQUAL_ANY:
+        return i < b->valid && in_set(a, b->at[i]);
+    case RANGES:
+        return i < b->valid && in_ranges(a, b->at[i]);
+    case EQUAL_EACH:
+        if (i >= a->valid || i >= b->valid)
+            return i >= a->valid && i >= b->valid;
+        return a->at[i] == b->at[i];
+    case EQUAL_ORDERED:
+        break;
+    }
+    return found_at(a, b, i, elements(imm));
+}
+
+/* One bit per element of b. */
+static uint32_t compare(const struct string *a, const struct string *b, uint64_t imm)
+{
+    uint32_t result = 0;
+
+    for (unsigned i = 0; i < elements(imm); i++) {
+        bool negate = (imm & STR_NEGATE) && (!(imm & STR_ONLY_VALID) || i < b->valid);
+        result |= (uint32_t)(element_result(a, b, i, imm) != negate) << i;
+    }
+    return result;
+}
+
+static uint64_t flags_and_index(const struct string *a, const struct string *b, uint64_t imm, uint32_t result)
+{
+    unsigned n = elements(imm), index = n;
+
+    if (result)
+        index = imm & STR_LAST ? 31 - (unsigned)__builtin_clz(result) : (unsigned)__builtin_ctz(result);
+    return (uint64_t)index << STRING_INDEX_SHIFT | (result ? FL_CF : 0) | (b->valid < n ? FL_ZF : 0) |
+           (a->valid < n ? FL_SF : 0) | (result & 1 ? FL_OF : 0);
+}
+
+static void put_mask(union vec128 *dst, uint64_t imm, uint32_t result)
+{
+    union vec128 r = { .u64 = { result, 0 } };
+
+    for (unsigned i = 0; imm & STR_EXPAND && i < elements(imm); i++) {
+        if (imm & STR_WORDS)
+            r.u16[i] = result >> i & 1 ? 0xffff : 0;
+        else
+            r.u8[i] = result >> i & 1 ? 0xff : 0;
+    }
+    *dst = r;
+}
+
+static uint64_t compare_strings(struct cpu *cpu, uint64_t fields, uint64_t imm, bool lengths, bool mask)
+{
+    struct string a, b;
+    uint32_t result;
+
+    load_elements(&a, field(cpu, fields), imm);
+    load_elements(&b, field(cpu, fields >> 16), imm);
+    if (lengths) {
+        explicit_length(&a, cpu->gpr[R_AX], imm);
+        explicit_length(&b, cpu->gpr[R_DX], imm);
+    } else {
+        implicit_length(&a, imm);
+        implicit_length(&b, imm);
+    }
+    result = compare(&a, &b, imm);
+    if (mask)
+        put_mask(&cpu->xmm[0], imm, result);
+    return flags_and_index(&a, &b, imm, result);
+}
+
+uint64_t helper_pcmpestri(struct cpu *cpu, uint64_t fields, uint64_t imm)
+{
+    return compare_strings(cpu, fields, imm, true, false);
+}
+
+uint64_t helper_pcmpestrm(struct cpu *cpu, uint64_t fields, uint64_t imm)
+{
+    return compare_strings(cpu, fields, imm, true, true);
+}
+
+uint64_t helper_pcmpistri(struct cpu *cpu, uint64_t fields, uint64_t imm)
+{
+    return compare_strings(cpu, fields, imm, false, false);
+}
+
+uint64_t helper_pcmpistrm(struct cpu *cpu, uint64_t fields, uint64_t imm)
+{
+    return compare_strings(cpu, fields, imm, false, true);
+}
