@@ -76,6 +76,36 @@ def initramfs(arch):
     return image
 
 
+def initramfs_with(arch, directory, image):
+    """The initramfs with the files of a directory over it, as a new file `image`."""
+    first = initramfs(arch)
+    with open(image, 'wb') as out:
+        with open(first, 'rb') as data:
+            shutil.copyfileobj(data, out)
+        subprocess.run('find . | cpio --quiet -o -H newc -R 0:0 | gzip -1 -n', shell=True, check=True,
+                       cwd=directory, stdout=out)
+    return image
+
+
+def selftests(arch):
+    """The initramfs with the kernel's checks of the processor behind it (tests/lib/mkselftests)."""
+    source = package_file('amd64', 'linux-source+dep', 'usr/src/linux-source-*.tar.xz')
+    maker = os.path.join(LIB, 'mkselftests')
+    checks = os.path.join(cache_directory(), 'selftests.gz')
+    image = os.path.join(cache_directory(), arch, 'selftests.gz')
+    first = initramfs(arch)
+    with _Lock():
+        if not os.path.exists(checks) or os.path.getmtime(checks) < os.path.getmtime(maker):
+            command(maker, source, checks)
+        if not os.path.exists(image) or os.path.getmtime(image) < os.path.getmtime(checks):
+            with open(image + '.new', 'wb') as out:
+                for part in first, checks:
+                    with open(part, 'rb') as data:
+                        shutil.copyfileobj(data, out)
+            os.rename(image + '.new', image)
+    return image
+
+
 # ---- a disk with a Debian on it ----
 
 def debian_mirror():
