@@ -319,6 +319,32 @@ static void breakpoints(void)
     dr_set(1, 0);
 }
 
+/* A load of SS that hits a data breakpoint: its trap waits for the instruction behind it (SDM vol. 3, 6.8.3). */
+static void breakpoints_of_mov_ss(void)
+{
+#define WATCHED_SS(name_, text, ...) \
+    T(name_, P32, "mov dr7, eax; mov ss, [ebx]; " text, .ax = 0xf00404, .d = { SEL_DS }, __VA_ARGS__); \
+    dr_set(7, 0x400)
+    group("watched mov ss");
+    dr_set(6, 0xffff0ff0);
+    dr_set(1, DATA);
+    WATCHED_SS("behind the next instruction", "inc ecx; 99: nop", .vec = V_DB, .x = { { CX, 1 } });
+    check("dr6.b1", dr_get(6) & 0xe00f, 2);
+    WATCHED_SS("before the handler of int n", "int 0x55", .vec = V_DB, .anyip = true,
+               .x = { { SP, STACK + STACK_TOP - 12 } });
+    WATCHED_SS("one #DB with icebp", ".byte 0xf1; 99:", .vec = V_DB);
+    check("dr6.b1 with icebp", dr_get(6) & 0xf, 2);
+    WATCHED_SS("lost at a fault", "99: ud2", .vec = V_UD);
+    dr_set(2, CODE + 0x20);
+    T("the next instruction's breakpoint is not seen", P32, "mov dr7, eax; jmp 1f\n" AT(0x1e)
+      "1: mov ss, ecx; inc edx; 99: nop", .ax = 0x410, .cx = SEL_DS, .x = { { DX, 1 } });
+    dr_set(7, 0x400);
+    T("sti does not hold #DB back", P32, "sti; 99: nop", .fl = TF, .vec = V_DB);
+    dr_set(6, 0xffff0ff0);
+    dr_set(1, 0);
+    dr_set(2, 0);
+}
+
 static void priorities(void)
 {
     group("priorities");
@@ -340,5 +366,6 @@ void program(const char *line)
     page_fault_pairs();
     single_step();
     breakpoints();
+    breakpoints_of_mov_ss();
     priorities();
 }

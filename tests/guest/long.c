@@ -119,8 +119,8 @@ static void canonical(void)
     T("high half is the same memory", L64U, "mov rax, [rcx]", .cx = HIGH + DATA, .d = { 0x5a5a },
       .x = { { AX, 0x5a5a } });
     T("lea is not checked", L64U, "lea rax, [rcx+1]", .cx = NONCANON, .x = { { AX, NONCANON + 1 } });
-    T("wrmsr lstar", L64, "mov ecx, 0xc0000082; mov edx, 0x8000; 99: wrmsr", .vec = V_GP);
-    T("wrmsr fs base", L64, "mov ecx, 0xc0000100; mov edx, 0x8000; 99: wrmsr", .vec = V_GP);
+    T("wrmsr lstar", L64, "mov ecx, 0xc0000082; mov edx, 0x1000000; 99: wrmsr", .vec = V_GP);
+    T("wrmsr fs base", L64, "mov ecx, 0xc0000100; mov edx, 0x1000000; 99: wrmsr", .vec = V_GP);
     T("iretq to a bad rip", L64, "push 0x23; push 0x34000; push 2; push 0x2b; push rcx; 99: iretq",
       .cx = NONCANON, .vec = V_GP, .anyip = true);
     T("unmapped canonical is #PF", L64U, "mov rax, [rcx]", .cx = 0x10000000000, .vec = V_PF, .err = 4);

@@ -236,6 +236,9 @@ static void far_transfers(void)
     T("iret in ring 3 keeps if and iopl", P32U, "push 0x3203; push 0x1b; push 0x10020; "
       "iretd\n" AT(0x20) "pushfd; pop eax",
       .x = { { AX, 3 } });
+    T("iret to ring 3 leaves null selectors without rpl", P32,
+      "mov ecx, 3; mov ds, ecx; mov es, ecx; push 0x23; push 0x30100; push 2; push 0x1b; push 0x10040; "
+      "iretd\n" AT(0x40) "mov eax, ds; mov edx, es", .x = { { AX, 0, 0xffff }, { DX, 0, 0xffff } });
     T("iret not present", P32, "push 2; push 0x138; push 0x10020; 99: iretd", .vec = V_NP, .err = NPCODE);
     T("16-bit iret", P32, "push 0; pushw 2; pushw 0x40; pushw 0x20; iretw\n" AT(0x20) ".code16; "
       "mov eax, 0x12345678; .code32",

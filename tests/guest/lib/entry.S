@@ -124,6 +124,8 @@ common32:
     pop dword ptr [LOW_OUT + R_RIP]
     pop dword ptr [LOW_OUT + R_CS]
     pop dword ptr [LOW_OUT + R_FLAGS]
+    mov eax, cr2
+    mov [LOW_OUT + R_CR2], eax
     mov [LOW_OUT + R_ES], es
     mov [LOW_OUT + R_FS], fs
     mov [LOW_OUT + R_GS], gs
@@ -342,6 +344,8 @@ common64:
     mov [LOW_OUT + R_DS], ds
     mov [LOW_OUT + R_FS], fs
     mov [LOW_OUT + R_GS], gs
+    mov rax, cr2
+    mov [LOW_OUT + R_CR2], rax
     pop rax
     mov [LOW_OUT + R_VECTOR], eax
     pop rax
@@ -361,6 +365,9 @@ back64:
     mov eax, SEL_DS
     mov ds, eax
     mov ss, eax
+    mov eax, cr4
+    and eax, 0xfffdffff /* PCIDE: paging cannot be turned off under it */
+    mov cr4, eax
     mov eax, cr0
     and eax, 0x7fffffff
     mov cr0, eax
@@ -375,6 +382,7 @@ back64:
     mov eax, [LOW_SAVE_CR0]
     mov cr0, eax
     lidt [LOW_IDTR32]
+    mov esp, [LOW_HOST_ESP] /* the handler's stack may have been known to the tables only */
     call runtime_tss_available
     mov eax, SEL_TSS
     ltr ax

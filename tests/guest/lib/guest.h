@@ -15,6 +15,7 @@ typedef uint64_t u64;
 struct image { /* as laid out by layout.h */
     u64 r[16], rip, rflags;
     u32 es, cs, ss, ds, fs, gs, vector, error;
+    u64 cr2; /* after protected and long mode */
 };
 #define in ((struct image *)LOW_IN)
 #define out ((struct image *)LOW_OUT)
@@ -194,6 +195,7 @@ static inline void poke64(u32 a, u64 v) { *(volatile u64 *)at(a) = v; }
  * starts with. */
 #define WINDOW 0x50000000
 extern u64 window64[512];
+#define lm_cr3 (*(volatile u32 *)at(LOW_LM_CR3))
 #define lm_cr4 (*(volatile u32 *)at(LOW_LM_CR4))
 #define lm_efer (*(volatile u32 *)at(LOW_LM_EFER))
 #define lm_cr0 (*(volatile u32 *)at(LOW_LM_CR0))

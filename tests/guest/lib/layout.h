@@ -71,5 +71,6 @@
 #define R_GS 164
 #define R_VECTOR 168
 #define R_ERROR 172
+#define R_CR2 176
 
 #endif

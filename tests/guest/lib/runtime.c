@@ -241,7 +241,7 @@ static void build_long_mode(void)
             pd[i][j] = (u64)(i << 30 | j << 21) | 0x87;
     }
     pd[WINDOW >> 30][WINDOW >> 21 & 511] = (u32)window64 | 7;
-    poke32(LOW_LM_CR3, (u32)pml4);
+    lm_cr3 = (u32)pml4;
     lm_cr4 = 0x620;  /* PAE, OSFXSR, OSXMMEXCPT */
     lm_efer = HAS_NX ? 0x901 : 0x101;
     lm_cr0 = 0x80010033; /* PG, WP, NE, ET, MP, PE */
