@@ -47,14 +47,30 @@ static int opt_m(struct options *o, const char *name, const char *arg, struct er
 
 static int opt_cpu(struct options *o, const char *name, const char *arg, struct error *err)
 {
+    char notes[512];
+    int ret;
+
     (void)name;
     if (!strcmp(arg, "help")) {
         cpu_model_help(stdout);
         return 1;
     }
-    if (!cpu_model_known(arg))
-        return error_set(err, -EINVAL, "-cpu %s: unknown model; -cpu help lists what there is", arg);
+    ret = cpu_model_check(arg, notes, sizeof(notes), err);
+    if (!ret && *notes)
+        fprintf(stderr, "mimus: warning: %s\n", notes);
     o->cpu_model = arg;
+    return ret;
+}
+
+/* host-isa=native|base: may translated code use all that the host has, or the least common part of its kind only? */
+static int parse_host_isa(struct options *o, struct keyval *kv, const char *name, struct error *err)
+{
+    const char *isa = keyval_get(kv, "host-isa");
+
+    if (isa && strcmp(isa, "native") && strcmp(isa, "base"))
+        return error_set(err, -EINVAL, "%s: host-isa=%s: expected native or base", name, isa);
+    if (isa)
+        o->host_isa_base = !strcmp(isa, "base");
     return 0;
 }
 
@@ -71,7 +87,8 @@ static int parse_accel(struct options *o, struct keyval *kv, const char *name, s
                          engine ? engine : "");
     o->interp = !strcmp(engine, "interp");
     if (keyval_get_bool(kv, name, "opt", &o->optimise, err) || keyval_get_bool(kv, name, "verify", &o->verify, err) ||
-        keyval_get_bool(kv, name, "one-insn-per-tb", &one, err) || keyval_get_number(kv, name, "tb-size", &mib, err))
+        keyval_get_bool(kv, name, "one-insn-per-tb", &one, err) || keyval_get_number(kv, name, "tb-size", &mib, err) ||
+        parse_host_isa(o, kv, name, err))
         return -EINVAL;
     if (mib > 1024)
         return error_set(err, -EINVAL, "%s: tb-size=%llu: at most 1024 MiB", name, (unsigned long long)mib);
@@ -435,8 +452,9 @@ static const struct option_row rows[] = {
     { "-M", true, opt_machine, "pc                 machine type; accel=ENGINE" },
     { "-machine", true, opt_machine, NULL },
     { "-m", true, opt_m, "SIZE               memory in MiB, or with suffix K M G (default 128M)" },
-    { "-cpu", true, opt_cpu, "MODEL            processor model; -cpu help lists them" },
+    { "-cpu", true, opt_cpu, "MODEL[,+FEATURE][,-FEATURE]  processor model; -cpu help lists both" },
     { "-accel", true, opt_accel, "jit|interp[,opt=on|off][,one-insn-per-tb=on][,verify=on][,tb-size=MiB]\n"
+      "                      [,host-isa=native|base]\n"
       "                      engine: translator (tcg is another name) or IR interpreter" },
     { "-smp", true, opt_smp, "1                number of processors" },
     { "-kernel", true, opt_word, "FILE          boot a Linux bzImage or multiboot ELF directly" },

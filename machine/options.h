@@ -25,8 +25,9 @@ struct device_option { char *driver; char *args; };
 struct options {
     const char *program;
     uint64_t ram_size;                       /* bytes */
-    const char *cpu_model;
+    const char *cpu_model;                   /* with its features, as given */
     bool interp, optimise, one_insn, verify;
+    bool host_isa_base;                      /* no extensions of the host's instruction set */
     uint64_t cache_size;                     /* bytes, 0: default */
     const char *kernel, *initrd, *append, *bios;
     const char *firmware_dirs[OPT_MAX_LIST];

@@ -83,6 +83,13 @@ static void set_poweroff(void *opaque, int n, int level)
         machine_request_poweroff(((struct pc *)opaque)->m);
 }
 
+static void set_smi(void *opaque, int n, int level)
+{
+    (void)n;
+    if (level)
+        cpu_raise(((struct pc *)opaque)->m->cpu, CPU_PIN_SMI);
+}
+
 static struct irq_line wire(struct pc *pc, void (*set)(void *opaque, int n, int level), int n)
 {
     return (struct irq_line){ set, pc, n };
@@ -126,6 +133,24 @@ static int cpu_ack(void *opaque)
 
 static uint64_t cpu_get_apic_base(void *opaque) { return lapic_get_base(((struct pc *)opaque)->lapic); }
 static bool cpu_put_apic_base(void *opaque, uint64_t v) { return lapic_set_base(((struct pc *)opaque)->lapic, v); }
+
+static bool cpu_read_x2apic(void *opaque, unsigned index, uint64_t *value)
+{
+    return lapic_msr_read(((struct pc *)opaque)->lapic, index, value);
+}
+
+static bool cpu_write_x2apic(void *opaque, unsigned index, uint64_t value)
+{
+    return lapic_msr_write(((struct pc *)opaque)->lapic, index, value);
+}
+
+static uint64_t cpu_tsc_deadline(void *opaque) { return lapic_get_tsc_deadline(((struct pc *)opaque)->lapic); }
+
+static void cpu_set_tsc_deadline(void *opaque, uint64_t tsc, int64_t when)
+{
+    lapic_set_tsc_deadline(((struct pc *)opaque)->lapic, tsc, when);
+}
+
 static uint8_t cpu_get_tpr(void *opaque) { return (uint8_t)(lapic_get_tpr(((struct pc *)opaque)->lapic) << 4); }
 static void cpu_set_tpr(void *opaque, uint8_t tpr) { lapic_set_tpr(((struct pc *)opaque)->lapic, tpr >> 4); }
 static void cpu_ferr(void *opaque, int level) { ferr_set(((struct pc *)opaque)->ferr, 0, level); }
@@ -151,12 +176,15 @@ static int build_cpu(struct machine *m, struct error *err)
     struct cpu_bus bus = {
         .memory = m->env.memory, .ports = m->env.ports, .ram = m->env.mem, .log = &m->log, .lock = &m->lock,
         .ack_interrupt = cpu_ack, .apic_base = cpu_get_apic_base, .set_apic_base = cpu_put_apic_base,
+        .read_x2apic = cpu_read_x2apic, .write_x2apic = cpu_write_x2apic,
+        .tsc_deadline = cpu_tsc_deadline, .set_tsc_deadline = cpu_set_tsc_deadline,
         .get_tpr = cpu_get_tpr, .set_tpr = cpu_set_tpr, .ferr = cpu_ferr, .shutdown = cpu_shutdown,
         .now = cpu_now, .opaque = pc,
     };
     struct cpu_options opt = {
         .model = m->opt->cpu_model, .interp = m->opt->interp, .optimise = m->opt->optimise,
         .one_insn = m->opt->one_insn, .verify = m->opt->verify, .cache_size = m->opt->cache_size,
+        .without_isa = m->opt->host_isa_base ? UINT32_MAX : 0,
     };
 
     m->cpu = cpu_new(&opt, &bus, err);
@@ -241,7 +269,9 @@ static void build_chipset(struct machine *m)
     pc->isa = piix3_new(env, i440fx_bus(pc->host), isa, wire(pc, set_reset, 0));
     pc->ide = piix_ide_new(env, i440fx_bus(pc->host), pc_gsi(pc, IRQ_IDE0), pc_gsi(pc, IRQ_IDE1));
     pc->pm = piix4_pm_new(env, i440fx_bus(pc->host), piix3_shared_irq(pc->isa, IRQ_SCI),
-                          wire(pc, set_poweroff, 0), (struct irq_line){ NULL, NULL, 0 }, coms);
+                          wire(pc, set_poweroff, 0), wire(pc, set_smi, 0), coms);
+    cpu_set_smm_memory(m->cpu, i440fx_smm_memory(pc->host));
+    mem_space_set_listener(i440fx_smm_memory(pc->host), space_changed, pc);
 }
 
 static size_t dma2_read(void *opaque, void *buf, size_t len, bool *tc)

@@ -134,9 +134,11 @@ static void cmos_equipment(struct machine *m)
 
 static void add_smbios(struct machine *m, uint64_t below, uint64_t above)
 {
+    char model[32];
     struct smbios_config c = { .num_cpus = 1, .below_4g = below, .above_4g = above, .version = MIMUS_VERSION,
-                               .cpu_name = m->opt->cpu_model };
+                               .cpu_name = model };
 
+    snprintf(model, sizeof(model), "%.*s", (int)strcspn(m->opt->cpu_model, ","), m->opt->cpu_model);
     cpu_identify(m->cpu, &c.cpuid_eax, &c.cpuid_edx);
     smbios_setup(m->pc->fw_cfg, &c);
 }

@@ -1,4 +1,4 @@
-/* Local APIC in xAPIC mode: Intel SDM volume 3A, chapter 11 ("APIC"). The
+/* Local APIC in xAPIC and x2APIC mode: Intel SDM volume 3A, chapter 11 ("APIC"). The
  * timer's input clock is 1 GHz: one tick before division is one nanosecond. */
 #include "hw/intc/lapic.h"
 
@@ -28,12 +28,14 @@ enum lapic_reg {
     REG_INITIAL_COUNT = 0x38,
     REG_CURRENT_COUNT = 0x39,
     REG_DIVIDE = 0x3e,
+    REG_SELF_IPI = 0x3f, /* x2APIC mode only */
 };
 enum lvt { LVT_TIMER, LVT_THERMAL, LVT_PERFMON, LVT_LINT0, LVT_LINT1, LVT_ERROR, LVT_COUNT };
 enum lvt_bit {
     LVT_REMOTE_IRR = 1 << 14,
     LVT_LEVEL = 1 << 15,
     LVT_MASKED = 1 << 16,
+    LVT_READ_ONLY = 1 << 12 | LVT_REMOTE_IRR,
 };
 enum timer_mode { TIMER_ONE_SHOT, TIMER_PERIODIC, TIMER_TSC_DEADLINE };
 enum svr_bit { SVR_ENABLE = 1 << 8, SVR_BITS = 0x3ff };
@@ -41,8 +43,10 @@ enum esr_bit { ESR_SEND_ILLEGAL = 1 << 5, ESR_RECEIVE_ILLEGAL = 1 << 6, ESR_ILLE
 enum icr_bit { ICR_LOGICAL = 1 << 11, ICR_ASSERT = 1 << 14, ICR_LEVEL = 1 << 15, ICR_BITS = 0xccfff };
 enum icr_shorthand { ICR_DEST, ICR_SELF, ICR_ALL, ICR_OTHERS };
 #define APIC_BASE_BSP BIT(8)
+#define APIC_BASE_EXTD BIT(10)
 #define APIC_BASE_ENABLE BIT(11)
-#define APIC_BASE_RESERVED (MASK(8) | BIT(9) | BIT(10) | ~MASK(52))
+#define APIC_BASE_MODE (APIC_BASE_EXTD | APIC_BASE_ENABLE)
+#define APIC_BASE_RESERVED (MASK(8) | BIT(9) | ~MASK(52))
 #define APIC_BASE_ADDR (MASK(52) & ~MASK(12))
 
 #define LAPIC_DEFAULT_BASE UINT64_C(0xfee00000)
@@ -130,6 +134,11 @@ struct lapic_bus {
 static bool lapic_hw_enabled(const struct lapic *l)
 {
     return l->regs.base & APIC_BASE_ENABLE;
+}
+
+static bool lapic_x2apic(const struct lapic *l)
+{
+    return (l->regs.base & APIC_BASE_MODE) == APIC_BASE_MODE;
 }
 
 static bool lapic_sw_enabled(const struct lapic *l)
@@ -426,6 +435,12 @@ static void lapic_write_divide(struct lapic *l, uint32_t v)
 
 /* ---- reset ---- */
 
+/* Of x2APIC mode (SDM 11.12.10.2): the cluster in 31:16, a bit of 15:0. */
+static uint32_t logical_x2apic_id(uint32_t id)
+{
+    return id >> 4 << 16 | UINT32_C(1) << (id & 15);
+}
+
 /* Hardware reset and INIT alike; ID, APIC base and the wires stay where they are. The bootstrap
  * processor comes up in virtual wire mode (MP specification 3.6.2.2). */
 static void lapic_reset_state(struct lapic *l)
@@ -446,7 +461,7 @@ static void lapic_place(struct lapic *l)
 {
     if (l != l->bus->lapic[0])
         return;
-    mem_region_set_enabled(l->bus->page, lapic_hw_enabled(l));
+    mem_region_set_enabled(l->bus->page, lapic_hw_enabled(l) && !lapic_x2apic(l));
     mem_region_move(l->bus->page, l->regs.base & APIC_BASE_ADDR);
 }
 
@@ -464,26 +479,54 @@ uint64_t lapic_get_base(const struct lapic *l)
     return l->regs.base;
 }
 
+/* Modes are EN and EXTD. Into x2APIC mode only from xAPIC mode, out of it only by disabling (SDM 11.12.5). */
+static bool mode_change_allowed(uint64_t from, uint64_t to)
+{
+    if (to == APIC_BASE_EXTD)
+        return false;
+    return to == APIC_BASE_MODE ? from != 0 : !(to == APIC_BASE_ENABLE && from == APIC_BASE_MODE);
+}
+
 bool lapic_set_base(struct lapic *l, uint64_t value)
 {
-    if (value & APIC_BASE_RESERVED)
+    uint64_t was = l->regs.base & APIC_BASE_MODE, mode = value & APIC_BASE_MODE;
+
+    if ((value & APIC_BASE_RESERVED) || !mode_change_allowed(was, mode))
         return false;
-    bool was = lapic_hw_enabled(l);
     l->regs.base = value;
-    if (was != lapic_hw_enabled(l))
+    if (mode != was && mode == APIC_BASE_MODE) {
+        l->regs.icr[1] = 0;
+        lapic_update_irq(l);
+    } else if (mode != was) {
+        l->regs.id = (uint32_t)l->initial_id << 24;
         lapic_reset_state(l);
+    }
     lapic_place(l);
     return true;
 }
 
 /* ---- messages ---- */
 
+/* A destination of 8 bits is one of 32 bits with zeroes above to an APIC in x2APIC mode, apart from 0xff. */
+static bool match_x2apic(const struct lapic *l, const struct lapic_msg *m)
+{
+    uint32_t ldr = logical_x2apic_id(l->initial_id);
+
+    if (!m->logical)
+        return m->dest == l->initial_id;
+    return ldr >> 16 == m->dest >> 16 && (ldr & m->dest & 0xffff);
+}
+
 static bool lapic_match(const struct lapic *l, const struct lapic_msg *m)
 {
     if (!lapic_hw_enabled(l))
         return false;
-    if (m->dest == 0xff)
+    if (m->dest == (m->x2apic ? UINT32_MAX : 0xff))
         return true;
+    if (lapic_x2apic(l))
+        return match_x2apic(l, m);
+    if (m->dest > 0xff)
+        return false;
     if (!m->logical)
         return l->regs.id >> 24 == m->dest;
     uint8_t ldr = (uint8_t)(l->regs.ldr >> 24);
@@ -566,10 +609,11 @@ static void lapic_send_ipi(struct lapic *l)
 {
     uint32_t icr = l->regs.icr[0];
     struct lapic_msg m = {
-        .dest = l->regs.icr[1] >> 24,
+        .dest = lapic_x2apic(l) ? l->regs.icr[1] : l->regs.icr[1] >> 24,
         .vector = (uint8_t)icr,
         .mode = (uint8_t)bits_extract(icr, 8, 3),
         .logical = icr & ICR_LOGICAL,
+        .x2apic = lapic_x2apic(l),
     };
     if (m.mode == LAPIC_INIT && icr & ICR_LEVEL && !(icr & ICR_ASSERT))
         return; /* INIT level de-assert only synchronises arbitration IDs */
@@ -684,6 +728,77 @@ void lapic_reg_write(struct lapic *l, unsigned index, uint32_t v)
         if (index < 2 || index > REG_DIVIDE)
             lapic_error(l, ESR_ILLEGAL_REGISTER);
     }
+}
+
+/* ---- x2APIC mode (SDM 11.12.1) ---- */
+
+enum { X2_READ = 1, X2_WRITE = 2 };
+
+/* What may be done with a register; *valid: the bits that may be written. */
+static unsigned x2apic_access(unsigned index, uint64_t *valid)
+{
+    *valid = UINT32_MAX;
+    if (index >= REG_ISR && index < REG_ESR)
+        return X2_READ;
+    if (index >= REG_LVT && index < REG_LVT + LVT_COUNT) {
+        *valid = lvt_writable[index - REG_LVT] | LVT_READ_ONLY;
+        return X2_READ | X2_WRITE;
+    }
+    switch (index) {
+    case REG_ID: case REG_VERSION: case REG_PPR: case REG_LDR: case REG_CURRENT_COUNT: return X2_READ;
+    case REG_TPR: *valid = 0xff; return X2_READ | X2_WRITE;
+    case REG_EOI: *valid = 0; return X2_WRITE;
+    case REG_SVR: *valid = SVR_BITS; return X2_READ | X2_WRITE;
+    case REG_ESR: *valid = 0; return X2_READ | X2_WRITE;
+    case REG_ICR_LOW: *valid = ICR_BITS | ~MASK(32); return X2_READ | X2_WRITE;
+    case REG_INITIAL_COUNT: return X2_READ | X2_WRITE;
+    case REG_DIVIDE: *valid = 0xb; return X2_READ | X2_WRITE;
+    case REG_SELF_IPI: *valid = 0xff; return X2_WRITE;
+    }
+    return 0;
+}
+
+bool lapic_msr_read(struct lapic *l, unsigned index, uint64_t *value)
+{
+    uint64_t valid;
+
+    if (!lapic_x2apic(l) || !(x2apic_access(index, &valid) & X2_READ))
+        return false;
+    if (index == REG_ID)
+        *value = l->initial_id;
+    else if (index == REG_LDR)
+        *value = logical_x2apic_id(l->initial_id);
+    else if (index == REG_ICR_LOW)
+        *value = (uint64_t)l->regs.icr[1] << 32 | l->regs.icr[0];
+    else
+        *value = lapic_reg_read(l, index);
+    return true;
+}
+
+static void lapic_self_ipi(struct lapic *l, uint8_t vector)
+{
+    struct lapic_msg m = { .vector = vector, .mode = LAPIC_FIXED };
+
+    if (vector < 16)
+        lapic_error(l, ESR_SEND_ILLEGAL);
+    else
+        lapic_accept(l, &m);
+}
+
+bool lapic_msr_write(struct lapic *l, unsigned index, uint64_t value)
+{
+    uint64_t valid;
+
+    if (!lapic_x2apic(l) || !(x2apic_access(index, &valid) & X2_WRITE) || (value & ~valid))
+        return false;
+    if (index == REG_SELF_IPI) {
+        lapic_self_ipi(l, (uint8_t)value);
+        return true;
+    }
+    if (index == REG_ICR_LOW)
+        l->regs.icr[1] = (uint32_t)(value >> 32);
+    lapic_reg_write(l, index, (uint32_t)value);
+    return true;
 }
 
 uint64_t lapic_mmio_read(struct lapic *l, uint64_t off, unsigned size)

@@ -1,4 +1,4 @@
-/* Local APICs (xAPIC) and the bus between them, the I/O APIC and MSI. */
+/* Local APICs (xAPIC and x2APIC) and the bus between them, the I/O APIC and MSI. */
 #ifndef MIMUS_HW_INTC_LAPIC_H
 #define MIMUS_HW_INTC_LAPIC_H
 
@@ -41,6 +41,7 @@ struct lapic_msg {
     uint8_t mode;    /* enum lapic_mode */
     bool logical;
     bool level;      /* level-triggered: the EOI is broadcast */
+    bool x2apic;     /* dest has 32 bits, 0xffffffff is everybody */
 };
 
 /* The bus owns the MMIO page at 0xfee00000, which shows the first local APIC. */
@@ -60,9 +61,14 @@ void lapic_free(struct lapic *l);
 /* The MMIO page of this APIC. Only aligned 4-byte accesses mean something. */
 uint64_t lapic_mmio_read(struct lapic *l, uint64_t off, unsigned size);
 void lapic_mmio_write(struct lapic *l, uint64_t off, uint64_t value, unsigned size);
-/* One register by its number (MMIO offset >> 4, x2APIC MSR - 0x800). */
+/* One register by its number (MMIO offset >> 4). */
 uint32_t lapic_reg_read(struct lapic *l, unsigned index);
 void lapic_reg_write(struct lapic *l, unsigned index, uint32_t value);
+
+/* The same in x2APIC mode, as RDMSR and WRMSR of 0x800 + index: all of ICR is index 0x30. False (nothing
+ * changed) is #GP: not in that mode, no such register, no right, or reserved bits (SDM 3A 11.12.1). */
+bool lapic_msr_read(struct lapic *l, unsigned index, uint64_t *value);
+bool lapic_msr_write(struct lapic *l, unsigned index, uint64_t value);
 
 /* Is the INTR output active (from this APIC or the 8259)? */
 bool lapic_has_interrupt(const struct lapic *l);
@@ -79,7 +85,7 @@ void lapic_set_nmi(struct lapic *l, int level);
 /* CR8: bits 7..4 of the TPR, as 0..15. */
 uint8_t lapic_get_tpr(const struct lapic *l);
 void lapic_set_tpr(struct lapic *l, uint8_t cr8);
-/* IA32_APIC_BASE. set: false (nothing changed) if reserved bits are set, which is #GP. */
+/* IA32_APIC_BASE. set: false (nothing changed) is #GP: reserved bits, or a forbidden change of mode. */
 uint64_t lapic_get_base(const struct lapic *l);
 bool lapic_set_base(struct lapic *l, uint64_t value);
 /* IA32_TSC_DEADLINE: `tsc` as written and the virtual time in ns at which the

@@ -38,6 +38,8 @@ enum smram_bit {
 enum {
     NUM_SEGMENTS = 13,
     KIB = 1024,
+    SMRAM_START = 0xA0000,
+    SMRAM_SIZE = 128 * KIB,
     BIOS_LOW_SIZE = 128 * KIB,
     PCI_PRIORITY = -1,  /* RAM wins over PCI */
     BIOS_PRIORITY = -1, /* whatever sits on PCI wins over the firmware's low alias */
@@ -79,7 +81,9 @@ struct i440fx {
     struct mem_space *pci_space;
     struct mem_region *bios_low;
     struct mem_region *ram_dos, *ram_low, *ram_high; /* 0-9FFFF, 1 MiB to the hole, above 4 GiB */
-    struct mem_region *smram;
+    struct mem_region *smram;                        /* as everybody sees it while it is open */
+    struct mem_region *smm_root, *smm_outside, *smm_smram; /* what system management mode sees */
+    struct mem_space *smm_memory;
     struct shadow shadows[NUM_SEGMENTS];
 };
 
@@ -105,10 +109,18 @@ static bool smram_open(const struct i440fx *f)
     return (smram & SMRAM_G_SMRAME) && (smram & SMRAM_D_OPEN);
 }
 
+/* Section 3.2.19. The data accesses of system management mode, which D_CLS shuts out while code still comes
+ * from there, go to SMRAM whatever it says. */
+static bool smram_enabled(const struct i440fx *f)
+{
+    return f->pci.regs.config[SMRAM] & SMRAM_G_SMRAME;
+}
+
 /* Switch the shadows and the SMRAM window to what the registers say. */
 static void i440fx_update_map(struct i440fx *f)
 {
     mem_space_begin(f->env->memory);
+    mem_space_begin(f->smm_memory);
     for (unsigned i = 0; i < NUM_SEGMENTS; i++) {
         unsigned bits = pam_bits(f, i);
         mem_region_set_readonly(f->shadows[i].ram, !(bits & PAM_WE));
@@ -116,6 +128,8 @@ static void i440fx_update_map(struct i440fx *f)
         mem_region_set_enabled(f->shadows[i].write_only, bits == PAM_WE);
     }
     mem_region_set_enabled(f->smram, smram_open(f));
+    mem_region_set_enabled(f->smm_smram, smram_enabled(f));
+    mem_space_commit(f->smm_memory);
     mem_space_commit(f->env->memory);
 }
 
@@ -185,7 +199,7 @@ static void build_ram(struct i440fx *f)
         f->ram_low = ram_window(f, "ram-low", 0x100000, 0x100000, low - 0x100000);
     if (size > low)
         f->ram_high = ram_window(f, "ram-high", GIB_4, low, size - low);
-    f->smram = ram_window(f, "smram", 0xA0000, 0xA0000, 128 * KIB);
+    f->smram = ram_window(f, "smram", SMRAM_START, SMRAM_START, SMRAM_SIZE);
     for (unsigned i = 0; i < NUM_SEGMENTS; i++) {
         const struct pam_segment *seg = &pam_segments[i];
         struct shadow *s = &f->shadows[i];
@@ -208,6 +222,18 @@ static void build_pci_side(struct i440fx *f)
     mem_region_add(f->pci_memory, GIB_4 - size, f->bios, 0);
     f->bios_low = mem_alias_new("bios-low", f->bios, size - low, low);
     mem_region_add(f->pci_memory, 0x100000 - low, f->bios_low, BIOS_PRIORITY);
+}
+
+static void build_smm_side(struct i440fx *f)
+{
+    uint64_t size = mem_region_size(f->env->mem_root);
+
+    f->smm_root = mem_container_new("smm", size);
+    f->smm_outside = mem_alias_new("smm-outside", f->env->mem_root, 0, size);
+    f->smm_smram = mem_alias_new("smm-smram", f->ram, SMRAM_START, SMRAM_SIZE);
+    mem_region_add(f->smm_root, 0, f->smm_outside, 0);
+    mem_region_add(f->smm_root, SMRAM_START, f->smm_smram, 1);
+    f->smm_memory = mem_space_new("smm", f->smm_root, f->env->log);
 }
 
 /* Defaults of section 3.2; the DRAM registers only remember what the firmware programs. */
@@ -250,6 +276,7 @@ struct i440fx *i440fx_new(struct hw_env *env, struct mem_region *ram, struct mem
     mem_space_begin(env->memory);
     build_pci_side(f);
     build_ram(f);
+    build_smm_side(f);
     f->bus = pci_bus_new(env, f->pci_memory);
     pci_device_init(&f->pci, env, f->bus, PCI_DEVFN(0, 0), "i440fx", &id);
     init_config(f);
@@ -273,6 +300,10 @@ void i440fx_free(struct i440fx *f)
         return;
     pci_device_remove(&f->pci);
     pci_bus_free(f->bus);
+    mem_space_free(f->smm_memory);
+    drop_region(f->smm_smram);
+    drop_region(f->smm_outside);
+    mem_region_free(f->smm_root);
     mem_space_begin(f->env->memory);
     for (unsigned i = 0; i < NUM_SEGMENTS; i++) {
         drop_region(f->shadows[i].ram);
@@ -294,6 +325,11 @@ void i440fx_free(struct i440fx *f)
 struct pci_bus *i440fx_bus(struct i440fx *f)
 {
     return f->bus;
+}
+
+struct mem_space *i440fx_smm_memory(struct i440fx *f)
+{
+    return f->smm_memory;
 }
 
 struct mem_region *i440fx_pci_memory(struct i440fx *f)

@@ -16,6 +16,8 @@ struct pci_bus *i440fx_bus(struct i440fx *f);
 /* Container of the whole address space as PCI sees it, where RAM does not answer: legacy VGA memory goes to
  * 0xA0000 in it, option ROMs to 0xC0000. Low priority 0 is free; the firmware's low alias has -1. */
 struct mem_region *i440fx_pci_memory(struct i440fx *f);
+/* What a processor in system management mode sees: everything, and SMRAM at 0xA0000 while it is enabled. */
+struct mem_space *i440fx_smm_memory(struct i440fx *f);
 /* Bytes of RAM below 4 GiB, and above. */
 uint64_t i440fx_ram_below_4g(uint64_t ram_size);
 uint64_t i440fx_ram_above_4g(uint64_t ram_size);

@@ -28,6 +28,9 @@ enum piix4_pm_reg { /* dwords from PMBA */
     PMSTS = 0x00,   /* PMEN in the upper half */
     PMCNTRL = 0x04,
     PMTMR = 0x08,
+    GLBSTS = 0x18,
+    GLBEN = 0x20,
+    GLBCTL = 0x28,
 };
 
 enum pmsts_bit {
@@ -50,6 +53,8 @@ enum pmcntrl_bit {
     SUS_EN = 0x2000,
 };
 
+enum { GLBSTS_APM_STS = 0x20, GLBCTL_SMI_EN = 0x01 };
+
 enum sus_typ { SUS_SOFT_OFF = 0, SUS_TO_RAM = 1, SUS_DISK = 2 }; /* as the firmware's _S5, _S3, _S4 */
 
 enum smb_reg { SMBHSTSTS = 0, SMBSLVSTS = 1, SMBHSTCNT = 2, SMB_PORTS = 16 };
@@ -71,11 +76,14 @@ enum {
 
 struct piix4_pm_regs {
     int64_t tmr_seen; /* half periods of the timer that TMROF_STS has been cleared for */
+    uint32_t glbctl;
     uint16_t pmsts;   /* without TMROF_STS */
     uint16_t pmen;
     uint16_t pmcntrl;
     uint16_t gpe_sts;
     uint16_t gpe_en;
+    uint16_t glbsts;
+    uint16_t glben;
     uint8_t apmc, apms;
     uint8_t smb[SMB_PORTS];
     uint8_t pad[4];
@@ -83,11 +91,14 @@ struct piix4_pm_regs {
 
 static const struct state_field piix4_pm_fields[] = {
     STATE_FIELD(struct piix4_pm_regs, tmr_seen),
+    STATE_FIELD(struct piix4_pm_regs, glbctl),
     STATE_FIELD(struct piix4_pm_regs, pmsts),
     STATE_FIELD(struct piix4_pm_regs, pmen),
     STATE_FIELD(struct piix4_pm_regs, pmcntrl),
     STATE_FIELD(struct piix4_pm_regs, gpe_sts),
     STATE_FIELD(struct piix4_pm_regs, gpe_en),
+    STATE_FIELD(struct piix4_pm_regs, glbsts),
+    STATE_FIELD(struct piix4_pm_regs, glben),
     STATE_FIELD(struct piix4_pm_regs, apmc),
     STATE_FIELD(struct piix4_pm_regs, apms),
     STATE_ARRAY(struct piix4_pm_regs, smb, uint8_t),
@@ -186,6 +197,15 @@ static uint64_t pm_read(void *opaque, uint64_t offset, unsigned size)
     case PMTMR:
         value = (uint64_t)tmr_ticks(s) & MASK(24);
         break;
+    case GLBSTS:
+        value = s->regs.glbsts;
+        break;
+    case GLBEN:
+        value = s->regs.glben;
+        break;
+    case GLBCTL:
+        value = s->regs.glbctl;
+        break;
     }
     return value >> shift & MASK(8 * size);
 }
@@ -224,6 +244,15 @@ static void pm_write(void *opaque, uint64_t offset, uint64_t value, unsigned siz
     case PMCNTRL:
         pmcntrl_write(s, v, mask);
         break;
+    case GLBSTS: /* write 1 to clear */
+        s->regs.glbsts &= (uint16_t)~(v & mask);
+        break;
+    case GLBEN:
+        s->regs.glben = (uint16_t)((s->regs.glben & ~mask) | (v & mask));
+        break;
+    case GLBCTL:
+        s->regs.glbctl = (s->regs.glbctl & ~mask) | (v & mask);
+        break;
     default:
         log_guest(s->env->log, "piix4_pm: write to register 0x%02x ignored\n", (unsigned)offset);
         return;
@@ -258,6 +287,18 @@ static uint64_t apm_read(void *opaque, uint64_t offset, unsigned size)
     return offset ? s->regs.apms : s->regs.apmc;
 }
 
+/* A write to APMC asks for an SMI. EOS need not be set again after one: firmware for emulators does not. */
+static void request_smi(struct piix4_pm *s)
+{
+    if (!(s->pci.regs.config[DEVACTB + 3] & DEVACTB_APMC_EN))
+        return;
+    s->regs.glbsts |= GLBSTS_APM_STS;
+    if (s->regs.glbctl & GLBCTL_SMI_EN) {
+        irq_set(&s->smi, 1);
+        irq_set(&s->smi, 0);
+    }
+}
+
 /* The two ACPI commands do here what an SMM handler does for them. */
 static void apm_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
 {
@@ -274,10 +315,7 @@ static void apm_write(void *opaque, uint64_t offset, uint64_t value, unsigned si
     else if (value == APM_ACPI_DISABLE)
         s->regs.pmcntrl &= (uint16_t)~SCI_EN;
     piix4_pm_update_irq(s);
-    if (s->pci.regs.config[DEVACTB + 3] & DEVACTB_APMC_EN) {
-        irq_set(&s->smi, 1);
-        irq_set(&s->smi, 0);
-    }
+    request_smi(s);
 }
 
 static uint64_t smb_read(void *opaque, uint64_t offset, unsigned size)

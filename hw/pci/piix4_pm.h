@@ -11,8 +11,9 @@ extern const struct state_table piix4_pm_state_table;
 enum piix4_isa_device { PIIX4_LPT = 1, PIIX4_COMA = 2, PIIX4_COMB = 4 };
 
 /* Function 1:0.3 of `bus`. `sci` is the level-triggered interrupt (ISA 9), `poweroff` is driven to 1 when the
- * guest enters S4 or S5, `smi` is pulsed by writes to the command port 0xB2 while APMC_EN is set;
- * unconnected, the chip comes up with APMC_EN set, which tells the firmware not to install an SMM handler. */
+ * guest enters S4 or S5, `smi` is pulsed by writes to the command port 0xB2 while APMC_EN and
+ * SMI_EN are set; unconnected, the chip comes up with APMC_EN set, which tells the firmware not to install an
+ * SMM handler. */
 struct piix4_pm *piix4_pm_new(struct hw_env *env, struct pci_bus *bus, struct irq_line sci,
                               struct irq_line poweroff, struct irq_line smi, unsigned isa_devices);
 void piix4_pm_free(struct piix4_pm *s);

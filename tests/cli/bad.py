@@ -93,8 +93,13 @@ ERRORS = {
     'smp-zero': ('-smp 0', '-smp'),
     'machine': ('-M q35', 'q35'),
     'cpu': ('-cpu nonsense', 'nonsense'),
+    'cpu-feature': ('-cpu max,+frob', 'frob'),
+    'cpu-feature-value': ('-cpu max,sse=perhaps', 'perhaps'),
+    'cpu-feature-empty': ('-cpu max,', "''"),
+    'cpu-feature-base': ('-cpu 486,+sse2', 'sse2 needs sse'),
     'accel': ('-accel kvm', 'kvm'),
     'accel-option': ('-accel jit,frob=1', 'frob'),
+    'accel-host-isa': ('-accel jit,host-isa=all', 'all'),
     'kernel-missing': ('-kernel {none}', 'absent'),
     'kernel-directory': ('-kernel {dir}', '{dir}'),
     'kernel-empty': ('-kernel {empty}', 'empty'),
@@ -159,7 +164,7 @@ INFORMATION = {
     'version': ('-version', r'^Mimus .*\d'),
     'help': ('-help', r'-kernel.*-hda.*-serial'),
     'help-long': ('--help', r'-kernel'),
-    'help-cpu': ('-cpu help', r'\w'),
+    'help-cpu': ('-cpu help', r'\bx86-64-v3\b.*\bmax\b.*\blahf-lm\b'),
     'help-machine': ('-M help', r'\bpc\b'),
     'help-log': ('-d help', r'\bin\b.*\bexec\b'),
     'help-device': ('-device help', r'isa-debug-exit'),
@@ -194,6 +199,13 @@ def test_error(line, words):
     return run
 
 
+def test_cpu_dependants(ctx):
+    """What needs a feature that was switched off is named in one line of warning, and the machine runs."""
+    err = finish(ctx, '-cpu', 'max,-sse4.2', '-version')[1]
+    if not re.fullmatch(r'mimus: warning: [^\n]*\bavx\b[^\n]*\n', err):
+        raise Failure('unexpected warning: %r' % err)
+
+
 def test_read_only(ctx):
     """An image that cannot be written is refused, unless the guest's writes go elsewhere."""
     image = sparse(ctx, 'image', 1 << 20)
@@ -225,4 +237,5 @@ def test_information(line, pattern):
 
 TESTS = {'error-' + name: test_error(*row) for name, row in ERRORS.items()}
 TESTS['error-disk-read-only'] = test_read_only
+TESTS['cpu-dependants'] = test_cpu_dependants
 TESTS.update({name: test_information(*row) for name, row in INFORMATION.items()})
