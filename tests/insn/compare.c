@@ -15,7 +15,7 @@ enum freedom {
     FREE_FLAGS = 2,      /* REP CMPS and SCAS: Intel's restore the flags, AMD's do not */
     FREE_CR2 = 4,        /* any byte of a large operand that cannot be accessed */
     FREE_X87 = 8,        /* an unmasked denormal operand of FLD, see loads_unmasked_denormal() */
-    FREE_RF = 32,        /* single-step trap within a REP instruction: 1 in the SDM, as it was on AMD's processors */
+    FREE_RF = 32,        /* single-step trap within a REP instruction: 1 in the SDM, AMD's leave it */
     FREE_ALL = 16,       /* MASKMOVQ: unselected bytes may fault; one of two possible faults */
 };
 
@@ -25,8 +25,8 @@ struct diff {
     unsigned num;
     unsigned freedom;
     uint32_t undefined;  /* flags */
-    /* A gather that faulted. Of the mask's elements that are not done, the sign is what counts: the manual's pseudocode
-     * smears it first, AMD's processors leave the element. */
+    /* A gather that faulted. Of the mask's elements that are not done, the sign is what counts: the manual's
+     * pseudocode smears it first, AMD's processors leave the element. */
     unsigned gather_mask;    /* register, 16: none */
     uint64_t gather_signs;   /* sign bits of the elements in 8 bytes */
     unsigned gather_bytes;   /* of the mask that take part */
@@ -34,7 +34,7 @@ struct diff {
 
 typedef void emit_fn(struct emit *e);
 emit_fn emit_enter, emit_pusha, emit_movs, emit_cmps, emit_scas, emit_maskmov,
-    emit_x87_load, emit_call_indirect;
+    emit_x87_load, emit_call_indirect, emit_xsave, emit_xrstor;
 
 static void differ(struct diff *d, const char *name, unsigned n, uint64_t before, uint64_t host,
                    uint64_t guest)
@@ -96,7 +96,7 @@ static bool is_multiple(const struct opcode *row)
  * instruction, of limit and alignment, of a call's push and target. */
 static bool order_of_faults_open(const struct opcode *row)
 {
-    return is_multiple(row) || has_many_operands(row) || (row->flags & OPF_ALIGN) ||
+    return is_multiple(row) || has_many_operands(row) || (row->flags & (OPF_ALIGN | OPF_REP)) ||
            row->emit == emit_call_indirect;
 }
 
@@ -134,13 +134,42 @@ static bool steps_within(const struct test_case *c, const struct opcode *row, co
 {
     bool gather = row->op[1] == O_MGd || row->op[1] == O_MGq;
 
-    return gather && (c->in.eflags & FL_TF) && h->vector == EX_DB && m->vector == EX_PF;
+    return gather && (c->in.eflags & FL_TF) && h->vector == EX_DB && is_memory_fault(m);
 }
 
 /* AMD's processors check the alignment of the stack pointer that ENTER leaves. */
 static bool checks_new_top(const struct opcode *row, const struct image *h)
 {
     return row->emit == emit_enter && h->vector == EX_AC && host_is_amd();
+}
+
+/* XSAVE and XRSTOR may check parts of the area that they do not access. */
+static bool checks_whole_area(const struct opcode *row, const struct image *h, const struct image *m)
+{
+    return (row->emit == emit_xsave || row->emit == emit_xrstor) && is_memory_fault(h) &&
+           (h->vector != m->vector || h->rip != m->rip);
+}
+
+/* Did it end at a byte of the code that is no instruction's first? */
+static bool ended_within(const struct test_case *c, const struct image *h)
+{
+    uint64_t at = h->rip - case_rip(c);
+
+    for (unsigned i = 0; i < c->num_insns; i++)
+        if (at > c->insn[i].off && at < c->insn[i].off + (unsigned)c->insn[i].len)
+            return true;
+    return false;
+}
+
+/* The child of a build with AddressSanitizer has its shadow memory where nothing is mapped otherwise. */
+static bool faults_in_shadow(const struct image *m)
+{
+#ifdef __SANITIZE_ADDRESS__
+    return m->vector == EX_PF && m->cr2 >= UINT64_C(0x7fff7000) && m->cr2 < UINT64_C(0x10007fff8000);
+#else
+    (void)m;
+    return false;
+#endif
 }
 
 static unsigned freedom_of(const struct test_case *c, const struct image *h, const struct image *m)
@@ -151,14 +180,14 @@ static unsigned freedom_of(const struct test_case *c, const struct image *h, con
     for (unsigned i = 0; i < c->num_insns; i++)
         if (c->insn[i].off == h->rip - case_rip(c))
             row = c->insn[i].row;
-    if (unaligned_sha(c, m))
+    if (unaligned_sha(c, m) || faults_in_shadow(m))
         return FREE_ALL;
-    /* Bytes that a wrong return address made instructions may be some that Mimus lacks. */
-    if (!row && m->vector == EX_UD)
+    /* A wrong return address makes any bytes instructions, also such as are left out otherwise. */
+    if (ended_within(c, h) || ended_within(c, m))
         return FREE_ALL;
     if (!row || h->vector == EX_BP)
         return x87;
-    if (steps_within(c, row, h, m) || checks_new_top(row, h))
+    if (steps_within(c, row, h, m) || checks_new_top(row, h) || checks_whole_area(row, h, m))
         return FREE_ALL;
     if (row->emit == emit_maskmov || either_fault(row, h, m))
         return FREE_ALL;
@@ -291,8 +320,8 @@ static void check_ymm(struct diff *d, const struct image *h, const struct image 
 {
     for (unsigned i = 0; i < 32; i++) {
         unsigned n = i / 2, at = i % 2 * 8;
-        check_vector(d, i & 1 ? "bits 255:192 of ymm" : "bits 191:128 of ymm", n, 16 + at, d->c->in.ymmh[n] + at,
-                     h->ymmh[n] + at, m->ymmh[n] + at);
+        check_vector(d, i & 1 ? "bits 255:192 of ymm" : "bits 191:128 of ymm", n, 16 + at,
+                     d->c->in.ymmh[n] + at, h->ymmh[n] + at, m->ymmh[n] + at);
     }
 }
 

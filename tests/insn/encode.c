@@ -166,10 +166,21 @@ static bool is_invalid(const struct encoding *enc, unsigned bits)
     return insn_decode(&insn, enc->code, INSN_MAX_LEN, bits) == DECODE_UD;
 }
 
+enum { VEX_L = 0x04, VEX_W = 0x80 };
+
+/* AES and PCLMULQDQ with L = 1 are VAES and VPCLMULQDQ, which the host may have; AMD's processors ignore W of
+ * VPERMQ and VPERMPD. */
+static bool host_may_take(const struct opcode *row, unsigned flip)
+{
+    if (flip == VEX_L)
+        return row->feature == FEAT_AES || row->feature == FEAT_PCLMULQDQ;
+    return flip == VEX_W && (row->opcode == 0x0f3a00 || row->opcode == 0x0f3a01) && host_is_amd();
+}
+
 bool encode_spoil_vex(struct rng *r, struct encoding *enc, unsigned bits)
 {
     static const uint8_t prefixes[] = { 0x66, 0xf2, 0xf3, 0xf0, 0x48 };
-    static const uint8_t flips[] = { 0x04, 0x80, 0x08, 0x10, 0x20 };
+    static const uint8_t flips[] = { VEX_L, VEX_W, 0x08, 0x10, 0x20 };
     struct encoding bad = *enc;
     unsigned at = find_vex(enc), pick = rng_below(r, 5);
     bool three = enc->code[at] == 0xc4;
@@ -181,10 +192,7 @@ bool encode_spoil_vex(struct rng *r, struct encoding *enc, unsigned bits)
         bad.code[at] = prefixes[pick];
         bad.len++;
     } else {
-        /* AES and PCLMULQDQ with L = 1 are VAES and VPCLMULQDQ, which the host may have. */
-        if (flips[pick] == 0x04 && (enc->insn.row->feature == FEAT_AES || enc->insn.row->feature == FEAT_PCLMULQDQ))
-            return false;
-        if (flips[pick] == 0x80 && !three)
+        if (host_may_take(enc->insn.row, flips[pick]) || (flips[pick] == VEX_W && !three))
             return false;
         bad.code[at + (three ? 2 : 1)] ^= flips[pick];
     }

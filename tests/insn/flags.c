@@ -5,6 +5,7 @@
 #define ALL6 (FL_OF | FL_SF | FL_ZF | FL_AF | FL_PF | FL_CF)
 
 typedef void emit_fn(struct emit *e);
+emit_fn emit_call, emit_ret;
 emit_fn emit_alu, emit_neg, emit_test, emit_inc, emit_sahf, emit_lahf, emit_carry, emit_bt, emit_mul,
     emit_imul, emit_ucomi, emit_comi, emit_cmpxchg, emit_xadd, emit_jcc, emit_cmov, emit_setcc, emit_rotate,
     emit_rotate_carry, emit_shift, emit_double_shift, emit_loop, emit_salc, emit_decimal, emit_ascii,
@@ -127,6 +128,14 @@ struct flag_use flags_of_insn(const struct insn *insn, int cl)
     return use;
 }
 
+/* RET may lead behind any call. */
+static void follow_return(struct test_case *c, uint32_t taint)
+{
+    for (unsigned i = 0; i < c->num_insns; i++)
+        if (c->insn[i].row && c->insn[i].row->emit == emit_call)
+            c->insn[i + 1].taint |= taint;
+}
+
 /* Once through the code. */
 static bool follow_once(struct test_case *c)
 {
@@ -148,6 +157,8 @@ static bool follow_once(struct test_case *c)
         c->insn[i + 1].taint |= after;
         if (ci->target != NO_TARGET)
             c->insn[ci->target].taint |= after;
+        if (ci->row && ci->row->emit == emit_ret)
+            follow_return(c, after);
     }
     return true;
 }

@@ -4,7 +4,8 @@
 typedef void emit_fn(struct emit *e);
 emit_fn emit_ret, emit_call_indirect, emit_jmp_indirect, emit_fxstate, emit_x87_env, emit_double_shift,
     emit_enter, emit_leave, emit_popa, emit_in, emit_out, emit_ins, emit_outs, emit_cli, emit_sti, emit_hlt,
-    emit_mov_from_sreg, emit_push_sreg, emit_pushf, emit_popf, emit_into;
+    emit_mov_from_sreg, emit_push_sreg, emit_pushf, emit_popf, emit_into,
+    emit_wrbase, emit_xsave, emit_xrstor;
 
 /* ---- what is left out ---- */
 
@@ -43,7 +44,8 @@ static bool fits_sequence(const struct opcode *row, unsigned bits)
     emit_fn *f = row->emit;
 
     return (row->flags & OPF_HOST) && f != emit_ret && f != emit_call_indirect && f != emit_jmp_indirect &&
-           f != emit_fxstate && !(f == emit_x87_env && bits == 64) && f != emit_enter && f != emit_leave && f != emit_popa;
+           f != emit_fxstate && !(f == emit_x87_env && bits == 64) && f != emit_wrbase &&
+           f != emit_xsave && f != emit_xrstor && f != emit_enter && f != emit_leave && f != emit_popa;
 }
 
 /* ---- appending ---- */
@@ -76,10 +78,10 @@ static void ignore(struct test_case *c, unsigned n, uint64_t linear, unsigned le
     }
 }
 
-/* Instruction and operand pointers, which AMD's processors save for a pending exception only, and MXCSR_MASK. */
+/* MXCSR_MASK, and the x87 pointers, which AMD's processors save for a pending exception only. */
 static void ignore_pointers(struct gen *g, const struct insn *insn)
 {
-    if (insn->row->emit != emit_fxstate)
+    if (insn->row->emit != emit_fxstate && insn->row->emit != emit_xsave)
         return;
     if (host_is_amd() && !(load_le(g->c->in.fx + FX_FSW, 2) & 0x80))
         ignore(g->c, 0, g->target + FX_FOP, FX_MXCSR - FX_FOP);
@@ -120,6 +122,7 @@ static bool generate_single(struct gen *g, const struct opcode *row)
 {
     struct encoding enc;
     unsigned attempts = 0;
+    bool inside;
 
     do {
         if (++attempts > 20 || !encode_row(g, row, &enc))
@@ -127,9 +130,11 @@ static bool generate_single(struct gen *g, const struct opcode *row)
         g->pinned = 0;
     } while (!comparable(&enc.insn) || !operands_steer(g, &enc));
     ignore_pointers(g, &enc.insn);
-    if (enc.len < 14 && !enc.insn.has_mem && can_spoil(row) && rng_percent(&g->r, 1))
+    /* At the area's end the fetch fault or #UD may come first. */
+    inside = g->c->code_off < CODE_SIZE - 32;
+    if (inside && enc.len < 14 && !enc.insn.has_mem && can_spoil(row) && rng_percent(&g->r, 1))
         spoil(g, &enc);
-    else if ((row->flags & OPF_VEX) && g->c->code_off < CODE_SIZE - 32 && rng_percent(&g->r, 3))
+    else if (inside && (row->flags & OPF_VEX) && rng_percent(&g->r, 3))
         encode_spoil_vex(&g->r, &enc, g->bits);
     append(g, &enc);
     return true;

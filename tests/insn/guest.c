@@ -167,11 +167,11 @@ static int64_t no_time(void *opaque)
     return 0;
 }
 
-/* Everything that rows ask for, whether or not the widest model shows it already. */
-static void set_features(struct cpu *cpu)
+/* What the host has, whether or not the widest model shows it. */
+static void set_features(struct guest *g)
 {
     for (unsigned i = 0; i < FEAT_NUM; i++)
-        cpu_features_set(&cpu->features, i, true);
+        cpu_features_set(&g->cpu->features, i, g->host.has[i]);
 }
 
 /* A triple fault: the run ends with a vector that no processor has. */
@@ -245,10 +245,15 @@ struct guest *guest_new(const struct guest_options *opt)
     }
     build_page_tables(g);
     build_descriptors(g);
-    set_features(g->cpu);
+    set_features(g);
     set_control_state(g);
     pthread_create(&g->watchdog, NULL, watch, g);
     return g;
+}
+
+void guest_remove_feature(struct guest *g, unsigned feature)
+{
+    cpu_features_set(&g->cpu->features, feature, false);
 }
 
 void guest_free(struct guest *g)

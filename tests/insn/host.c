@@ -37,7 +37,7 @@ struct shared {
     uint32_t has_ldt, has_bases;        /* has_bases: RDFSBASE and its like */
     uint64_t fs_base, gs_base;          /* at the end of the case */
     uint64_t home_fs;                   /* base of FS, where libc keeps what belongs to the thread */
-    uint32_t ymm_off;                   /* of the YMM registers' upper halves in an XSAVE area; 0: not there */
+    uint32_t ymm_off;                   /* of the YMM registers' upper halves in the frame; 0: not there */
     gregset_t home;                     /* where to go on after the last job */
     uint8_t home_fx[FX_END];
     uint8_t stack[256 * 1024] __attribute__((aligned(64)));
@@ -57,8 +57,6 @@ static const uint8_t greg_of[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP
 enum { UC_STRICT_SS = 4 };
 
 /* SDM vol. 1, 13.4: XSTATE_BV of the header; a component whose bit is 0 is all zero. */
-enum { XSTATE_BV = 512 };
-
 static void store_ymm(struct image *out, const uint8_t *frame)
 {
     if (SHARED->ymm_off && (frame[XSTATE_BV] & XCR0_AVX))
@@ -124,7 +122,7 @@ static void load_segments(const struct env_segment *s)
         __asm__ volatile("mov %w0, %%gs" : : "r"(s[S_GS].selector));
 }
 
-/* The flags of the handler itself. Those that sigreturn does not restore, ID and NT, are in force behind it. */
+/* The flags of the handler itself. Those that sigreturn does not restore, ID and NT, stay as they are here. */
 static inline void change_flags(uint64_t clear, uint64_t set)
 {
     __asm__ volatile("lea -128(%%rsp), %%rsp\n\tpushfq\n\tandq %0, (%%rsp)\n\torq %1, (%%rsp)\n\tpopfq\n\t"
@@ -184,10 +182,11 @@ static void take_bases(struct shared *s)
 static void give_fs(const struct shared *s)
 {
     bool home = s->running >= s->count;
+    unsigned selector = home ? 0 : env_segments[s->jobs[s->running].c.env][S_FS].selector;
 
     if (!s->has_bases)
         return;
-    __asm__ volatile("mov %w0, %%fs" : : "r"(home ? 0 : env_segments[s->jobs[s->running].c.env][S_FS].selector));
+    __asm__ volatile("mov %w0, %%fs" : : "r"(selector));
     if (home)
         __asm__ volatile("wrfsbase %0" : : "r"(s->home_fs));
 }

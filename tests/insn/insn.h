@@ -40,8 +40,8 @@ struct env_segment {
     uint32_t base, limit;   /* limit inclusive, in bytes */
     uint16_t attr;          /* as struct segment */
 };
-/* Segments of an environment by enum seg_reg. FS is used on hosts with FSGSBASE only, elsewhere it is null: the
- * host's libc lives behind it, and a process cannot bring it back in a signal handler otherwise. */
+/* Segments of an environment by enum seg_reg. FS is used on hosts with FSGSBASE only, elsewhere it is null:
+ * libc lives behind it, and nothing else brings it back in a signal handler. */
 extern const struct env_segment env_segments[ENV_NUM][S_NUM];
 unsigned env_bits(enum env env);
 const char *env_name(enum env env);
@@ -84,7 +84,10 @@ struct image {
     uint8_t fx[512] __attribute__((aligned(16)));   /* as FXSAVE64 stores it */
     uint8_t ymmh[16][16];                           /* upper halves of the YMM registers */
 };
-enum { FX_FCW = 0, FX_FSW = 2, FX_FTW = 4, FX_FOP = 6, FX_FIP = 8, FX_FDP = 16, FX_MXCSR = 24, FX_ST = 32, FX_XMM = 160, FX_END = 416 };
+enum { FX_FCW = 0, FX_FSW = 2, FX_FTW = 4, FX_FOP = 6, FX_FIP = 8, FX_FDP = 16, FX_MXCSR = 24, FX_ST = 32,
+       FX_XMM = 160, FX_END = 416 };
+/* An XSAVE area in the standard format, up to the components that are compared. */
+enum { XSTATE_BV = 512, XSTATE_YMM = 576, XSTATE_END = XSTATE_YMM + 256 };
 #define VECTOR_HUNG 255
 
 #define NO_TARGET 255
@@ -134,7 +137,7 @@ struct gen;
 bool encode_row(struct gen *g, const struct opcode *row, struct encoding *enc);
 /* Store a new displacement of disp_size bytes, in code and insn. */
 void encode_set_disp(struct encoding *enc, int64_t disp);
-/* A VEX encoding made invalid: W, L or vvvv that the row does not have, or a prefix that may not stand before VEX.
+/* A VEX encoding made invalid: W, L or vvvv that the row does not have, or a prefix that may not stand before it.
  * False when it is valid whatever was tried; nothing is changed then. */
 bool encode_spoil_vex(struct rng *r, struct encoding *enc, unsigned bits);
 
@@ -210,6 +213,8 @@ struct guest_options {
 struct guest *guest_new(const struct guest_options *opt);
 void guest_free(struct guest *g);
 void guest_run(struct guest *g, const struct test_case *c, struct outcome *result);
+/* A processor without it, before the first run. */
+void guest_remove_feature(struct guest *g, unsigned feature);
 
 /* ---- comparison (compare.c) ---- */
 
@@ -257,6 +262,12 @@ struct results *work_run(const struct plan *plan);
 bool work_replay(const struct plan *plan, uint64_t seed, uint64_t index);
 /* The failing case with NOPs in place of all instructions that do not matter. */
 void work_minimise(struct host *host, struct guest *guest, struct test_case *c, struct outcome *expected);
+
+/* ---- rows whose feature the processor lacks (absent.c) ---- */
+
+struct absent_results { uint64_t cases, failed; };
+/* The chosen rows, each with plan->count cases in each environment, in this process. */
+struct absent_results absent_run(const struct plan *plan);
 
 /* Rows covered and rows not covered, with reasons. */
 void report_coverage(FILE *out, const struct plan *plan, const struct results *res);

@@ -21,13 +21,14 @@ static const char usage[] =
     "  --jobs N          processes (the number of host processors)\n"
     "  --failures N      failures printed for each row and code size (1)\n"
     "  --replay S:I      only this case, with everything printed\n"
+    "  --absent          instead: rows on a processor that lacks their feature must get #UD\n"
     "  --coverage        print the cases of each row\n"
     "  --list            print the rows\n";
 
 struct options {
     struct plan plan;
     const char *row, *replay;
-    bool coverage, list, sequences_set;
+    bool coverage, list, absent, sequences_set;
 };
 
 static _Noreturn void fail_usage(const char *what, const char *value)
@@ -81,8 +82,8 @@ static uint32_t env_bit(const char *word)
     fail_usage("unknown code size", word);
 }
 
-enum { OPT_SEED = 256, OPT_COUNT, OPT_CASES, OPT_SEQUENCES, OPT_ROW, OPT_ENGINE, OPT_BITS, OPT_JOBS, OPT_FAILURES,
-       OPT_REPLAY, OPT_COVERAGE, OPT_LIST, OPT_HELP };
+enum { OPT_SEED = 256, OPT_COUNT, OPT_CASES, OPT_SEQUENCES, OPT_ROW, OPT_ENGINE, OPT_BITS, OPT_JOBS,
+       OPT_FAILURES, OPT_REPLAY, OPT_ABSENT, OPT_COVERAGE, OPT_LIST, OPT_HELP };
 
 static void set_option(struct options *o, int opt, const char *arg)
 {
@@ -99,6 +100,7 @@ static void set_option(struct options *o, int opt, const char *arg)
     case OPT_JOBS: p->jobs = (unsigned)parse_number(arg); break;
     case OPT_FAILURES: p->max_printed = (unsigned)parse_number(arg); break;
     case OPT_REPLAY: o->replay = arg; break;
+    case OPT_ABSENT: o->absent = true; break;
     case OPT_COVERAGE: o->coverage = true; break;
     case OPT_LIST: o->list = true; break;
     case OPT_HELP: fputs(usage, stdout); exit(0);
@@ -113,7 +115,7 @@ static void parse_options(struct options *o, int argc, char **argv)
         { "sequences", 1, NULL, OPT_SEQUENCES }, { "row", 1, NULL, OPT_ROW },
         { "engine", 1, NULL, OPT_ENGINE }, { "bits", 1, NULL, OPT_BITS },
         { "jobs", 1, NULL, OPT_JOBS }, { "failures", 1, NULL, OPT_FAILURES },
-        { "replay", 1, NULL, OPT_REPLAY },
+        { "replay", 1, NULL, OPT_REPLAY }, { "absent", 0, NULL, OPT_ABSENT },
         { "coverage", 0, NULL, OPT_COVERAGE }, { "list", 0, NULL, OPT_LIST }, { "help", 0, NULL, OPT_HELP },
         { NULL, 0, NULL, 0 },
     };
@@ -162,6 +164,14 @@ static int replay(const struct options *o)
     return work_replay(&o->plan, seed, index) ? 0 : 1;
 }
 
+static int run_absent(const struct options *o)
+{
+    struct absent_results res = absent_run(&o->plan);
+
+    printf("%" PRIu64 " passed, %" PRIu64 " failed\n", res.cases - res.failed, res.failed);
+    return res.failed ? 1 : 0;
+}
+
 static int run_all(const struct options *o)
 {
     struct timespec start, end;
@@ -201,7 +211,7 @@ int main(int argc, char **argv)
     choose_rows(&o);
     host_cpu_read(&o.plan.cpu);
     plan_cases(&o.plan);
-    ret = o.list ? 0 : o.replay ? replay(&o) : run_all(&o);
+    ret = o.list ? 0 : o.replay ? replay(&o) : o.absent ? run_absent(&o) : run_all(&o);
     free(o.plan.rows);
     return ret;
 }

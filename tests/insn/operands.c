@@ -5,7 +5,7 @@ typedef void emit_fn(struct emit *e);
 emit_fn emit_xlat, emit_maskmov, emit_bt, emit_enter, emit_leave, emit_div, emit_shift, emit_rotate,
     emit_rotate_carry, emit_double_shift, emit_loop, emit_jcxz, emit_ret, emit_call_indirect,
     emit_jmp_indirect, emit_cmpxchg, emit_cmpxchg8b, emit_fxstate, emit_ldmxcsr, emit_x87_ldcw,
-    emit_x87_env, emit_bound, emit_popf, emit_xchg, emit_jcc, emit_jmp, emit_call;
+    emit_x87_env, emit_xsave, emit_xrstor, emit_bound, emit_popf, emit_xchg, emit_jcc, emit_jmp, emit_call;
 
 static bool known(const struct gen *g, unsigned reg)
 {
@@ -44,7 +44,7 @@ static uint64_t pick_edge(struct gen *g, unsigned size)
 /* Linear address for an operand of `size` bytes; `strict`: aligned to its size. */
 static uint64_t pick_target(struct gen *g, unsigned size, bool strict)
 {
-    uint64_t align = size >= 64 ? 64 : size >= 32 ? 32 : size >= 16 ? 16 : size >= 8 ? 8 : size >= 4 ? 4 : size >= 2 ? 2 : 1;
+    uint64_t align = UINT64_C(1) << MIN_OF(31u - (unsigned)__builtin_clz(size), 6u);
     uint64_t t = HOT_LIN + rng_below(&g->r, HOT_SIZE);
 
     if (rng_percent(&g->r, g->single ? 6 : 1))
@@ -62,8 +62,15 @@ static uint8_t *data_at(struct gen *g, uint64_t linear, unsigned size)
     return g->c->mem + (linear - DATA_LIN);
 }
 
+static bool is_xstate(const struct opcode *row)
+{
+    return row->emit == emit_xsave || row->emit == emit_xrstor;
+}
+
 static unsigned operand_size(const struct insn *insn)
 {
+    if (is_xstate(insn->row))
+        return XSTATE_END;
     return insn->row->emit == emit_fxstate ? 512 : insn->mem_size ? insn->mem_size : 16;
 }
 
@@ -153,7 +160,8 @@ static bool needs_alignment(struct gen *g, const struct insn *insn)
     /* An atomic access across cache lines is slow on processors that detect it. */
     if ((insn->prefix & PFX_LOCK) || insn->row->emit == emit_xchg)
         return true;
-    return ((insn->row->flags & OPF_ALIGN) || insn->row->emit == emit_fxstate) && rng_percent(&g->r, 92);
+    return ((insn->row->flags & OPF_ALIGN) || insn->row->emit == emit_fxstate || is_xstate(insn->row)) &&
+           rng_percent(&g->r, 92);
 }
 
 static bool steer_memory(struct gen *g, struct encoding *enc)
@@ -178,8 +186,8 @@ static uint8_t *vec_element(struct gen *g, unsigned reg, unsigned n, unsigned si
     return at < 16 ? g->c->in.fx + FX_XMM + 16 * reg + at : g->c->in.ymmh[reg] + at - 16;
 }
 
-/* Small indices, so that most elements lie in the data, and a mask with every second element on the average. From
- * here on the operand is one at base + displacement. */
+/* Small indices, so that most elements lie in the data, and a mask with every second element on the average.
+ * From here on the operand is one at base + displacement. */
 static bool steer_gather(struct gen *g, struct encoding *enc)
 {
     struct insn *insn = &enc->insn;
@@ -354,9 +362,42 @@ static void steer_control_state(struct gen *g, const struct insn *insn)
 static void steer_popf(struct gen *g)
 {
     uint8_t *data = data_at(g, stack_top(g), 8);
+    uint64_t mask = rng_percent(&g->r, 10) ? UINT64_MAX : ~(uint64_t)(FL_TF | FL_AC);
 
     if (data)
-        store_le(data, 8, rng_next(&g->r) & (rng_percent(&g->r, 10) ? ~UINT64_C(0) : ~(uint64_t)(FL_TF | FL_AC)));
+        store_le(data, 8, rng_next(&g->r) & mask);
+}
+
+/* Components that Mimus has and components that nobody has; what the host alone has would be saved too. */
+static uint64_t random_components(struct gen *g)
+{
+    return rng_next(&g->r) & (~g->cpu->xcr0 | XCR0_X87 | XCR0_SSE | XCR0_AVX);
+}
+
+static void steer_components(struct gen *g)
+{
+    uint64_t mask = random_components(g);
+
+    set_reg(g, R_AX, 32, mask);
+    set_reg(g, R_DX, 32, mask >> 32);
+}
+
+/* An area that XRSTOR accepts, mostly: SDM vol. 1, 13.4 and 13.8. */
+static void steer_xrstor(struct gen *g)
+{
+    uint8_t *data = data_at(g, g->target, XSTATE_END);
+    uint64_t bv = rng_below(&g->r, 8);
+    bool compact = g->cpu->has[FEAT_XSAVEC] && rng_percent(&g->r, 40);
+
+    if (!data || rng_percent(&g->r, 5))
+        return;
+    state_random_fx(g, data);
+    memset(data + XSTATE_BV, 0, XSTATE_YMM - XSTATE_BV);
+    store_le(data + XSTATE_BV, 8, bv);
+    if (compact)
+        store_le(data + XSTATE_BV + 8, 8, bv | BIT(63) | rng_below(&g->r, 8));
+    if (rng_percent(&g->r, 6))
+        store_le(data + XSTATE_BV + 8 * rng_below(&g->r, 8), 8, random_components(g));
 }
 
 static void steer_bound(struct gen *g, const struct insn *insn)
@@ -393,6 +434,8 @@ static void steer_before(struct gen *g, struct encoding *enc)
 
     if (row->flags & OPF_REP)
         steer_string(g, insn);
+    else if (is_xstate(row))
+        steer_components(g);
     else if (row->emit == emit_xlat)
         try_set_reg(g, R_BX, bits, pick_target(g, 1, false) - env_base(g->c->env, insn->seg) -
                     (g->c->in.gpr[R_AX] & 0xff));
@@ -426,6 +469,8 @@ static void steer_after(struct gen *g, struct encoding *enc)
         steer_control_state(g, insn);
     else if (f == emit_popf)
         steer_popf(g);
+    else if (f == emit_xrstor)
+        steer_xrstor(g);
     else if (f == emit_bound)
         steer_bound(g, insn);
 }

@@ -101,7 +101,8 @@ void state_random_fx(struct gen *g, uint8_t *fx)
 static uint32_t random_eflags(struct gen *g)
 {
     static const struct { uint32_t flag; unsigned percent, in_sequence; } seldom[] = {
-        { FL_DF, 15, 15 }, { FL_NT, 10, 10 }, { FL_ID, 15, 15 }, { FL_RF, 3, 3 }, { FL_TF, 3, 1 }, { FL_AC, 4, 2 },
+        { FL_DF, 15, 15 }, { FL_NT, 10, 10 }, { FL_ID, 15, 15 },
+        { FL_RF, 3, 3 }, { FL_TF, 3, 1 }, { FL_AC, 4, 2 },
     };
     uint32_t v = (uint32_t)(rng_next(&g->r) & IR_FLAGS6) | FL_IF | 2;
 

@@ -136,8 +136,8 @@ static int run_engines(struct worker *w, const struct host_job *job)
     return bad;
 }
 
-/* AMD's processors lose the x87 pointers when the host's system switches tasks, so what the host says counts when it
- * says it twice. True when it said something else, which is in *job then. */
+/* AMD's processors lose the x87 pointers when the host's system switches tasks, so what the host says counts when
+ * it says it twice. True when it said something else, which is in *job then. */
 static bool host_hesitates(struct worker *w, struct host_job *job)
 {
     struct host_job *again = host_jobs(w->host);
