@@ -25,6 +25,8 @@ static const struct log_name log_names[] = {
     { "int", LOG_INT, "interrupts and exceptions" },
     { "mmu", LOG_MMU, "page faults and writes to translated code" },
     { "guest_errors", LOG_GUEST, "what the guest does wrong" },
+    { "strict", LOG_STRICT, "what may fail on hardware: stale translations, segments, reserved bits, MSRs (slow)" },
+    { "uninit", LOG_UNINIT, "reads of RAM that nobody has written since power-on (slow)" },
     { "in_asm", LOG_IN, NULL },
     { "op", LOG_IR, NULL },
     { "op_opt", LOG_OPT, NULL },

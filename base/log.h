@@ -16,6 +16,8 @@ enum log_item {
     LOG_MMU = 1 << 6,   /* page faults and writes to translated code */
     LOG_GUEST = 1 << 7, /* guest_errors: what the guest does wrong */
     LOG_CPU = 1 << 8,   /* registers at every block entered (with exec) */
+    LOG_STRICT = 1 << 9,  /* what works here by luck and may fail on hardware; from the processor's creation on */
+    LOG_UNINIT = 1 << 10, /* reads of RAM that nobody has written; as above */
 };
 
 struct log {

@@ -1,7 +1,7 @@
 /* Control registers: SDM vol. 3, 2.5, 4.1, 4.10.4.1 (what flushes the TLB) and 10.8.5 (switching IA-32e
  * mode); MOV CR in vol. 2. */
 #include "cpu/helpers.h"
-#include "cpu/sys.h"
+#include "cpu/strict.h"
 #include "cpu/x87.h"
 
 #define CR0_WRITABLE \
@@ -40,6 +40,7 @@ static void check_paging_on(struct cpu *cpu, uint64_t value)
 
 static void check_cr0(struct cpu *cpu, uint64_t value, uint64_t changed)
 {
+    strict_reserved(cpu, "CR0", value, ~(CR0_WRITABLE | CR0_ET), value >> 32);
     if (value >> 32 || ((value & CR0_PG) && !(value & CR0_PE)) || ((value & CR0_NW) && !(value & CR0_CD)))
         raise_gp(cpu);
     if ((changed & CR0_PG) && !(value & CR0_PG) && (cpu_code64(cpu) || (cpu->cr4 & CR4_PCIDE)))
@@ -65,6 +66,8 @@ void cpu_write_cr0(struct cpu *cpu, uint64_t value)
         seg_enter_real(cpu);
     if ((changed & CR0_PG) || ((value & CR0_PG) && (changed & CR0_WP)))
         mmu_flush(cpu, true);
+    if (changed & CR0_PG)
+        strict_flush(cpu);
     cpu_update_mode(cpu);
     fpu_update_pending(cpu); /* CR0.NE */
 }
@@ -72,16 +75,20 @@ void cpu_write_cr0(struct cpu *cpu, uint64_t value)
 /* Translations are cached for the current PCID alone, so that every change of it drops what is not global. */
 void cpu_write_cr3(struct cpu *cpu, uint64_t value)
 {
+    uint64_t written = value;
+
     if (!cpu_long_mode(cpu))
         value &= UINT32_MAX;
     if (cpu->cr4 & CR4_PCIDE)
         value &= ~CR3_KEEP;
+    strict_reserved(cpu, "CR3", value, ~MASK(PHYS_BITS), true);
     if (value & ~MASK(PHYS_BITS))
         raise_gp(cpu);
     if (pae_paging(cpu->cr0, cpu->cr4, cpu->efer))
         mmu_load_pdptes(cpu, value);
     cpu->cr3 = value;
     mmu_flush(cpu, false);
+    strict_cr3(cpu, written);
 }
 
 uint64_t cpu_cr4_writable(const struct cpu *cpu)
@@ -116,6 +123,7 @@ void cpu_write_cr4(struct cpu *cpu, uint64_t value)
     const uint64_t flushes = loads_pdptes | CR4_SMAP | CR4_PKE | CR4_LA57 | CR4_PCIDE;
     uint64_t changed = cpu->cr4 ^ value;
 
+    strict_reserved(cpu, "CR4", value, ~cpu_cr4_writable(cpu), true);
     if ((value & ~cpu_cr4_writable(cpu)) || cr4_forbidden(cpu, value, changed))
         raise_gp(cpu);
     if ((changed & loads_pdptes) && pae_paging(cpu->cr0, value, cpu->efer))
@@ -123,6 +131,8 @@ void cpu_write_cr4(struct cpu *cpu, uint64_t value)
     cpu->cr4 = value;
     if (changed & flushes)
         mmu_flush(cpu, true);
+    if ((changed & (loads_pdptes | CR4_LA57)) || (changed & ~value & CR4_PCIDE))
+        strict_flush(cpu);
     cpu_update_mode(cpu);
 }
 
@@ -140,6 +150,7 @@ uint64_t helper_invpcid(struct cpu *cpu, uint64_t type, uint64_t low, uint64_t l
         raise_gp(cpu);
     if (type == INVPCID_ADDRESS && !cpu_canonical_base(cpu, linear))
         raise_gp(cpu);
+    strict_invpcid(cpu, (unsigned)type, (unsigned)low, linear);
     if (by_pcid && low != current)
         return 0;
     if (type == INVPCID_ADDRESS)

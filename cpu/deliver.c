@@ -1,5 +1,5 @@
 /* Delivery of interrupts and exceptions: SDM vol. 3, chapter 6; INT n in vol. 2. */
-#include "cpu/sys.h"
+#include "cpu/strict.h"
 
 #include <inttypes.h>
 
@@ -98,8 +98,9 @@ static void read_gate(const struct event *ev, struct gate *g)
     v = mmu_load_super(cpu, cpu->idt.base + ev->vector * size, 8);
     desc_parse(&g->d, (uint32_t)v, (uint32_t)(v >> 32));
     g->offset = gate_offset(&g->d);
-    if (size == 16)
-        g->offset |= mmu_load_super(cpu, cpu->idt.base + ev->vector * size + 8, 8) << 32;
+    v = size == 16 ? mmu_load_super(cpu, cpu->idt.base + ev->vector * size + 8, 8) : 0;
+    g->offset |= v << 32;
+    strict_gate(cpu, ev->vector, &g->d, v);
 }
 
 static bool valid_gate_type(const struct cpu *cpu, const struct descriptor *d)
@@ -138,7 +139,6 @@ static void check_code(const struct event *ev, struct gate *g)
 {
     struct cpu *cpu = ev->cpu;
     struct descriptor *c = &g->code;
-    bool bad_offset;
 
     if (sel_null(g->selector) || !desc_read(cpu, g->selector, c) || !desc_is_code(c) ||
         desc_dpl(c) > cpu_cpl(cpu))
@@ -150,8 +150,19 @@ static void check_code(const struct event *ev, struct gate *g)
     g->cpl = desc_conforming(c) ? cpu_cpl(cpu) : desc_dpl(c);
     if ((cpu->mode & MODE_VM) && g->cpl != 0)
         raise_code(ev, EX_GP, g->selector);
-    bad_offset = cpu_long_mode(cpu) ? !cpu_canonical(cpu, g->offset) : g->offset > c->limit;
-    if (bad_offset)
+}
+
+/* The last check, behind the room for a frame of `count` items. */
+static void check_target(const struct event *ev, const struct gate *g, const struct stack *st, unsigned count)
+{
+    struct cpu *cpu = ev->cpu;
+    bool bad;
+
+    stack_check_room(st, g->size, count + ev->has_code);
+    bad = cpu_long_mode(cpu) ? !cpu_canonical(cpu, g->offset) : g->offset > g->code.limit;
+    if (bad && !cpu_long_mode(cpu))
+        strict_code_limit(cpu, g->selector, g->code.limit, g->offset);
+    if (bad)
         cpu_raise_error(cpu, EX_GP, ev->ext);
 }
 
@@ -194,6 +205,7 @@ static void deliver_inner(const struct event *ev, struct gate *g)
     tss_stack(cpu, g->cpl, ev->ext, &ss, &sp);
     seg_check_stack(cpu, ss, g->cpl, EX_TS, ev->ext, &sd);
     stack_inner(&st, cpu, &sd, sp, sel_error(ss) | ev->ext);
+    check_target(ev, g, &st, from_v86 ? 9 : 5);
     if (from_v86)
         push_v86_segments(&st, cpu, g->size);
     stack_push(&st, cpu->seg[S_SS].selector, g->size);
@@ -216,6 +228,7 @@ static void deliver_same(const struct event *ev, struct gate *g)
     struct stack st;
 
     stack_current(&st, ev->cpu, true, ev->ext);
+    check_target(ev, g, &st, 3);
     push_frame(&st, ev, g->size);
     push_code(&st, ev, g->size);
     desc_set_accessed(ev->cpu, &g->code);
@@ -234,6 +247,7 @@ static void deliver_long(const struct event *ev, struct gate *g)
     if (g->ist || inner)
         sp = tss_stack64(cpu, g->cpl, g->ist, ev->ext);
     stack_flat(&st, cpu, g->cpl, sp & ~UINT64_C(15), ev->ext);
+    check_target(ev, g, &st, 5);
     stack_push(&st, cpu->seg[S_SS].selector, 8);
     stack_push(&st, cpu->gpr[R_SP], 8);
     push_frame(&st, ev, 8);
@@ -291,6 +305,16 @@ static void deliver(const struct event *ev)
         ev->cpu->dr[7] &= ~DR7_GD;
 }
 
+/* EFLAGS of the image for a trap or interrupt: RF is set between two iterations of a string instruction
+ * (SDM vol. 3, 17.3.1.1). */
+static uint32_t image_flags(struct cpu *cpu)
+{
+    uint32_t flags = cpu_get_eflags(cpu) | (cpu->rep_partial ? FL_RF : 0);
+
+    cpu->rep_partial = false;
+    return flags;
+}
+
 void cpu_deliver(struct cpu *cpu, unsigned vector, bool has_code, uint32_t code, bool soft, bool ext)
 {
     struct event ev = { .cpu = cpu,
@@ -300,7 +324,7 @@ void cpu_deliver(struct cpu *cpu, unsigned vector, bool has_code, uint32_t code,
                         .soft = soft,
                         .ext = ext,
                         .ret = cpu->rip,
-                        .flags = cpu_get_eflags(cpu) };
+                        .flags = image_flags(cpu) };
 
     deliver(&ev);
 }
@@ -308,13 +332,12 @@ void cpu_deliver(struct cpu *cpu, unsigned vector, bool has_code, uint32_t code,
 /* While translated code is on the stack, rip is the block's first pc. */
 static void log_soft(struct cpu *cpu, unsigned vector)
 {
-    struct tcg_block *blk;
     uint64_t rip = cpu->rip;
 
     if (!log_enabled(cpu->log, LOG_INT))
         return;
     if (cpu->in_block)
-        rip += tcg_fault_offset(cpu->tcg, cpu, &blk);
+        rip += tcg_current_offset(cpu->tcg, cpu);
     log_printf(cpu->log, "int: software vector %02x at %04x:%016" PRIx64 "\n", vector, cpu->seg[S_CS].selector,
                rip);
 }
@@ -395,7 +418,7 @@ void cpu_deliver_exception(struct cpu *cpu)
                         .code = cpu->ex.code,
                         .ext = 1,
                         .ret = cpu->rip,
-                        .flags = cpu_get_eflags(cpu) };
+                        .flags = image_flags(cpu) };
 
     if (second == CLASS_PAGE_FAULT)
         cpu->cr2 = cpu->ex.cr2;

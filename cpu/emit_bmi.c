@@ -5,7 +5,7 @@
 
 enum { CC_O = 0, CC_B = 2 };
 
-void emit_bsf(struct emit *e);
+void emit_bsf(struct emit *e); /* in emit_int.c */
 
 static enum ir_type op_type(const struct emit *e)
 {
@@ -14,7 +14,7 @@ static enum ir_type op_type(const struct emit *e)
 
 static bool host_has(const struct emit *e, uint32_t isa)
 {
-    return tcg_host_isa() & ~e->cpu->opt.without_isa & isa;
+    return e->cpu->host_isa & isa;
 }
 
 static ir_ref is_zero(struct emit *e, enum ir_type t, ir_ref v)

@@ -1,5 +1,5 @@
 /* What the emitters of MMX, SSE and AVX share. Vector registers are fields of struct cpu, named by their byte
- * offset; a vector operation (ir_vop, ir_vopi) takes three such fields. */
+ * offset; a vector operation (ir_vop, ir_vopi) takes three fields of 16 bytes. */
 #ifndef MIMUS_CPU_EMIT_VEC_H
 #define MIMUS_CPU_EMIT_VEC_H
 
@@ -13,17 +13,32 @@
 /* MMX register: the first 8 bytes of a 16-byte field, whose others are not to be touched. */
 #define MMXREG(n) ((unsigned)offsetof(struct cpu, fpu.st[n]))
 
-/* Copy or clear fields, 8 or 16 bytes. Source and destination may be the same. */
-void emit_copy64(struct emit *e, unsigned dst, unsigned src);
-void emit_copy128(struct emit *e, unsigned dst, unsigned src);
-void emit_zero64(struct emit *e, unsigned field);
-void emit_zero128(struct emit *e, unsigned field);
+/* ---- values ---- */
+
+/* A 32-bit constant: what helpers take. Two fields make one: `a` in bits 15:0, `b` in bits 31:16. */
+ir_ref emit_vec_const(struct emit *e, uint32_t v);
+ir_ref emit_vec_pair(struct emit *e, unsigned a, unsigned b);
+uint8_t emit_vec_imm8(const struct emit *e);
+
+/* 8 bytes at `field`. */
+ir_ref emit_vec_get64(struct emit *e, unsigned field);
+void emit_vec_put64(struct emit *e, unsigned field, ir_ref v);
+void emit_vec_copy64(struct emit *e, unsigned dst, unsigned src);
+/* 16 bytes. Source and destination may be the same. */
+void emit_vec_copy(struct emit *e, unsigned dst, unsigned src);
+void emit_vec_zero(struct emit *e, unsigned field);
+
+/* The arithmetic flags := the six bits at their EFLAGS places in `word`. */
+void emit_vec_put_flags(struct emit *e, ir_ref word);
+
+/* ---- operands ---- */
 
 /* Field of a register operand, XMM or MMX. */
 unsigned emit_vec_field(const struct operand *o);
-/* `size` bytes (1, 2, 4, 8, 16) of the memory operand into `field`; its other bytes stay. May fault. 16 bytes
- * must be aligned if the row has ALIGN. */
-void emit_vec_load_mem(struct emit *e, unsigned field, unsigned size);
+/* `size` bytes (1, 2, 4, 8, 16) of the memory operand to `field`, whose other bytes stay, or from it. May
+ * fault. 16 bytes must be aligned if the row has ALIGN. */
+void emit_vec_load(struct emit *e, unsigned field, unsigned size);
+void emit_vec_store(struct emit *e, unsigned field, unsigned size);
 /* Field of operand n of at most 16 bytes: the register's, or VTMP(0), into which memory is loaded. */
 unsigned emit_vec_source(struct emit *e, unsigned n);
 
@@ -32,9 +47,11 @@ unsigned emit_vec_source(struct emit *e, unsigned n);
 void emit_mmx_enter(struct emit *e);
 void emit_mmx_written(struct emit *e, unsigned reg);
 
-/* Floating point when an exception is unmasked (MODE_XM): the operation writes a temporary, then its
- * exception flags are looked at, and only without a fault the result takes effect. In other modes these do
- * nothing and the operation writes `dst` itself. The order is
+/* ---- floating-point exceptions ----
+ *
+ * When an exception is unmasked (MODE_XM), the operation writes a temporary, then its exception flags are
+ * looked at, and only without a fault the result takes effect. In other modes these do nothing and the
+ * operation writes `dst` itself. The order is
  *     to = emit_xm_dest(e, dst);        the field to write, which holds dst's old value
  *     ir_vop(e->b, vop, to, ...);
  *     emit_xm_check_vop(e, vop, a, b);  or emit_xm_check(e)

@@ -1,10 +1,11 @@
 /* Raising exceptions: what happened is noted in cpu->ex, and control leaves to the run loop. */
-#include "cpu/state.h"
+#include "cpu/strict.h"
 
 enum { JMP_EXCEPTION = 1 };
 
 static _Noreturn void raise(struct cpu *cpu, unsigned vector, bool has_code, uint32_t code)
 {
+    strict_exception(cpu, vector, code);
     cpu->ex.vector = (uint8_t)vector;
     cpu->ex.has_code = has_code;
     cpu->ex.soft = false;

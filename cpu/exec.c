@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "cpu/emit.h"
-#include "cpu/sys.h"
+#include "cpu/strict.h"
 #include "memory/memory.h"
 
 #if defined(__x86_64__) || defined(__i386__)
@@ -62,6 +62,7 @@ static void switch_a20(struct cpu *cpu, bool enabled)
 {
     cpu->a20_mask = enabled ? UINT64_MAX : ~BIT(20);
     mmu_flush(cpu, true);
+    strict_flush(cpu);
 }
 
 void cpu_set_a20(struct cpu *cpu, bool enabled)
@@ -241,6 +242,7 @@ static void take_reset(struct cpu *cpu, uint32_t pins)
         cpu_init_signal(cpu);
         mmu_flush(cpu, true);
     }
+    strict_flush(cpu);
 }
 
 enum served { SERVED_NOTHING, SERVED_EVENT, SERVED_STOP };
@@ -409,11 +411,11 @@ static bool logging_blocks(const struct cpu *cpu)
     return log_enabled(cpu->log, LOG_EXEC | LOG_CPU);
 }
 
-/* The run loop has something to do after each block, in a stepped mode in after_step(): translated code must not
- * find its way into this one by itself. */
+/* The run loop has something to do after each block, in a stepped mode in after_step(), or before it: translated code
+ * must not find its way into this one by itself. */
 static bool watching_blocks(const struct cpu *cpu)
 {
-    return (cpu->mode & MODE_STEPPED) || logging_blocks(cpu);
+    return (cpu->mode & MODE_STEPPED) || logging_blocks(cpu) || cpu->strict;
 }
 
 /* The block to run next. Raises what fetching its first instruction raises.
@@ -515,6 +517,7 @@ static struct tcg_block *enter_block(struct cpu *cpu, struct tcg_block *prev, un
     if (!cpu->ss_shadow)
         cpu->dr6_pending = 0;
     cpu->ss_shadow = 0;
+    cpu->rep_partial = false;
     cpu->in_block = true;
     set_host_mxcsr(cpu->mxcsr_run);
     prev = tcg_run(cpu->tcg, cpu, blk, exit_no);
@@ -628,6 +631,7 @@ struct cpu *cpu_new(const struct cpu_options *opt, const struct cpu_bus *bus, st
     memset(cpu, 0, sizeof(*cpu));
     cpu->bus = *bus;
     cpu->opt = *opt;
+    cpu->host_isa = tcg_host_isa() & ~opt->without_isa;
     cpu->log = bus->log;
     if (cpu_spec_parse(&spec, opt->model ? opt->model : "max", err)) {
         free(cpu);
@@ -651,6 +655,7 @@ struct cpu *cpu_new(const struct cpu_options *opt, const struct cpu_bus *bus, st
     pthread_condattr_destroy(&clock);
     cpu->a20_mask = UINT64_MAX;
     cpu->delivering = -1;
+    strict_init(cpu);
     cpu_reset(cpu);
     mmu_flush(cpu, true);
     return cpu;
@@ -661,6 +666,7 @@ void cpu_free(struct cpu *cpu)
     if (!cpu)
         return;
     tcg_free(cpu->tcg);
+    strict_free(cpu);
     pthread_cond_destroy(&cpu->wait_cond);
     pthread_mutex_destroy(&cpu->wait_lock);
     free(cpu);

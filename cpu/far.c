@@ -1,5 +1,5 @@
 /* Far JMP, CALL, RET and IRET: SDM vol. 2, pseudo-code of the instructions; vol. 3, 5.8. */
-#include "cpu/sys.h"
+#include "cpu/strict.h"
 
 static uint64_t truncate_ip(uint64_t ip, unsigned size)
 {
@@ -12,11 +12,13 @@ static bool is_code64(const struct cpu *cpu, const struct descriptor *d)
     return cpu_long_mode(cpu) && (d->attr & ATTR_L);
 }
 
-static void check_offset(struct cpu *cpu, const struct descriptor *code, uint64_t offset)
+static void check_offset(struct cpu *cpu, uint16_t selector, const struct descriptor *code, uint64_t offset)
 {
-    bool bad = is_code64(cpu, code) ? !cpu_canonical(cpu, offset) : offset > code->limit;
+    bool code64 = is_code64(cpu, code);
 
-    if (bad)
+    if (!code64 && offset > code->limit)
+        strict_code_limit(cpu, selector, code->limit, offset);
+    if (code64 ? !cpu_canonical(cpu, offset) : offset > code->limit)
         cpu_raise_error(cpu, EX_GP, 0);
 }
 
@@ -64,15 +66,25 @@ static void push_return(const struct transfer *t, struct stack *st)
     stack_push(st, t->next, t->size);
 }
 
+static void check_real_ip(struct cpu *cpu, uint64_t ip)
+{
+    if (ip <= cpu->seg[S_CS].limit)
+        return;
+    strict_code_limit(cpu, cpu->seg[S_CS].selector, cpu->seg[S_CS].limit, ip);
+    cpu_raise_error(cpu, EX_GP, 0);
+}
+
 static void transfer_real(const struct transfer *t)
 {
     struct cpu *cpu = t->cpu;
     struct stack st;
 
-    if (t->offset > cpu->seg[S_CS].limit)
-        cpu_raise_error(cpu, EX_GP, 0);
     if (t->kind == FAR_CALL) {
         stack_current(&st, cpu, true, 0);
+        stack_check_room(&st, t->size, 2);
+    }
+    check_real_ip(cpu, t->offset);
+    if (t->kind == FAR_CALL) {
         push_return(t, &st);
         stack_commit(&st);
     }
@@ -87,13 +99,15 @@ static void transfer_same(const struct transfer *t, struct descriptor *code, boo
     struct cpu *cpu = t->cpu;
     struct stack st;
 
-    check_offset(cpu, code, t->offset);
     if (t->kind == FAR_CALL) {
         stack_current(&st, cpu, true, 0);
         if (long_gate)
             stack_flat(&st, cpu, cpu_cpl(cpu), cpu->gpr[R_SP], 0);
-        push_return(t, &st);
+        stack_check_room(&st, t->size, 2);
     }
+    check_offset(cpu, t->selector, code, t->offset);
+    if (t->kind == FAR_CALL)
+        push_return(t, &st);
     desc_set_accessed(cpu, code);
     if (t->kind == FAR_CALL)
         stack_commit(&st);
@@ -143,11 +157,13 @@ static void call_inner(const struct transfer *t, struct descriptor *code, unsign
         seg_check_stack(cpu, ss, cpl, EX_TS, 0, &sd);
         stack_inner(&st, cpu, &sd, sp, sel_error(ss));
     }
-    check_offset(cpu, code, t->offset);
+    if (cpu_long_mode(cpu))
+        parameters = 0;
+    stack_check_room(&st, t->size, parameters + 4);
+    check_offset(cpu, t->selector, code, t->offset);
     stack_push(&st, cpu->seg[S_SS].selector, t->size);
     stack_push(&st, cpu->gpr[R_SP], t->size);
-    if (!cpu_long_mode(cpu))
-        copy_parameters(&st, cpu, parameters, t->size);
+    copy_parameters(&st, cpu, parameters, t->size);
     push_return(t, &st);
     desc_set_accessed(cpu, code);
     if (cpu_long_mode(cpu)) {
@@ -258,7 +274,6 @@ static void check_return_code(struct comeback *r)
         cpu_raise_error(cpu, EX_GP, sel_error(r->cs));
     check_long_code(cpu, r->cs, &r->code);
     check_present(cpu, r->cs, &r->code);
-    check_offset(cpu, &r->code, r->ip);
 }
 
 static void finish_return(struct comeback *r)
@@ -270,6 +285,7 @@ static void finish_return(struct comeback *r)
 
 static void return_same(struct comeback *r, unsigned drop)
 {
+    check_offset(r->cpu, r->cs, &r->code, r->ip);
     r->st.sp = (r->st.sp + drop) & r->st.mask;
     desc_set_accessed(r->cpu, &r->code);
     stack_commit(&r->st);
@@ -288,7 +304,8 @@ static void set_outer_sp(struct comeback *r, uint16_t ss, const struct descripto
     stack_commit(&st);
 }
 
-/* Pop SS:(R/E)SP too. A null SS is good for 64-bit code above level 3. */
+/* Pop SS:(R/E)SP too, and look at it before the instruction pointer. A null SS is good for 64-bit code above
+ * level 3. */
 static void return_with_stack(struct comeback *r, unsigned drop)
 {
     struct cpu *cpu = r->cpu;
@@ -304,10 +321,11 @@ static void return_with_stack(struct comeback *r, unsigned drop)
     null = sel_null(ss) && is_code64(cpu, &r->code) && cpl != 3;
     if (null && (ss & SEL_RPL) != cpl)
         cpu_raise_error(cpu, EX_GP, sel_error(ss));
-    if (!null) {
+    if (!null)
         seg_check_stack(cpu, ss, cpl, EX_GP, 0, &sd);
+    check_offset(cpu, r->cs, &r->code, r->ip);
+    if (!null)
         desc_set_accessed(cpu, &sd);
-    }
     desc_set_accessed(cpu, &r->code);
     if (null)
         seg_set_null(cpu, S_SS, ss);
@@ -323,8 +341,7 @@ static void return_real(struct comeback *r, unsigned drop)
 {
     struct cpu *cpu = r->cpu;
 
-    if (r->ip > cpu->seg[S_CS].limit)
-        cpu_raise_error(cpu, EX_GP, 0);
+    check_real_ip(cpu, r->ip);
     r->st.sp = (r->st.sp + drop) & r->st.mask;
     stack_commit(&r->st);
     seg_load_real(cpu, S_CS, r->cs);
@@ -386,6 +403,7 @@ static void iret_real(struct comeback *r)
         cpu_raise_error(cpu, EX_GP, 0);
     pop_target(r);
     r->flags = (uint32_t)stack_pop(&r->st, r->size);
+    strict_eflags(cpu, r->flags);
     r->mask = IRET_FLAGS | FL_IF | (v86 ? 0 : FL_IOPL) | (r->size > 2 ? FL_RF | FL_AC | FL_ID : 0);
     if (v86 && cpu_iopl(cpu) < 3)
         iret_virtual_if(r);
@@ -433,6 +451,7 @@ static void iret_protected(struct comeback *r)
 
     pop_target(r);
     r->flags = (uint32_t)stack_pop(&r->st, r->size);
+    strict_eflags(cpu, r->flags);
     r->mask = iret_mask(cpu, r->size);
     if ((r->flags & FL_VM) && r->size == 4 && cpu_cpl(cpu) == 0 && !cpu_long_mode(cpu)) {
         iret_to_v86(r);
@@ -464,4 +483,5 @@ void far_iret(struct cpu *cpu, unsigned size, uint64_t next)
         cpu->nmi_blocked = 0;
         __atomic_store_n(&cpu->exit_request, 1, __ATOMIC_SEQ_CST); /* one may wait */
     }
+    check_virtual_interrupt(cpu);
 }

@@ -2,12 +2,8 @@
 #include "cpu/helper_avx2.h"
 
 #include "cpu/helper_int.h"
+#include "cpu/helper_vec.h"
 #include "cpu/helpers.h"
-
-static union vec128 *field(struct cpu *cpu, uint64_t offset)
-{
-    return (union vec128 *)((char *)cpu + (offset & 0xffff));
-}
 
 /* ---- elements ---- */
 
@@ -27,11 +23,6 @@ static uint64_t get_element(struct cpu *cpu, unsigned reg, unsigned i, unsigned 
 static bool selected(struct cpu *cpu, unsigned mask, unsigned i, unsigned size)
 {
     return get_element(cpu, mask, i, size) >> (8 * size - 1);
-}
-
-static uint32_t mem_flags(unsigned seg)
-{
-    return seg == S_SS ? IR_MEM_STACK : 0;
 }
 
 /* These instructions check no alignment: where the others do, a misaligned element goes by bytes. */
@@ -73,7 +64,7 @@ uint64_t helper_vmask_load(struct cpu *cpu, uint64_t word, uint64_t ea)
     for (unsigned i = 0; i < n; i++)
         if (selected(cpu, w.mask, i, w.size))
             v[i] = load_element(cpu, seg_address(cpu, w.seg, ea + i * w.size, w.size, false), w.size,
-                                mem_flags(w.seg));
+                                cpu_vec_mem(w.seg));
     for (unsigned i = 0; i < n; i++)
         store_le(element(cpu, w.reg, i, w.size), w.size, v[i]);
     if (!w.wide_vector)
@@ -91,11 +82,11 @@ uint64_t helper_vmask_store(struct cpu *cpu, uint64_t word, uint64_t ea)
     for (unsigned i = 0; i < n; i++)
         if (selected(cpu, w.mask, i, w.size)) {
             addr[i] = seg_address(cpu, w.seg, ea + i * w.size, w.size, true);
-            mmu_probe(cpu, addr[i], w.size, ACC_WRITE, mem_flags(w.seg));
+            mmu_probe(cpu, addr[i], w.size, ACC_WRITE, cpu_vec_mem(w.seg));
         }
     for (unsigned i = 0; i < n; i++)
         if (selected(cpu, w.mask, i, w.size))
-            store_element(cpu, addr[i], get_element(cpu, w.reg, i, w.size), w.size, mem_flags(w.seg));
+            store_element(cpu, addr[i], get_element(cpu, w.reg, i, w.size), w.size, cpu_vec_mem(w.seg));
     return 0;
 }
 
@@ -128,7 +119,7 @@ uint64_t helper_vgather(struct cpu *cpu, uint64_t word, uint64_t base)
     for (unsigned i = 0; i < n; i++) {
         if (selected(cpu, w.mask, i, w.size))
             store_le(element(cpu, w.reg, i, w.size), w.size,
-                     load_element(cpu, gather_address(cpu, &w, base, i), w.size, mem_flags(w.seg)));
+                     load_element(cpu, gather_address(cpu, &w, base, i), w.size, cpu_vec_mem(w.seg)));
         store_le(element(cpu, w.mask, i, w.size), w.size, 0);
     }
     for (unsigned i = n; i < 32 / w.size; i++)
@@ -139,9 +130,7 @@ uint64_t helper_vgather(struct cpu *cpu, uint64_t word, uint64_t base)
 /* VCVTPS2PH changes MXCSR before it stores. */
 uint64_t helper_probe_store(struct cpu *cpu, uint64_t addr, uint64_t size, uint64_t mem)
 {
-    if ((cpu->mode & MODE_AC) && (addr & (size - 1)))
-        cpu_raise_error(cpu, EX_AC, 0);
-    mmu_probe(cpu, addr, size, ACC_WRITE, (uint32_t)mem);
+    mmu_probe_store(cpu, addr, (unsigned)size, (uint32_t)mem);
     return 0;
 }
 
@@ -149,36 +138,17 @@ uint64_t helper_probe_store(struct cpu *cpu, uint64_t addr, uint64_t size, uint6
 
 uint64_t helper_vperm8(struct cpu *cpu, uint64_t dst, uint64_t indices, uint64_t src)
 {
-    union vec128 s[2] = { *field(cpu, src), *field(cpu, src >> 16) };
-    union vec128 x[2] = { *field(cpu, indices), *field(cpu, indices >> 16) }, r[2];
+    const union vec128 s[2] = { *cpu_vec_first(cpu, src), *cpu_vec_second(cpu, src) };
+    const union vec128 x[2] = { *cpu_vec_first(cpu, indices), *cpu_vec_second(cpu, indices) };
+    union vec128 r[2];
 
     for (unsigned i = 0; i < 8; i++) {
         unsigned from = x[i >> 2].u32[i & 3] & 7;
         r[i >> 2].u32[i & 3] = s[from >> 2].u32[from & 3];
     }
-    *field(cpu, dst) = r[0];
-    *field(cpu, dst >> 16) = r[1];
+    *cpu_vec_first(cpu, dst) = r[0];
+    *cpu_vec_second(cpu, dst) = r[1];
     return 0;
-}
-
-static void test_signs(struct cpu *cpu, uint64_t fields, uint64_t signs, uint64_t *both, uint64_t *rest)
-{
-    const union vec128 *a = field(cpu, fields), *b = field(cpu, fields >> 16);
-
-    for (unsigned i = 0; i < 2; i++) {
-        *both |= a->u64[i] & b->u64[i] & signs;
-        *rest |= ~a->u64[i] & b->u64[i] & signs;
-    }
-}
-
-uint64_t helper_vtest_signs(struct cpu *cpu, uint64_t low, uint64_t high, uint64_t size)
-{
-    uint64_t both = 0, rest = 0, signs = size == 8 ? UINT64_C(1) << 63 : UINT64_C(0x8000000080000000);
-
-    test_signs(cpu, low, signs, &both, &rest);
-    if (high)
-        test_signs(cpu, high, signs, &both, &rest);
-    return (both ? 0 : IR_ZF) | (rest ? 0 : IR_CF);
 }
 
 uint64_t helper_vzero(struct cpu *cpu, uint64_t registers, uint64_t whole)

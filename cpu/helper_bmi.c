@@ -55,7 +55,7 @@ uint64_t helper_crc32(struct cpu *cpu, uint64_t crc64, uint64_t v, uint64_t size
     return crc;
 }
 
-/* ---- by the host's instructions: called only where tcg_host_isa() has them ---- */
+/* ---- by the host's instructions: called only where cpu->host_isa has them ---- */
 
 #if defined(__x86_64__)
 uint64_t helper_popcnt_host(struct cpu *cpu, uint64_t v)

@@ -1,5 +1,6 @@
 /* Saving and restoring x87 and SSE state: FNSTENV, FNSAVE, FXSAVE and back (SDM vol. 1, 8.1.10, 10.5). */
 #include "cpu/helpers.h"
+#include "cpu/strict.h"
 #include "cpu/x87.h"
 
 enum { TAG_VALID, TAG_ZERO, TAG_SPECIAL, TAG_EMPTY };
@@ -263,6 +264,7 @@ uint64_t helper_fxrstor(struct cpu *cpu, uint64_t spec, uint64_t addr)
     for (unsigned i = 0; i < len; i += 8)
         store_le(area + i, 8, mmu_load(cpu, addr + i, 8, xs_mem_flags(spec)));
     mxcsr = (uint32_t)load_le(area + FX_MXCSR, 4);
+    strict_reserved(cpu, "MXCSR", mxcsr, ~(uint32_t)MXCSR_MASK, true);
     if (mxcsr & ~(uint32_t)MXCSR_MASK)
         cpu_raise_error(cpu, EX_GP, 0);
     fpu_fx_restore(cpu, area, spec & XS_REX);

@@ -3,6 +3,7 @@
 #include "cpu/helper_int.h"
 
 #include "cpu/helpers.h"
+#include "cpu/strict.h"
 
 /* ---- exceptions ---- */
 
@@ -15,14 +16,20 @@ uint64_t helper_raise(struct cpu *cpu, uint64_t arg)
 
 uint64_t helper_seg_fault(struct cpu *cpu, uint64_t ea, uint64_t seg)
 {
-    (void)ea;
+    strict_segment(cpu, (unsigned)seg, ea);
     cpu_raise_error(cpu, seg == S_SS ? EX_SS : EX_GP, 0);
+}
+
+static _Noreturn void raise_code_limit(struct cpu *cpu, uint64_t ip)
+{
+    strict_code_limit(cpu, cpu->seg[S_CS].selector, cpu->seg[S_CS].limit, ip);
+    cpu_raise_error(cpu, EX_GP, 0);
 }
 
 uint64_t helper_cs_limit(struct cpu *cpu, uint64_t len)
 {
     if ((uint32_t)cpu->rip + len - 1 > cpu->seg[S_CS].limit)
-        cpu_raise_error(cpu, EX_GP, 0);
+        raise_code_limit(cpu, (uint32_t)cpu->rip + len - 1);
     cpu_restart_one(cpu);
 }
 
@@ -30,7 +37,7 @@ uint64_t helper_cs_limit(struct cpu *cpu, uint64_t len)
 uint64_t helper_cs_target(struct cpu *cpu, uint64_t delta)
 {
     if (((cpu->rip + delta) & 0xffff) > cpu->seg[S_CS].limit)
-        cpu_raise_error(cpu, EX_GP, 0);
+        raise_code_limit(cpu, (cpu->rip + delta) & 0xffff);
     cpu_restart_one(cpu);
 }
 

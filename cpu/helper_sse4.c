@@ -1,5 +1,6 @@
-/* PTEST and the string comparisons of SSE4.2 (SDM vol. 2, 4.1). */
+/* The string comparisons of SSE4.2 (SDM vol. 2, 4.1). */
 #include "cpu/helper_sse4.h"
+#include "cpu/helper_vec.h"
 #include "cpu/helpers.h"
 
 /* Fields of the immediate byte. */
@@ -12,22 +13,6 @@ enum string_mode { EQUAL_ANY, RANGES, EQUAL_EACH, EQUAL_ORDERED };
 
 /* Elements of a string, `valid` of which count. */
 struct string { int32_t at[16]; unsigned valid; };
-
-static const union vec128 *field(const struct cpu *cpu, uint64_t offset)
-{
-    return (const union vec128 *)((const char *)cpu + (offset & 0xffff));
-}
-
-uint64_t helper_ptest(struct cpu *cpu, uint64_t fields)
-{
-    const union vec128 *a = field(cpu, fields), *b = field(cpu, fields >> 16);
-    bool zero = !(a->u64[0] & b->u64[0]) && !(a->u64[1] & b->u64[1]);
-    bool covered = !(~a->u64[0] & b->u64[0]) && !(~a->u64[1] & b->u64[1]);
-
-    return (zero ? FL_ZF : 0) | (covered ? FL_CF : 0);
-}
-
-/* ---- string comparison ---- */
 
 static unsigned elements(uint64_t imm)
 {
@@ -143,8 +128,8 @@ static uint64_t compare_strings(struct cpu *cpu, uint64_t fields, uint64_t imm, 
     struct string a, b;
     uint32_t result;
 
-    load_elements(&a, field(cpu, fields), imm);
-    load_elements(&b, field(cpu, fields >> 16), imm);
+    load_elements(&a, cpu_vec_first(cpu, fields), imm);
+    load_elements(&b, cpu_vec_second(cpu, fields), imm);
     if (lengths) {
         explicit_length(&a, cpu->gpr[R_AX], imm);
         explicit_length(&b, cpu->gpr[R_DX], imm);

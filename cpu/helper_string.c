@@ -347,7 +347,8 @@ static uint64_t string_run(struct cpu *cpu, uint64_t desc, string_step *step)
         reg_put(&s, R_CX, count);
     } while (!one && !exit_requested(cpu));
     commit_flags(&s);
-    return !count || s.stop;
+    cpu->rep_partial = count && !s.stop;
+    return !cpu->rep_partial;
 }
 
 uint64_t helper_movs(struct cpu *cpu, uint64_t desc) { return string_run(cpu, desc, step_movs); }

@@ -1,7 +1,7 @@
 /* Helpers of the system instructions, SDM vol. 2. What the mode word decides is checked at translation. */
 #include "cpu/helper_int.h"
 #include "cpu/helpers.h"
-#include "cpu/sys.h"
+#include "cpu/strict.h"
 
 #define DR6_FIXED UINT64_C(0xffff0ff0)
 #define DR6_WRITABLE UINT64_C(0xe00f)
@@ -85,7 +85,7 @@ static bool is_amd(const struct cpu *cpu)
 
 uint64_t helper_syscall(struct cpu *cpu, uint64_t next)
 {
-    uint16_t cs = cpu->star >> 32 & 0xfffc;
+    uint16_t cs = cpu->star >> 32 & 0xfffc, ss = (uint16_t)((cpu->star >> 32) + 8);
     bool long_mode = cpu_long_mode(cpu), from64 = cpu_code64(cpu);
     uint32_t flags = cpu_get_eflags(cpu);
 
@@ -94,7 +94,7 @@ uint64_t helper_syscall(struct cpu *cpu, uint64_t next)
     cpu->gpr[R_CX] = next;
     if (long_mode)
         cpu->gpr[11] = flags & ~(uint32_t)FL_RF;
-    flat_segments(cpu, cs, (uint16_t)(cs + 8), 0, long_mode);
+    flat_segments(cpu, cs, ss, 0, long_mode);
     if (long_mode) {
         cpu->rip = from64 ? cpu->lstar : cpu->cstar;
         cpu_set_eflags(cpu, 0, (uint32_t)cpu->sfmask | FL_RF | FL_VM);
@@ -184,6 +184,7 @@ uint64_t helper_popf(struct cpu *cpu, uint64_t value, uint64_t size)
     uint32_t mask = IR_FLAGS6 | FL_TF | FL_DF | FL_NT | (size > 2 ? FL_AC | FL_ID | FL_RF : 0);
     uint32_t v = (uint32_t)value & ~(uint32_t)FL_RF;
 
+    strict_eflags(cpu, v);
     if ((cpu->mode & MODE_VM) && cpu_iopl(cpu) < 3) {
         popf_virtual(cpu, v, mask);
         return 0;
@@ -272,11 +273,12 @@ uint64_t helper_ltr(struct cpu *cpu, uint64_t selector)
     return 0;
 }
 
-/* Types of system descriptors that LAR and LSL look at, one bit each. */
+/* Types of system descriptors that LAR and LSL look at, one bit each. In long mode LAR sees an LDT on AMD's
+ * processors only. */
 #define LAR_LEGACY \
     (1 << SYS_TSS16 | 1 << SYS_LDT | 1 << SYS_TSS16_BUSY | 1 << SYS_CALL16 | 1 << SYS_TASK_GATE | \
      1 << SYS_TSS | 1 << SYS_TSS_BUSY | 1 << SYS_CALL)
-#define LAR_LONG (1 << SYS_LDT | 1 << SYS_TSS | 1 << SYS_TSS_BUSY | 1 << SYS_CALL)
+#define LAR_LONG (1 << SYS_TSS | 1 << SYS_TSS_BUSY | 1 << SYS_CALL)
 #define LSL_LEGACY (1 << SYS_TSS16 | 1 << SYS_LDT | 1 << SYS_TSS16_BUSY | 1 << SYS_TSS | 1 << SYS_TSS_BUSY)
 #define LSL_LONG (1 << SYS_LDT | 1 << SYS_TSS | 1 << SYS_TSS_BUSY)
 
@@ -290,6 +292,8 @@ static bool may_look(struct cpu *cpu, uint16_t selector, unsigned legacy, unsign
         return false;
     if (!(d->attr & ATTR_S) && !(system >> desc_type(d) & 1))
         return false;
+    if (!(d->attr & ATTR_S) && cpu_long_mode(cpu) && !desc_upper_valid(cpu, selector, d))
+        return false;
     if (desc_is_code(d) && desc_conforming(d))
         return true;
     return desc_dpl(d) >= cpu_cpl(cpu) && desc_dpl(d) >= (selector & SEL_RPL);
@@ -299,7 +303,9 @@ uint64_t helper_lar(struct cpu *cpu, uint64_t selector)
 {
     struct descriptor d;
 
-    return may_look(cpu, (uint16_t)selector, LAR_LEGACY, LAR_LONG, &d) ? VALID | (d.hi & 0x00f0ff00) : 0;
+    unsigned in_long = LAR_LONG | (is_amd(cpu) ? 1 << SYS_LDT : 0);
+
+    return may_look(cpu, (uint16_t)selector, LAR_LEGACY, in_long, &d) ? VALID | (d.hi & 0x00f0ff00) : 0;
 }
 
 uint64_t helper_lsl(struct cpu *cpu, uint64_t selector)
@@ -358,6 +364,7 @@ uint64_t helper_read_cr8(struct cpu *cpu)
 
 static void write_cr8(struct cpu *cpu, uint64_t value)
 {
+    strict_reserved(cpu, "CR8", value, ~UINT64_C(15), true);
     if (value > 15)
         raise_gp(cpu);
     pthread_mutex_lock(cpu->bus.lock);
@@ -409,6 +416,9 @@ uint64_t helper_write_dr(struct cpu *cpu, uint64_t number, uint64_t value)
     unsigned n = debug_register(cpu, number);
     uint64_t enabled = cpu->dr[7] & DR7_ENABLES;
 
+    if (n >= 6)
+        strict_reserved(cpu, n == 6 ? "DR6" : "DR7", value,
+                        ~(n == 6 ? DR6_WRITABLE | DR6_FIXED : DR7_WRITABLE | DR7_FIXED), value >> 32);
     if (n >= 6 && value >> 32)
         raise_gp(cpu);
     if (n == 6)
@@ -425,6 +435,7 @@ uint64_t helper_write_dr(struct cpu *cpu, uint64_t number, uint64_t value)
 uint64_t helper_invlpg(struct cpu *cpu, uint64_t linear)
 {
     mmu_invlpg(cpu, linear);
+    strict_invlpg(cpu, linear);
     return 0;
 }
 

@@ -1,5 +1,6 @@
 /* SSE floating-point exceptions when one is unmasked (SDM vol. 1, 11.5). Operations run with all masked; here
  * follows which flags the processor would have set, and #XM. */
+#include "cpu/helper_vec.h"
 #include "cpu/helpers.h"
 #include "cpu/x87.h"
 #include "tcg/vec_f16c.h"
@@ -109,12 +110,13 @@ static uint32_t lane_flags(const struct float_op *f, uint32_t csr, uint64_t a, u
     union vec128 va = spread(a, f->in), vb = spread(b, f->in), d = va;
     int max = f->out == 4 ? 127 : 1023, exponent;
     uint32_t flags;
+    bool converts = f->in != f->out; /* `a` is no operand then */
     bool inexact;
 
     _mm_setcsr((csr & ~(uint32_t)CSR_FLAGS) | CSR_MASKS);
     tcg_vops[f->vop].fn(&d, &va, &vb);
     flags = _mm_getcsr() & CSR_FLAGS;
-    if ((csr & CSR_DAZ) && (is_denormal(a, f->in) || is_denormal(b, f->in)))
+    if ((csr & CSR_DAZ) && ((!converts && is_denormal(a, f->in)) || is_denormal(b, f->in)))
         return flags;
     exponent = unlimited_exponent(f, csr, a, b, &inexact);
     if (exponent < 1 - max && !(csr & CSR_UE << CSR_MASK_SHIFT))
@@ -152,10 +154,9 @@ static uint32_t mixed_flags(const struct mixed_op *m, uint32_t csr, const union 
 }
 
 /* Flags of the operation, which may overflow or underflow, on the operands in `fields`. */
-static uint32_t half_flags(const struct cpu *cpu, uint64_t vop, uint64_t fields)
+static uint32_t half_flags(struct cpu *cpu, uint64_t vop, uint64_t fields)
 {
-    const union vec128 *a = (const union vec128 *)((const char *)cpu + (fields & 0xffff));
-    const union vec128 *b = (const union vec128 *)((const char *)cpu + (fields >> 16));
+    const union vec128 *a = cpu_vec_first(cpu, fields), *b = cpu_vec_second(cpu, fields);
     const struct mixed_op *mixed = find_mixed_op(vop);
     uint32_t csr = cpu->mxcsr & ~(uint32_t)CSR_FLAGS;
 
@@ -190,7 +191,7 @@ static void raise_enabled(struct cpu *cpu, uint32_t flags)
 
 /* `vop`: the operation, TCG_NUM_VOPS for one that neither overflows nor underflows; `low`, `high`: operands
  * of its halves, `high` 0 when it has one only. */
-uint64_t helper_xm_end_pair(struct cpu *cpu, uint64_t vop, uint64_t low, uint64_t high)
+uint64_t helper_xm_end(struct cpu *cpu, uint64_t vop, uint64_t low, uint64_t high)
 {
     uint32_t csr = _mm_getcsr(), flags = csr & CSR_FLAGS;
 
@@ -201,22 +202,17 @@ uint64_t helper_xm_end_pair(struct cpu *cpu, uint64_t vop, uint64_t low, uint64_
     return 0;
 }
 
-static const void *field(const struct cpu *cpu, uint64_t offset)
-{
-    return (const char *)cpu + (offset & 0xffff);
-}
-
 /* `dst`: the fields of the old destination, the third operand. */
 uint64_t helper_xm_end_fma(struct cpu *cpu, uint64_t vop, uint64_t low, uint64_t high, uint64_t dst)
 {
     uint32_t flags = _mm_getcsr() & CSR_FLAGS;
 
     if (look_at_results(cpu)) {
-        flags = vec_fma_flags((unsigned)vop, cpu->mxcsr, field(cpu, dst), field(cpu, low),
-                              field(cpu, low >> 16));
+        flags = vec_fma_flags((unsigned)vop, cpu->mxcsr, cpu_vec_first(cpu, dst), cpu_vec_first(cpu, low),
+                              cpu_vec_second(cpu, low));
         if (high)
-            flags |= vec_fma_flags((unsigned)vop, cpu->mxcsr, field(cpu, dst >> 16), field(cpu, high),
-                                   field(cpu, high >> 16));
+            flags |= vec_fma_flags((unsigned)vop, cpu->mxcsr, cpu_vec_second(cpu, dst),
+                                   cpu_vec_first(cpu, high), cpu_vec_second(cpu, high));
     }
     raise_enabled(cpu, flags);
     return 0;
@@ -228,17 +224,12 @@ uint64_t helper_xm_end_half(struct cpu *cpu, uint64_t low, uint64_t high, uint64
     uint16_t out[4];
 
     if (look_at_results(cpu)) {
-        flags = vec_f16c_flags(cpu->mxcsr, field(cpu, low), (unsigned)imm, out);
+        flags = vec_f16c_flags(cpu->mxcsr, cpu_vec_first(cpu, low), (unsigned)imm, out);
         if (high)
-            flags |= vec_f16c_flags(cpu->mxcsr, field(cpu, high), (unsigned)imm, out);
+            flags |= vec_f16c_flags(cpu->mxcsr, cpu_vec_first(cpu, high), (unsigned)imm, out);
     }
     raise_enabled(cpu, flags);
     return 0;
-}
-
-uint64_t helper_xm_end(struct cpu *cpu, uint64_t vop, uint64_t fields)
-{
-    return helper_xm_end_pair(cpu, vop, fields, 0);
 }
 
 /* ---- dot products ---- */
@@ -298,8 +289,8 @@ uint64_t helper_xm_dot(struct cpu *cpu, uint64_t vop, uint64_t low, uint64_t hig
     union vec128 a[2], b[2];
 
     for (unsigned i = 0; i < halves; i++) {
-        a[i] = select_lanes(field(cpu, fields[i]), size, lanes);
-        b[i] = select_lanes(field(cpu, fields[i] >> 16), size, lanes);
+        a[i] = select_lanes(cpu_vec_first(cpu, fields[i]), size, lanes);
+        b[i] = select_lanes(cpu_vec_second(cpu, fields[i]), size, lanes);
     }
     dot_step(cpu, size == 4 ? TCG_V_MULPS : TCG_V_MULPD, a, b, halves);
     if (size == 4)

@@ -1,5 +1,6 @@
 /* XSAVE and its family (SDM vol. 1, chapter 13), XCR0, FS and GS bases, MONITOR and MWAIT. */
 #include "cpu/helpers.h"
+#include "cpu/strict.h"
 #include "cpu/sys.h"
 #include "cpu/x87.h"
 
@@ -356,6 +357,8 @@ static void restore_from(struct cpu *cpu, uint64_t spec, uint64_t rfbm, uint64_t
     r.init = rfbm & ~bv;
     r.mxcsr = compact ? r.load & XCR0_SSE : rfbm & (XCR0_SSE | XCR0_AVX);
     r.mxcsr_init = compact && (r.init & XCR0_SSE);
+    if (r.mxcsr)
+        strict_reserved(cpu, "MXCSR", load_le(r.head + FX_MXCSR, 4), ~(uint64_t)MXCSR_MASK, true);
     if (!valid || (r.mxcsr && (load_le(r.head + FX_MXCSR, 4) & ~(uint64_t)MXCSR_MASK)))
         cpu_raise_error(cpu, EX_GP, 0);
     load_components(&a, &r, compact);

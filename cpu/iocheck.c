@@ -49,3 +49,14 @@ bool int_redirected(struct cpu *cpu, unsigned vector)
     at = base - 32 + vector / 8;
     return !(mmu_load_super(cpu, tr->base + at, 1) >> (vector & 7) & 1);
 }
+
+/* SDM vol. 3, 21.3.2. VIF and VIP are in use with IOPL < 3 only. */
+void check_virtual_interrupt(struct cpu *cpu)
+{
+    bool pending = (cpu->eflags & (FL_VIF | FL_VIP)) == (FL_VIF | FL_VIP);
+
+    if (!pending || !(cpu->mode & MODE_VM) || !(cpu->cr4 & CR4_VME) || cpu_iopl(cpu) == 3)
+        return;
+    cpu_leave_block(cpu);
+    cpu_raise_error(cpu, EX_GP, 0);
+}

@@ -4,7 +4,7 @@
  * Entry states per right: tag = page: translated code may access it directly;
  * tag = page | TLB_SLOW: allowed, but through here (I/O, ROM writes, RAM whose
  * writes must be noticed); other: not known, walk. */
-#include "cpu/walk.h"
+#include "cpu/strict.h"
 
 #include <inttypes.h>
 
@@ -106,7 +106,7 @@ static void tlb_set_tags(struct cpu *cpu, struct tcg_tlb_entry *e, uint64_t page
     bool whole = r.host && r.start <= phys_page && r.last >= phys_page + MEM_PAGE_SIZE - 1;
     bool write = w->dirty && (w->allowed >> ACC_WRITE & 1);
     bool traps = (cpu->dr[7] & DR7_ENABLES) && cpu_data_breakpoint_in(cpu, page, MEM_PAGE_SIZE);
-    uint64_t slow = whole && !(cpu->mode & MODE_AC) && !traps ? 0 : TLB_SLOW;
+    uint64_t slow = whole && !(cpu->mode & MODE_AC) && !traps && !cpu->strict ? 0 : TLB_SLOW;
     bool watched = !whole || !r.writable ||
                    memory_page_flags(cpu->bus.ram)[(r.ram_off + phys_page - r.start) >> MEM_PAGE_SHIFT];
 
@@ -120,6 +120,7 @@ static _Noreturn void raise_pf(struct cpu *cpu, uint64_t addr, uint32_t error)
 {
     if (log_enabled(cpu->log, LOG_MMU))
         log_printf(cpu->log, "mmu: page fault at %016" PRIx64 " error %x cr3 %" PRIx64 "\n", addr, error, cpu->cr3);
+    strict_page_fault(cpu, addr, error);
     cpu_raise_pf(cpu, addr, error);
 }
 
@@ -148,6 +149,8 @@ static struct tcg_tlb_entry *tlb_get(struct cpu *cpu, uint64_t addr, enum mmu_ac
     struct tcg_tlb_entry *e = &cpu->tlb[mmu][tlb_index(addr)];
     uint32_t error;
 
+    if (cpu->strict)
+        strict_use(cpu, addr, acc, mmu);
     if ((*tlb_tag(e, acc) & ~TLB_SLOW) != (addr & PAGE_MASK) && !tlb_fill(cpu, addr, acc, mmu, &error))
         raise_pf(cpu, addr, error);
     return e;
@@ -163,8 +166,10 @@ static inline uint64_t tlb_phys_of(struct cpu *cpu, uint64_t addr, unsigned mmu)
 /* The limit of a flat segment is looked at nowhere else. Through other segments linear addresses wrap. */
 static void check_flat_limit(struct cpu *cpu, uint64_t addr, uint64_t size, uint32_t mem)
 {
-    if ((mem & IR_MEM_FLAT) && addr + size - 1 > UINT32_MAX)
+    if ((mem & IR_MEM_FLAT) && addr + size - 1 > UINT32_MAX) {
+        strict_segment(cpu, mem & IR_MEM_STACK ? S_SS : S_DS, addr);
         cpu_raise_error(cpu, mem & IR_MEM_STACK ? EX_SS : EX_GP, 0);
+    }
 }
 
 /* Linear address as the mode sees it: 32 bits outside 64-bit code. Raises for non-canonical ones. */
@@ -219,6 +224,7 @@ static uint64_t page_load(struct cpu *cpu, uint64_t addr, unsigned size, enum mm
 {
     struct tcg_tlb_entry *e = tlb_get(cpu, addr, acc, mmu);
 
+    strict_read(cpu, addr, tlb_phys_of(cpu, addr, mmu), size, false);
     if (e->addend)
         return load_le((void *)(uintptr_t)(addr + e->addend), size);
     return io_read(cpu, tlb_phys_of(cpu, addr, mmu), size);
@@ -269,6 +275,7 @@ static void watched_store(struct cpu *cpu, struct tcg_tlb_entry *e, uint64_t add
             __atomic_and_fetch(flags, (uint8_t)~MEM_PAGE_CODE, __ATOMIC_SEQ_CST);
     }
     __atomic_and_fetch(flags, (uint8_t)~MEM_PAGE_CLEAN_VGA, __ATOMIC_SEQ_CST);
+    memory_mark_written(cpu->bus.ram, ram_off, size);
     store_le((void *)(uintptr_t)(addr + e->addend), size, value);
     if (!*flags && !(e->tag_read & TLB_SLOW))
         e->tag_write &= ~TLB_SLOW;
@@ -480,7 +487,7 @@ void mmu_probe(struct cpu *cpu, uint64_t addr, uint64_t size, enum mmu_access ac
 
 void mmu_probe_store(struct cpu *cpu, uint64_t addr, unsigned size, uint32_t mem)
 {
-    check_alignment(cpu, check_address(cpu, addr, size, mem), MIN_OF(size, 8u), mem);
+    check_alignment(cpu, check_address(cpu, addr, size, mem), size == 10 ? 8 : size, mem);
     mmu_probe(cpu, addr, size, ACC_WRITE, mem);
 }
 
@@ -512,6 +519,7 @@ uint64_t mmu_fetch(struct cpu *cpu, uint64_t addr, const uint8_t **host)
     if (e->tag_exec & TLB_SLOW)
         return UINT64_MAX;
     phys = tlb_phys_of(cpu, addr, mmu);
+    strict_read(cpu, addr, phys, 1, true);
     r = mem_space_find(cpu->bus.memory, phys);
     *host = (const uint8_t *)(uintptr_t)(addr + e->addend);
     return r.ram_off + (phys - r.start);

@@ -31,7 +31,7 @@
     F(TSC_ADJUST) \
     F(X2APIC) F(TSC_DEADLINE) \
     F(MOVBE) F(POPCNT) F(LZCNT) F(BMI1) F(BMI2) F(ADX) F(RDRAND) F(RDSEED) F(PREFETCHW) \
-    F(AVX) F(AVX2) F(FMA) F(F16C)
+    F(AVX) F(AVX2) F(FMA) F(F16C) F(ERMS) F(FSRM)
 #define FEATURES_WORKING FEATURES_MAX F(MONITOR)
 
 #define LIST(name) static const uint8_t list_##name[] = { FEATURES_##name FEAT_NONE }

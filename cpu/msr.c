@@ -1,5 +1,5 @@
 /* Model-specific registers: SDM vol. 4, chapter 2; AMD64 manual vol. 2, appendix A. */
-#include "cpu/sys.h"
+#include "cpu/strict.h"
 
 #include <inttypes.h>
 
@@ -91,9 +91,10 @@ static const struct msr_fixed fixed[] = {
     { 0xc0011020, 0xc0011029, 0, AMD, FEAT_NONE, CHECK_NONE },      /* LS_CFG, IC_CFG, DC_CFG, BU_CFG */
 };
 
-static _Noreturn void raise_unknown(struct cpu *cpu, const char *what, uint32_t index)
+static _Noreturn void raise_unknown(struct cpu *cpu, bool write, uint32_t index)
 {
-    log_guest(cpu->log, "cpu: %s of unknown MSR %08" PRIx32 "\n", what, index);
+    log_guest(cpu->log, "cpu: %s of unknown MSR %08" PRIx32 "\n", write ? "write" : "read", index);
+    strict_msr(cpu, index, write, "the processor does not have it");
     cpu_raise_error(cpu, EX_GP, 0);
 }
 
@@ -193,6 +194,7 @@ static void write_efer(struct cpu *cpu, uint32_t index, uint64_t value)
     uint64_t changed = (cpu->efer ^ value) & writable;
 
     (void)index;
+    strict_reserved(cpu, "EFER", value, ~(writable | EFER_LMA), true);
     if (value & ~(writable | EFER_LMA))
         cpu_raise_error(cpu, EX_GP, 0);
     if ((changed & EFER_LME) && (cpu->cr0 & CR0_PG))
@@ -359,7 +361,8 @@ static uint64_t read_misc_enable(struct cpu *cpu, uint32_t index)
 
 static void write_misc_enable(struct cpu *cpu, uint32_t index, uint64_t value)
 {
-    (void)index;
+    strict_msr_ignored(cpu, index, value,
+                       (value ^ read_misc_enable(cpu, index)) & ~(uint64_t)MISC_ENABLE_WRITABLE);
     cpu->misc_enable = (cpu->misc_enable & ~(uint64_t)MISC_ENABLE_WRITABLE) | (value & MISC_ENABLE_WRITABLE);
 }
 
@@ -405,7 +408,7 @@ uint64_t cpu_read_msr(struct cpu *cpu, uint32_t index)
     if (special)
         return special->read(cpu, index);
     if (!constant)
-        raise_unknown(cpu, "read", index);
+        raise_unknown(cpu, false, index);
     return constant->value;
 }
 
@@ -431,12 +434,26 @@ static bool value_valid(const struct cpu *cpu, enum msr_check check, uint64_t va
     }
 }
 
-static void write_checked(struct cpu *cpu, uint64_t *field, uint64_t value, bool valid)
+static _Noreturn void raise_value(struct cpu *cpu, uint32_t index, const char *why)
+{
+    strict_msr(cpu, index, true, why);
+    cpu_raise_error(cpu, EX_GP, 0);
+}
+
+static void write_checked(struct cpu *cpu, uint32_t index, uint64_t *field, uint64_t value, bool valid)
 {
     if (!valid)
-        cpu_raise_error(cpu, EX_GP, 0);
-    if (field)
-        *field = value;
+        raise_value(cpu, index, "reserved bits, or a value that is not allowed");
+    *field = value;
+}
+
+static void write_fixed(struct cpu *cpu, uint32_t index, const struct msr_fixed *constant, uint64_t value)
+{
+    if (constant->check == CHECK_READ_ONLY)
+        raise_value(cpu, index, "it is read-only");
+    if (!value_valid(cpu, constant->check, value))
+        raise_value(cpu, index, "only 0 may be written");
+    strict_msr_ignored(cpu, index, value, value ^ constant->value);
 }
 
 void cpu_write_msr(struct cpu *cpu, uint32_t index, uint64_t value)
@@ -447,13 +464,15 @@ void cpu_write_msr(struct cpu *cpu, uint32_t index, uint64_t value)
     uint64_t mask = 0, *mtrr = mtrr_field(cpu, index, &mask);
 
     if (f)
-        write_checked(cpu, (uint64_t *)((char *)cpu + f->offset), value, value_valid(cpu, f->check, value));
+        write_checked(cpu, index, (uint64_t *)((char *)cpu + f->offset), value, value_valid(cpu, f->check, value));
     else if (mtrr)
-        write_checked(cpu, mtrr, value, !(value & ~mask) && mtrr_valid(index, value));
+        write_checked(cpu, index, mtrr, value, !(value & ~mask) && mtrr_valid(index, value));
     else if (special && special->write)
         special->write(cpu, index, value);
+    else if (special)
+        raise_value(cpu, index, "it is read-only");
     else if (constant)
-        write_checked(cpu, NULL, value, value_valid(cpu, constant->check, value));
+        write_fixed(cpu, index, constant, value);
     else
-        raise_unknown(cpu, "write", index);
+        raise_unknown(cpu, true, index);
 }

@@ -1,5 +1,5 @@
 /* Segment registers and descriptor tables: SDM vol. 3, 3.4 and 5.2-5.8. */
-#include "cpu/sys.h"
+#include "cpu/strict.h"
 
 /* ---- descriptors ---- */
 
@@ -39,16 +39,32 @@ bool desc_read(struct cpu *cpu, uint16_t selector, struct descriptor *d)
     return true;
 }
 
-uint32_t desc_read_upper(struct cpu *cpu, uint16_t selector, const struct descriptor *d)
+/* False: not within the table, or of another type than 0. */
+static bool read_upper(struct cpu *cpu, uint16_t selector, const struct descriptor *d, uint32_t *base)
 {
     uint64_t addr, v;
 
     if (!desc_address(cpu, selector, 16, &addr))
-        cpu_raise_error(cpu, EX_GP, sel_error(selector));
+        return false;
     v = mmu_load_super(cpu, d->addr + 8, 8);
-    if (bits_extract(v, 40, 5))
+    *base = (uint32_t)v;
+    return !bits_extract(v, 40, 5);
+}
+
+uint32_t desc_read_upper(struct cpu *cpu, uint16_t selector, const struct descriptor *d)
+{
+    uint32_t base;
+
+    if (!read_upper(cpu, selector, d, &base))
         cpu_raise_error(cpu, EX_GP, sel_error(selector));
-    return (uint32_t)v;
+    return base;
+}
+
+bool desc_upper_valid(struct cpu *cpu, uint16_t selector, const struct descriptor *d)
+{
+    uint32_t base;
+
+    return read_upper(cpu, selector, d, &base);
 }
 
 void desc_set_accessed(struct cpu *cpu, struct descriptor *d)
@@ -117,6 +133,7 @@ void seg_set_cache(struct cpu *cpu, unsigned seg, uint16_t selector, uint64_t ba
 
 void seg_set_desc(struct cpu *cpu, unsigned seg, uint16_t selector, const struct descriptor *d)
 {
+    strict_descriptor(cpu, seg, selector, d);
     seg_set_cache(cpu, seg, selector, d->base, d->limit, d->attr);
 }
 

@@ -1,7 +1,7 @@
 /* System management mode: entry, RSM and the state save area. SDM vol. 3, chapter 32, for processors without
  * long mode; AMD64 manual vol. 2, chapter 10, whose 64-bit save area firmware expects of the others. */
 #include "cpu/helpers.h"
-#include "cpu/sys.h"
+#include "cpu/strict.h"
 #include "cpu/x87.h"
 
 #include <inttypes.h>
@@ -242,6 +242,7 @@ void smm_enter(struct cpu *cpu)
     area_write(cpu, &s);
     enter_state(cpu);
     mmu_flush(cpu, true);
+    strict_flush(cpu);
 }
 
 /* ---- RSM ---- */
@@ -331,6 +332,7 @@ uint64_t helper_rsm(struct cpu *cpu)
         load_state(cpu, &s);
     }
     mmu_flush(cpu, true);
+    strict_flush(cpu);
     cpu->no_step = true;
     __atomic_store_n(&cpu->exit_request, 1, __ATOMIC_SEQ_CST);
     return 0;

@@ -1,5 +1,5 @@
 /* Stacks of far transfers: pushes and pops before anything is committed; the stacks that a TSS names. */
-#include "cpu/sys.h"
+#include "cpu/strict.h"
 
 static void set_bounds(struct stack *s, const struct segment *seg, bool write)
 {
@@ -43,9 +43,21 @@ static uint64_t stack_address(const struct stack *s, unsigned size)
             cpu_raise_error(s->cpu, EX_SS, s->error);
         return s->sp;
     }
-    if (s->sp < s->lo || last > s->hi)
+    if (s->sp < s->lo || last > s->hi) {
+        strict_stack(s->cpu, s->sp, s->lo, s->hi);
         cpu_raise_error(s->cpu, EX_SS, s->error);
+    }
     return (uint32_t)(s->base + s->sp);
+}
+
+void stack_check_room(const struct stack *s, unsigned size, unsigned count)
+{
+    struct stack t = *s;
+
+    while (count--) {
+        t.sp = (t.sp - size) & t.mask;
+        (void)stack_address(&t, size);
+    }
 }
 
 void stack_push(struct stack *s, uint64_t value, unsigned size)

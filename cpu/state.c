@@ -127,6 +127,13 @@ uint32_t cpu_get_mxcsr(struct cpu *cpu)
     return cpu->mxcsr | (run & MXCSR_FLAGS);
 }
 
+void cpu_leave_block(struct cpu *cpu)
+{
+    if (cpu->in_block)
+        cpu->mxcsr_run = host_mxcsr();
+    cpu->in_block = false;
+}
+
 void cpu_set_mxcsr(struct cpu *cpu, uint32_t value)
 {
     cpu->mxcsr = value;

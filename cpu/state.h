@@ -185,13 +185,16 @@ struct cpu {
     struct tcg *tcg;
     const struct cpu_model *model;
     struct cpu_features features;   /* what CPUID shows and the opcode rows ask for */
+    uint32_t host_isa;              /* enum tcg_host_isa: the host's extensions that helpers may use */
     struct log *log;
+    struct strict *strict;          /* of -d strict and -d uninit; NULL: neither */
     bool one_insn_next;             /* the next block is to be translated as a single instruction, not entered in the cache */
     bool in_block;                  /* translated code is on the stack: a raised exception is located by its block */
     uint8_t dr6_pending;            /* B0..B3 of data and I/O breakpoints that the instruction just executed has hit */
     uint8_t ss_shadow;              /* the instruction just executed loaded SS: no #DB before the next one is complete */
     bool no_step;                   /* an event was delivered by the instruction itself: no single-step trap after it */
     bool stepped;                   /* the block of a stepped mode has begun: it did not leave at its entry for a request */
+    bool rep_partial;               /* rip stands at a repeated string instruction that has done some of its elements */
     bool rf_loaded;                 /* the instruction itself loaded RF (IRET): it does not clear it when complete */
     uint64_t tlb_fills, tlb_flushes;
     /* Linear ranges that cached large pages cover, lower and upper half of the address space: INVLPG there flushes all. */
@@ -243,6 +246,9 @@ void cpu_set_eflags(struct cpu *cpu, uint32_t value, uint32_t mask); /* write th
 void cpu_set_flags6(struct cpu *cpu, uint32_t six);   /* arithmetic flags only */
 uint32_t cpu_get_mxcsr(struct cpu *cpu);
 void cpu_set_mxcsr(struct cpu *cpu, uint32_t value);  /* checked by the caller; also sets the host's word */
+/* Within a helper that has loaded another rip: a fault from here on belongs to the instruction at rip, not to the one
+ * that runs. */
+void cpu_leave_block(struct cpu *cpu);
 void cpu_set_pkru(struct cpu *cpu, uint32_t value);   /* WRPKRU, XRSTOR */
 
 /* ---- exceptions (exception.c). These do not return. ---- */
@@ -293,7 +299,7 @@ void mmu_store_stack(struct cpu *cpu, uint64_t addr, uint64_t value, unsigned si
 /* Raise what a write (read) of [addr, addr+size) would raise; nothing is changed. Of bytes to be written also drops
  * the translations, so that no write after it restarts the instruction. mem: IR_MEM_*. */
 void mmu_probe(struct cpu *cpu, uint64_t addr, uint64_t size, enum mmu_access acc, uint32_t mem);
-/* Raise what a store of `size` bytes (2, 4, 8, 10) that in the end stores nothing would raise, #AC included. */
+/* Raise what a store of `size` bytes (2, 4, 8, 10, 16) that in the end stores nothing would raise, #AC included. */
 void mmu_probe_store(struct cpu *cpu, uint64_t addr, unsigned size, uint32_t mem);
 /* Host pointer to linear address `addr` for bulk work up to the end of its page, or NULL when it is not plain RAM
  * (I/O, ROM for writes, page with code): then use mmu_load/mmu_store. Raises page faults. *room = bytes to the page's end. */

@@ -47,6 +47,8 @@ bool desc_read(struct cpu *cpu, uint16_t selector, struct descriptor *d);
 /* The upper half of a 16-byte descriptor of long mode; raises #GP(selector) when it is outside or its type is
  * not 0. */
 uint32_t desc_read_upper(struct cpu *cpu, uint16_t selector, const struct descriptor *d);
+/* Would desc_read_upper() accept it? */
+bool desc_upper_valid(struct cpu *cpu, uint16_t selector, const struct descriptor *d);
 /* Split a descriptor's two words. */
 void desc_parse(struct descriptor *d, uint32_t lo, uint32_t hi);
 /* Set the accessed bit, in memory and in d. */
@@ -94,6 +96,9 @@ void stack_current(struct stack *s, struct cpu *cpu, bool write, uint32_t error)
 void stack_inner(struct stack *s, struct cpu *cpu, const struct descriptor *d, uint64_t sp, uint32_t error);
 /* A flat 64-bit stack for level `cpl`. */
 void stack_flat(struct stack *s, struct cpu *cpu, unsigned cpl, uint64_t sp, uint32_t error);
+/* #SS unless `count` items of `size` bytes can be pushed. Far transfers look at this before they look at their
+ * target's offset. */
+void stack_check_room(const struct stack *s, unsigned size, unsigned count);
 void stack_push(struct stack *s, uint64_t value, unsigned size);
 uint64_t stack_pop(struct stack *s, unsigned size);
 /* (R/E)SP := the moved pointer, at its width. */
@@ -131,6 +136,9 @@ void task_push_error(struct cpu *cpu, uint32_t code);
 
 /* CR4.VME in v86 mode: does INT n go to the v86 program's own table? */
 bool int_redirected(struct cpu *cpu, unsigned vector);
+/* Behind an instruction that has entered v86 mode: #GP(0) at the next one, whose address rip holds, if a virtual
+ * interrupt is pending and enabled. */
+void check_virtual_interrupt(struct cpu *cpu);
 
 /* ---- control registers and MSRs (control.c, msr.c) ---- */
 

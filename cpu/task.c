@@ -1,5 +1,5 @@
 /* Hardware task switching: SDM vol. 3, chapter 8. */
-#include "cpu/sys.h"
+#include "cpu/strict.h"
 
 #define DR6_BT (UINT64_C(1) << 15)
 #define NUM_TSS_SEGS 6 /* ES CS SS DS FS GS, in the order of enum seg_reg */
@@ -40,6 +40,7 @@ static void read_image(struct cpu *cpu, const struct descriptor *d, struct task_
     t->wide = l == &layout32;
     t->ip = (uint32_t)mmu_load_super(cpu, d->base + l->ip, l->word);
     t->flags = (uint32_t)mmu_load_super(cpu, d->base + l->flags, l->word);
+    strict_eflags(cpu, t->flags);
     for (unsigned i = 0; i < 8; i++)
         t->gpr[i] = (uint32_t)mmu_load_super(cpu, d->base + l->gpr + i * l->word, l->word);
     for (unsigned i = 0; i < l->num_segs; i++)
@@ -180,7 +181,7 @@ void task_switch(struct cpu *cpu, uint16_t selector, const struct descriptor *d,
     if (reason != TASK_IRET)
         desc_set_busy(cpu, selector, true);
     /* The point of no return: rip is the new task's own, not relative to the running block. */
-    cpu->in_block = false;
+    cpu_leave_block(cpu);
     cpu->no_step = true;
     switch_tr(cpu, selector, d);
     load_registers(cpu, &t);
@@ -191,6 +192,7 @@ void task_switch(struct cpu *cpu, uint16_t selector, const struct descriptor *d,
         cpu->dr[6] |= DR6_BT;
         cpu_raise_exception(cpu, EX_DB);
     }
+    check_virtual_interrupt(cpu);
     cpu->in_block = in_block;
 }
 

@@ -77,7 +77,7 @@ static const struct level levels_pae[] = { { 21, 9, true }, { 12, 9, false } };
 static const struct level levels_long[] = {
     { 48, 9, false }, { 39, 9, false }, { 30, 9, true }, { 21, 9, true }, { 12, 9, false }
 };
-#define MAX_LEVELS 5
+#define MAX_LEVELS WALK_MAX_LEVELS
 
 struct walk_mode {
     const struct level *level;
@@ -183,6 +183,13 @@ static bool check_rights(const struct cpu *cpu, struct walk *w, enum mmu_access 
     return false;
 }
 
+unsigned mmu_walk_allows(const struct cpu *cpu, const struct walk *w, unsigned mmu)
+{
+    bool write_protect = mmu == MMU_USER || (cpu->cr0 & CR0_WP);
+
+    return path_allows(cpu, w, mmu, write_protect) & key_allows(cpu, w, write_protect);
+}
+
 static uint32_t error_code(const struct cpu *cpu, enum mmu_access acc, bool user)
 {
     bool fetch_bit = ((cpu->cr4 & CR4_PAE) && (cpu->efer & EFER_NXE)) || (cpu->cr4 & CR4_SMEP);
@@ -235,13 +242,13 @@ static bool walk_update(struct cpu *cpu, struct entry *path, unsigned n, enum mm
 }
 
 static enum step walk_once(struct cpu *cpu, uint64_t linear, enum mmu_access acc, unsigned mmu, bool update,
-                           struct walk *w, uint32_t *error)
+                           struct walk *w, uint32_t *error, struct entry path[MAX_LEVELS], unsigned *n)
 {
-    struct entry path[MAX_LEVELS];
     struct walk_mode m;
     enum step s = STEP_DOWN;
     unsigned i = 0;
 
+    *n = 0;
     *error = error_code(cpu, acc, mmu == MMU_USER);
     *w = (struct walk){ .user = true, .write = true, .exec = true, .key = WALK_NO_KEY };
     if (!walk_mode_of(cpu, linear, &m))
@@ -250,6 +257,7 @@ static enum step walk_once(struct cpu *cpu, uint64_t linear, enum mmu_access acc
         s = walk_level(cpu, &m, i, linear, table, &path[i], w, error);
         table = m.entry_size == 4 ? path[i].value & UINT32_C(0xfffff000) : path[i].value & PTE_ADDR;
     }
+    *n = i;
     if (s == STEP_FAULT)
         return s;
     if (!check_rights(cpu, w, acc, mmu, error))
@@ -263,7 +271,9 @@ static enum step walk_once(struct cpu *cpu, uint64_t linear, enum mmu_access acc
 int mmu_walk(struct cpu *cpu, uint64_t linear, enum mmu_access acc, unsigned mmu, bool update,
              struct walk *w, uint32_t *error)
 {
+    struct entry path[MAX_LEVELS];
     enum step s;
+    unsigned n;
 
     if (!(cpu->cr0 & CR0_PG)) {
         *w = (struct walk){ .phys = linear & UINT32_MAX & cpu->a20_mask, .page_size = MEM_PAGE_SIZE,
@@ -272,8 +282,23 @@ int mmu_walk(struct cpu *cpu, uint64_t linear, enum mmu_access acc, unsigned mmu
         return 0;
     }
     do
-        s = walk_once(cpu, linear, acc, mmu, update, w, error);
+        s = walk_once(cpu, linear, acc, mmu, update, w, error, path, &n);
     while (s == STEP_AGAIN);
+    return s == STEP_DONE ? 0 : -1;
+}
+
+int mmu_walk_path(struct cpu *cpu, uint64_t linear, enum mmu_access acc, unsigned mmu, struct walk *w,
+                  struct walk_path *path)
+{
+    struct entry entries[MAX_LEVELS];
+    uint32_t error;
+    enum step s = walk_once(cpu, linear, acc, mmu, false, w, &error, entries, &path->n);
+
+    for (unsigned i = 0; i < path->n; i++) {
+        path->host[i] = entries[i].host;
+        path->value[i] = entries[i].value;
+        path->size = (uint8_t)entries[i].size;
+    }
     return s == STEP_DONE ? 0 : -1;
 }
 

@@ -23,5 +23,18 @@ struct walk {
  * no side effect. Returns 0, or -1 with the error code in *error. */
 int mmu_walk(struct cpu *cpu, uint64_t linear, enum mmu_access acc, unsigned mmu, bool update,
              struct walk *w, uint32_t *error);
+/* The entries that a walk read, from the root down. */
+#define WALK_MAX_LEVELS 5
+struct walk_path {
+    unsigned n;
+    uint8_t size;                          /* of an entry: 4 or 8 bytes */
+    const uint8_t *host[WALK_MAX_LEVELS];  /* NULL: not in RAM */
+    uint64_t value[WALK_MAX_LEVELS];
+};
+/* As mmu_walk() without `update`, with paging on; also says what it read. */
+int mmu_walk_path(struct cpu *cpu, uint64_t linear, enum mmu_access acc, unsigned mmu, struct walk *w,
+                  struct walk_path *path);
+/* The accesses, bits 1 << enum mmu_access, that set `mmu` may make by the rights in *w as registers stand now. */
+unsigned mmu_walk_allows(const struct cpu *cpu, const struct walk *w, unsigned mmu);
 
 #endif

@@ -215,6 +215,9 @@ static int build_memory(struct machine *m, struct error *err)
     pc->ram = mem_ram_new(env->mem, "ram", m->opt->ram_size, err);
     if (!pc->ram)
         return -ENOMEM;
+    if (log_enabled(&m->log, LOG_UNINIT) &&
+        memory_track_writes(env->mem, mem_region_ram_off(pc->ram), m->opt->ram_size))
+        return error_set(err, -ENOMEM, "-d uninit: no memory to note what is written");
     return pc_load_bios(m, err);
 }
 

@@ -43,6 +43,14 @@ uint8_t *memory_host(struct memory *mem, uint64_t ram_off);  /* host pointer to 
 uint8_t *memory_page_flags(struct memory *mem);              /* indexed by ram_off >> MEM_PAGE_SHIFT */
 uint64_t memory_size(struct memory *mem);                    /* bytes allocated so far */
 
+/* From now on remember which bytes of [ram_off, ram_off+len) are written, and regard none as written yet. Once;
+ * -ENOMEM or 0. */
+int memory_track_writes(struct memory *mem, uint64_t ram_off, uint64_t len);
+/* The processor writes bytes; everybody else calls mem_ram_written(), which notes it too. Any thread. */
+void memory_mark_written(struct memory *mem, uint64_t ram_off, uint64_t len);
+/* Has each of the bytes that are tracked been written? */
+bool memory_was_written(const struct memory *mem, uint64_t ram_off, uint64_t len);
+
 /* Told before bytes [ram_off, ram_off+len) that carry MEM_PAGE_CODE are
  * changed by somebody else than translated code. Called with any thread's
  * context; the CPU room drops its translations there. */

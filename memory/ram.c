@@ -52,6 +52,7 @@ void memory_free(struct memory *mem)
     if (mem->fd >= 0)
         close(mem->fd);
     free(mem->page_flags);
+    free(mem->written);
     free(mem);
 }
 
@@ -81,6 +82,48 @@ uint64_t memory_size(struct memory *mem)
     return __atomic_load_n(&mem->used, __ATOMIC_ACQUIRE);
 }
 
+/* ---- bytes ever written ---- */
+
+int memory_track_writes(struct memory *mem, uint64_t ram_off, uint64_t len)
+{
+    mem->written = calloc(1, len / 8 + 1);
+    mem->written_off = ram_off;
+    mem->written_len = len;
+    return mem->written ? 0 : -ENOMEM;
+}
+
+/* The part of [*off, *off+*len) that is tracked, relative to its start. */
+static void clip_to_tracked(const struct memory *mem, uint64_t *off, uint64_t *len)
+{
+    uint64_t lo = MAX_OF(*off, mem->written_off);
+    uint64_t hi = MIN_OF(*off + *len, mem->written_off + mem->written_len);
+
+    *off = lo - mem->written_off;
+    *len = hi > lo ? hi - lo : 0;
+}
+
+void memory_mark_written(struct memory *mem, uint64_t ram_off, uint64_t len)
+{
+    if (!mem->written)
+        return;
+    clip_to_tracked(mem, &ram_off, &len);
+    for (uint64_t n; len; ram_off += n, len -= n) {
+        n = MIN_OF(len, 8 - ram_off % 8);
+        __atomic_fetch_or(&mem->written[ram_off / 8], (uint8_t)(MASK(n) << ram_off % 8), __ATOMIC_RELAXED);
+    }
+}
+
+bool memory_was_written(const struct memory *mem, uint64_t ram_off, uint64_t len)
+{
+    if (!mem->written)
+        return true;
+    clip_to_tracked(mem, &ram_off, &len);
+    for (; len; ram_off++, len--)
+        if (!(__atomic_load_n(&mem->written[ram_off / 8], __ATOMIC_RELAXED) >> ram_off % 8 & 1))
+            return false;
+    return true;
+}
+
 void memory_set_code_listener(struct memory *mem,
                               void (*written)(void *opaque, uint64_t ram_off, uint64_t len), void *opaque)
 {
@@ -101,6 +144,7 @@ void mem_ram_written(struct memory *mem, uint64_t ram_off, uint64_t len)
     if (!len)
         return;
     assert(ram_off < mem->max_size && len <= mem->max_size - ram_off);
+    memory_mark_written(mem, ram_off, len);
     for (uint64_t page = ram_off >> MEM_PAGE_SHIFT; page <= (ram_off + len - 1) >> MEM_PAGE_SHIFT; page++) {
         uint8_t flags = __atomic_load_n(&mem->page_flags[page], __ATOMIC_SEQ_CST);
         if (flags & MEM_PAGE_CLEAN_VGA)

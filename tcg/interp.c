@@ -238,6 +238,17 @@ static void do_vop(const struct run *r, const struct ir_insn *in)
         op->fn(dst, a, b);
 }
 
+/* Signs of the elements of 16 bytes. */
+static uint64_t sign_mask(const uint8_t *field, unsigned element)
+{
+    unsigned size = IR_BYTES(element);
+    uint64_t mask = 0;
+
+    for (unsigned i = 0; i < 16 / size; i++)
+        mask |= (uint64_t)(field[(i + 1) * size - 1] >> 7) << i;
+    return mask;
+}
+
 /* ---- block ends ---- */
 
 static uint64_t *guest_pc(const struct run *r)
@@ -318,6 +329,8 @@ static uint64_t step(struct run *r, const struct ir_insn *in, unsigned i)
     case IR_STE:
         store_field(r->env, in->imm, in->type, v[in->a]);
         return 0;
+    case IR_VMASK:
+        return sign_mask(tcg_field(r->env, in->imm), in->type);
     case IR_PC:
         return *guest_pc(r) + in->imm;
     case IR_GETFL:

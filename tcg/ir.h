@@ -101,6 +101,8 @@ ir_ref ir_get(struct ir_builder *b, enum ir_type t, unsigned reg);            /*
 void   ir_put(struct ir_builder *b, enum ir_type t, unsigned reg, ir_ref v);  /* I32, I64 */
 ir_ref ir_lde(struct ir_builder *b, enum ir_type t, unsigned offset);
 void   ir_ste(struct ir_builder *b, enum ir_type t, unsigned offset, ir_ref v);
+/* Signs of the elements (I8, I32, I64) of a field of 16 bytes. */
+ir_ref ir_vmask(struct ir_builder *b, enum ir_type element, unsigned offset);
 ir_ref ir_pc(struct ir_builder *b, enum ir_type t, int64_t delta);
 /* NOT NEG BSWAP CTZ CLZ. */
 ir_ref ir_un(struct ir_builder *b, enum ir_op op, enum ir_type t, ir_ref a);

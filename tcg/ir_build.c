@@ -231,6 +231,11 @@ void ir_ste(struct ir_builder *b, enum ir_type t, unsigned offset, ir_ref v)
     ir_append(b, &(struct ir_insn){ .op = IR_STE, .type = t, .a = v, .imm = offset });
 }
 
+ir_ref ir_vmask(struct ir_builder *b, enum ir_type element, unsigned offset)
+{
+    return ir_append(b, &(struct ir_insn){ .op = IR_VMASK, .type = (uint8_t)element, .imm = offset });
+}
+
 /* The pc register keeps the block's first pc while the block runs, so equal reads are shared. */
 ir_ref ir_pc(struct ir_builder *b, enum ir_type t, int64_t delta)
 {

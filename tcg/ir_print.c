@@ -66,7 +66,7 @@ static void print_immediate(FILE *out, const struct ir_insn *in, const struct tc
     case IR_PC:
         fprintf(out, " %+" PRId64, (int64_t)imm);
         break;
-    case IR_LDE: case IR_STE: case IR_LDV: case IR_STV:
+    case IR_LDE: case IR_STE: case IR_LDV: case IR_STV: case IR_VMASK:
         fprintf(out, " [0x%" PRIx64 "]", imm);
         break;
     case IR_EXTRACT: case IR_DEPOSIT:

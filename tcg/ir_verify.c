@@ -166,6 +166,10 @@ static void check_special(struct check *c)
     case IR_STE:
         check_field(c, IR_BYTES(in->type));
         break;
+    case IR_VMASK:
+        require(c, in->type != IR_I16, "elements are I16");
+        check_field(c, 16);
+        break;
     case IR_SHL: case IR_SHR: case IR_SAR: case IR_ROL: case IR_ROR:
         check_shift(c);
         break;

@@ -354,3 +354,14 @@ struct tcg_block *tcg_current(struct tcg *t, void *env)
         return t->interp.block;
     return t->running ? host_block(t, env, &ret_off) : NULL;
 }
+
+uint32_t tcg_current_offset(struct tcg *t, void *env)
+{
+    uint32_t ret_off = 0;
+    struct tcg_block *blk;
+
+    if (!t->host)
+        return t->interp.block ? interp_guest_offset(t) : 0;
+    blk = t->running ? host_block(t, env, &ret_off) : NULL;
+    return blk ? host_guest_offset(blk, ret_off) : 0;
+}

@@ -175,6 +175,8 @@ struct tcg_block *tcg_run(struct tcg *t, void *env, struct tcg_block *blk, unsig
 uint32_t tcg_fault_offset(struct tcg *t, void *env, struct tcg_block **blk);
 /* The block that is executing now, as seen from a helper or memory slow path; NULL outside. */
 struct tcg_block *tcg_current(struct tcg *t, void *env);
+/* Offset of the instruction within that block, for logs: 0 outside. Changes nothing. */
+uint32_t tcg_current_offset(struct tcg *t, void *env);
 
 struct tcg_stats tcg_get_stats(struct tcg *t);
 void tcg_add_time(struct tcg *t, uint64_t ns);
@@ -234,9 +236,9 @@ enum tcg_host_isa {
 /* Bits of enum tcg_host_isa that this host has. */
 uint32_t tcg_host_isa(void);
 enum tcg_vop_kind {
-    VK_X,      /* 128-bit integer or logical: dst = a op b (a is dst's old value in two-operand form) */
+    VK_X,      /* 128-bit integer or logical: dst = a op b */
     VK_XF,     /* as X, floating point: depends on and accumulates in MXCSR */
-    VK_X1,     /* one source: dst = op(b) */
+    VK_X1,     /* one source: dst = op(b), all of it */
     VK_XF1,    /* one source, floating point; lanes that the operation leaves alone come from a */
     VK_Q,      /* 64-bit (MMX) form of an integer operation on the low 8 bytes */
     VK_Q1,     /* 64-bit, one source */

@@ -1,5 +1,5 @@
-/* The C meaning of every vector operation: vec_<function>(dst, a, b[, imm]). Fields may be the same or overlap
- * whole; a function reads all before it writes. */
+/* The C meaning of every vector operation: vec_<function>(dst, a, b[, imm]). Fields are the same or do not
+ * overlap; a function reads all before it writes. */
 #ifndef MIMUS_TCG_VEC_H
 #define MIMUS_TCG_VEC_H
 

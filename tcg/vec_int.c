@@ -1,42 +1,6 @@
-/* Integer vector operations in plain C: the interpreter's meaning, and the
- * reference for hosts that do them in one instruction. */
-#include "tcg/vec.h"
-
-#include <stdint.h>
-#include <string.h>
-
-/* Lane-wise: r[i] = expr of x[i], y[i], in both widths. */
-#define LANES(fn, T, expr) \
-    static inline void lanes_##fn(T *r, const T *x, const T *y, unsigned n) \
-    { \
-        for (unsigned i = 0; i < n; i++) \
-            r[i] = (T)(expr); \
-    } \
-    WIDTHS(fn, T, lanes_##fn)
-
-/* The exported 128- and 64-bit functions around one worker over n lanes. */
-#define WIDTHS(fn, T, worker) \
-    void vec_##fn(void *dst, const void *a, const void *b) \
-    { \
-        T r[16 / sizeof(T)], x[16 / sizeof(T)], y[16 / sizeof(T)]; \
-        memcpy(x, a, 16); \
-        memcpy(y, b, 16); \
-        worker(r, x, y, 16 / sizeof(T)); \
-        memcpy(dst, r, 16); \
-    } \
-    void vec_##fn##_q(void *dst, const void *a, const void *b) \
-    { \
-        T r[8 / sizeof(T)], x[8 / sizeof(T)], y[8 / sizeof(T)]; \
-        memcpy(x, a, 8); \
-        memcpy(y, b, 8); \
-        worker(r, x, y, 8 / sizeof(T)); \
-        memcpy(dst, r, 8); \
-    }
-
-static inline int clamp(int v, int lo, int hi)
-{
-    return v < lo ? lo : v > hi ? hi : v;
-}
+/* Integer vector operations of MMX to SSE2 in plain C: the interpreter's meaning, and the reference for hosts
+ * that do them in one instruction. */
+#include "tcg/vec_lanes.h"
 
 LANES(paddb, uint8_t, x[i] + y[i])
 LANES(paddw, uint16_t, x[i] + y[i])
@@ -46,14 +10,14 @@ LANES(psubb, uint8_t, x[i] - y[i])
 LANES(psubw, uint16_t, x[i] - y[i])
 LANES(psubd, uint32_t, x[i] - y[i])
 LANES(psubq, uint64_t, x[i] - y[i])
-LANES(paddsb, int8_t, clamp(x[i] + y[i], INT8_MIN, INT8_MAX))
-LANES(paddsw, int16_t, clamp(x[i] + y[i], INT16_MIN, INT16_MAX))
-LANES(paddusb, uint8_t, clamp(x[i] + y[i], 0, UINT8_MAX))
-LANES(paddusw, uint16_t, clamp(x[i] + y[i], 0, UINT16_MAX))
-LANES(psubsb, int8_t, clamp(x[i] - y[i], INT8_MIN, INT8_MAX))
-LANES(psubsw, int16_t, clamp(x[i] - y[i], INT16_MIN, INT16_MAX))
-LANES(psubusb, uint8_t, clamp(x[i] - y[i], 0, UINT8_MAX))
-LANES(psubusw, uint16_t, clamp(x[i] - y[i], 0, UINT16_MAX))
+LANES(paddsb, int8_t, vec_clamp(x[i] + y[i], INT8_MIN, INT8_MAX))
+LANES(paddsw, int16_t, vec_clamp(x[i] + y[i], INT16_MIN, INT16_MAX))
+LANES(paddusb, uint8_t, vec_clamp(x[i] + y[i], 0, UINT8_MAX))
+LANES(paddusw, uint16_t, vec_clamp(x[i] + y[i], 0, UINT16_MAX))
+LANES(psubsb, int8_t, vec_clamp(x[i] - y[i], INT8_MIN, INT8_MAX))
+LANES(psubsw, int16_t, vec_clamp(x[i] - y[i], INT16_MIN, INT16_MAX))
+LANES(psubusb, uint8_t, vec_clamp(x[i] - y[i], 0, UINT8_MAX))
+LANES(psubusw, uint16_t, vec_clamp(x[i] - y[i], 0, UINT16_MAX))
 LANES(pcmpeqb, uint8_t, x[i] == y[i] ? -1 : 0)
 LANES(pcmpeqw, uint16_t, x[i] == y[i] ? -1 : 0)
 LANES(pcmpeqd, uint32_t, x[i] == y[i] ? -1 : 0)
@@ -74,8 +38,9 @@ LANES(pand, uint64_t, x[i] & y[i])
 LANES(pandn, uint64_t, ~x[i] & y[i])
 LANES(por, uint64_t, x[i] | y[i])
 LANES(pxor, uint64_t, x[i] ^ y[i])
+LANES_WIDE(movdqa, uint64_t, y[i])
 
-/* Shifts: the count is the low 64 bits of b; counts beyond the lane clear it (arithmetic: fill with the sign). */
+/* Shifts: the count is the low 64 bits of b; counts beyond the lane clear it, or fill it with the sign. */
 #define SHIFT(fn, T, U, expr_in, expr_out) \
     static inline void shift_##fn(U *r, const U *x, const U *y, unsigned n) \
     { \
@@ -86,7 +51,7 @@ LANES(pxor, uint64_t, x[i] ^ y[i])
             r[i] = (U)(count < sizeof(T) * 8 ? (expr_in) : (expr_out)); \
         } \
     } \
-    WIDTHS(fn, U, shift_##fn)
+    VEC_BOTH(fn, U, shift_##fn)
 
 SHIFT(psllw, uint16_t, uint16_t, v << count, 0)
 SHIFT(pslld, uint32_t, uint32_t, v << count, 0)
@@ -107,7 +72,7 @@ SHIFT(psrad, int32_t, uint32_t, v >> count, v < 0 ? -1 : 0)
             r[2 * i + 1] = y[base + i]; \
         } \
     } \
-    WIDTHS(fn, T, unpack_##fn)
+    VEC_BOTH(fn, T, unpack_##fn)
 
 UNPACK(punpcklbw, uint8_t, 0)
 UNPACK(punpcklwd, uint16_t, 0)
@@ -138,12 +103,12 @@ void vec_punpckhqdq(void *dst, const void *a, const void *b)
     { \
         TO out[32 / sizeof(FROM)]; \
         for (unsigned i = 0; i < n; i++) { \
-            out[i] = (TO)clamp(x[i], lo, hi); \
-            out[n + i] = (TO)clamp(y[i], lo, hi); \
+            out[i] = (TO)vec_clamp(x[i], lo, hi); \
+            out[n + i] = (TO)vec_clamp(y[i], lo, hi); \
         } \
         memcpy(r, out, n * sizeof(FROM)); \
     } \
-    WIDTHS(fn, FROM, pack_##fn)
+    VEC_BOTH(fn, FROM, pack_##fn)
 
 PACK(packsswb, int16_t, int8_t, INT8_MIN, INT8_MAX)
 PACK(packuswb, int16_t, uint8_t, 0, UINT8_MAX)
@@ -157,7 +122,7 @@ static inline void madd(int32_t *r, const int32_t *x, const int32_t *y, unsigned
     for (unsigned i = 0; i < n; i++)
         r[i] = (int32_t)((uint32_t)(a[2 * i] * b[2 * i]) + (uint32_t)(a[2 * i + 1] * b[2 * i + 1]));
 }
-WIDTHS(pmaddwd, int32_t, madd)
+VEC_BOTH(pmaddwd, int32_t, madd)
 
 static inline void sad(uint64_t *r, const uint64_t *x, const uint64_t *y, unsigned n)
 {
@@ -171,7 +136,7 @@ static inline void sad(uint64_t *r, const uint64_t *x, const uint64_t *y, unsign
         r[i] = sum;
     }
 }
-WIDTHS(psadbw, uint64_t, sad)
+VEC_BOTH(psadbw, uint64_t, sad)
 
 /* ---- by an immediate ---- */
 
@@ -193,44 +158,11 @@ SHIFT_IMM(psrlq)
 SHIFT_IMM(psraw)
 SHIFT_IMM(psrad)
 
-static void order_words(uint16_t *d, const uint16_t *s, unsigned order)
-{
-    for (unsigned i = 0; i < 4; i++)
-        d[i] = s[order >> (2 * i) & 3];
-}
-
-void vec_pshufd(void *dst, const void *a, const void *b, unsigned imm)
-{
-    uint32_t r[4], y[4];
-
-    (void)a;
-    memcpy(y, b, 16);
-    for (unsigned i = 0; i < 4; i++)
-        r[i] = y[imm >> (2 * i) & 3];
-    memcpy(dst, r, 16);
-}
-
-void vec_pshufhw(void *dst, const void *a, const void *b, unsigned imm)
-{
-    uint16_t r[8], y[8];
-
-    (void)a;
-    memcpy(y, b, 16);
-    memcpy(r, y, 8);
-    order_words(r + 4, y + 4, imm);
-    memcpy(dst, r, 16);
-}
-
-void vec_pshuflw(void *dst, const void *a, const void *b, unsigned imm)
-{
-    uint16_t r[8], y[8];
-
-    (void)a;
-    memcpy(y, b, 16);
-    order_words(r, y, imm);
-    memcpy(r + 4, y + 4, 8);
-    memcpy(dst, r, 16);
-}
+LANES_IMM(pshufd, uint32_t, y[imm >> (2 * i) & 3])
+LANES_IMM(shufps, uint32_t, (i < 2 ? x : y)[imm >> (2 * i) & 3])
+LANES_IMM(shufpd, uint64_t, (i ? y : x)[imm >> i & 1])
+LANES_IMM(pshuflw, uint16_t, i < 4 ? y[imm >> (2 * i) & 3] : y[i])
+LANES_IMM(pshufhw, uint16_t, i < 4 ? y[i] : y[4 + (imm >> (2 * i - 8) & 3)])
 
 void vec_pshufw_q(void *dst, const void *a, const void *b, unsigned imm)
 {
@@ -238,28 +170,9 @@ void vec_pshufw_q(void *dst, const void *a, const void *b, unsigned imm)
 
     (void)a;
     memcpy(y, b, 8);
-    order_words(r, y, imm);
-    memcpy(dst, r, 8);
-}
-
-void vec_shufps(void *dst, const void *a, const void *b, unsigned imm)
-{
-    uint32_t r[4], x[4], y[4];
-
-    memcpy(x, a, 16);
-    memcpy(y, b, 16);
     for (unsigned i = 0; i < 4; i++)
-        r[i] = (i < 2 ? x : y)[imm >> (2 * i) & 3];
-    memcpy(dst, r, 16);
-}
-
-void vec_shufpd(void *dst, const void *a, const void *b, unsigned imm)
-{
-    uint64_t r[2];
-
-    memcpy(&r[0], (const char *)a + 8 * (imm & 1), 8);
-    memcpy(&r[1], (const char *)b + 8 * (imm >> 1 & 1), 8);
-    memcpy(dst, r, 16);
+        r[i] = y[imm >> (2 * i) & 3];
+    memcpy(dst, r, 8);
 }
 
 void vec_pslldq(void *dst, const void *a, const void *b, unsigned imm)

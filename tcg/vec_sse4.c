@@ -1,81 +1,12 @@
 /* Integer vector operations of SSE3 to SSE4.2 in plain C: the interpreter's meaning, and the reference for
  * hosts that do them in one instruction. */
-#include "tcg/vec.h"
-
-#include <stdint.h>
-#include <string.h>
-
-/* A function on 128 bits around a worker over n lanes: worker(result, a, b, n). */
-#define WIDE(fn, T, worker) \
-    void vec_##fn(void *dst, const void *a, const void *b) \
-    { \
-        T r[16 / sizeof(T)], x[16 / sizeof(T)], y[16 / sizeof(T)]; \
-        memcpy(x, a, 16); \
-        memcpy(y, b, 16); \
-        worker(r, x, y, 16 / sizeof(T)); \
-        memcpy(dst, r, 16); \
-    }
-/* The same and the one on 64 bits. */
-#define WIDTHS(fn, T, worker) \
-    WIDE(fn, T, worker) \
-    void vec_##fn##_q(void *dst, const void *a, const void *b) \
-    { \
-        T r[8 / sizeof(T)], x[8 / sizeof(T)], y[8 / sizeof(T)]; \
-        memcpy(x, a, 8); \
-        memcpy(y, b, 8); \
-        worker(r, x, y, 8 / sizeof(T)); \
-        memcpy(dst, r, 8); \
-    }
-
-/* Lane-wise: r[i] = expr of x[i], y[i]. */
-#define WORKER(fn, T, expr) \
-    static inline void lanes_##fn(T *r, const T *x, const T *y, unsigned n) \
-    { \
-        for (unsigned i = 0; i < n; i++) \
-            r[i] = (T)(expr); \
-    }
-#define LANES(fn, T, expr) WORKER(fn, T, expr) WIDE(fn, T, lanes_##fn)
-#define LANES2(fn, T, expr) WORKER(fn, T, expr) WIDTHS(fn, T, lanes_##fn)
-
-static inline int clamp(int v, int lo, int hi)
-{
-    return v < lo ? lo : v > hi ? hi : v;
-}
+#include "tcg/vec_lanes.h"
 
 /* ---- SSE3 ---- */
 
-void vec_movddup(void *dst, const void *a, const void *b)
-{
-    uint64_t r[2];
-
-    (void)a;
-    memcpy(&r[0], b, 8);
-    r[1] = r[0];
-    memcpy(dst, r, 16);
-}
-
-/* Words of 32 bits: those at `odd` and odd + 2, each twice. */
-static void duplicate(void *dst, const void *b, unsigned odd)
-{
-    uint32_t y[4], r[4];
-
-    memcpy(y, b, 16);
-    r[0] = r[1] = y[odd];
-    r[2] = r[3] = y[odd + 2];
-    memcpy(dst, r, 16);
-}
-
-void vec_movsldup(void *dst, const void *a, const void *b)
-{
-    (void)a;
-    duplicate(dst, b, 0);
-}
-
-void vec_movshdup(void *dst, const void *a, const void *b)
-{
-    (void)a;
-    duplicate(dst, b, 1);
-}
+LANES_WIDE(movddup, uint64_t, y[0])
+LANES_WIDE(movsldup, uint32_t, y[i & 2])
+LANES_WIDE(movshdup, uint32_t, y[i | 1])
 
 /* ---- SSSE3 ---- */
 
@@ -84,7 +15,7 @@ static inline void shuffle_bytes(uint8_t *r, const uint8_t *x, const uint8_t *y,
     for (unsigned i = 0; i < n; i++)
         r[i] = y[i] & 0x80 ? 0 : x[y[i] & (n - 1)];
 }
-WIDTHS(pshufb, uint8_t, shuffle_bytes)
+VEC_BOTH(pshufb, uint8_t, shuffle_bytes)
 
 /* Lanes 2k and 2k + 1 of a, then those of b; expr of their values v and w. */
 #define PAIRS(fn, T, expr) \
@@ -96,14 +27,14 @@ WIDTHS(pshufb, uint8_t, shuffle_bytes)
             r[i] = (T)(expr); \
         } \
     } \
-    WIDTHS(fn, T, pairs_##fn)
+    VEC_BOTH(fn, T, pairs_##fn)
 
 PAIRS(phaddw, uint16_t, v + w)
 PAIRS(phaddd, uint32_t, v + w)
-PAIRS(phaddsw, int16_t, clamp(v + w, INT16_MIN, INT16_MAX))
+PAIRS(phaddsw, int16_t, vec_clamp(v + w, INT16_MIN, INT16_MAX))
 PAIRS(phsubw, uint16_t, v - w)
 PAIRS(phsubd, uint32_t, v - w)
-PAIRS(phsubsw, int16_t, clamp(v - w, INT16_MIN, INT16_MAX))
+PAIRS(phsubsw, int16_t, vec_clamp(v - w, INT16_MIN, INT16_MAX))
 
 static inline void madd_bytes(int16_t *r, const int16_t *x, const int16_t *y, unsigned n)
 {
@@ -113,18 +44,18 @@ static inline void madd_bytes(int16_t *r, const int16_t *x, const int16_t *y, un
     memcpy(a, x, 2 * n);
     memcpy(b, y, 2 * n);
     for (unsigned i = 0; i < n; i++)
-        r[i] = (int16_t)clamp(a[2 * i] * b[2 * i] + a[2 * i + 1] * b[2 * i + 1], INT16_MIN, INT16_MAX);
+        r[i] = (int16_t)vec_clamp(a[2 * i] * b[2 * i] + a[2 * i + 1] * b[2 * i + 1], INT16_MIN, INT16_MAX);
 }
-WIDTHS(pmaddubsw, int16_t, madd_bytes)
+VEC_BOTH(pmaddubsw, int16_t, madd_bytes)
 
 #define SIGN(x, y) ((y) < 0 ? -(x) : (y) ? (x) : 0)
-LANES2(psignb, int8_t, SIGN(x[i], y[i]))
-LANES2(psignw, int16_t, SIGN(x[i], y[i]))
-LANES2(psignd, int32_t, SIGN((int64_t)x[i], y[i]))
-LANES2(pabsb, int8_t, ((void)x, y[i] < 0 ? -y[i] : y[i]))
-LANES2(pabsw, int16_t, ((void)x, y[i] < 0 ? -y[i] : y[i]))
-LANES2(pabsd, int32_t, ((void)x, y[i] < 0 ? -(int64_t)y[i] : y[i]))
-LANES2(pmulhrsw, int16_t, ((x[i] * y[i] >> 14) + 1) >> 1)
+LANES(psignb, int8_t, SIGN(x[i], y[i]))
+LANES(psignw, int16_t, SIGN(x[i], y[i]))
+LANES(psignd, int32_t, SIGN((int64_t)x[i], y[i]))
+LANES(pabsb, int8_t, y[i] < 0 ? -y[i] : y[i])
+LANES(pabsw, int16_t, y[i] < 0 ? -y[i] : y[i])
+LANES(pabsd, int32_t, y[i] < 0 ? -(int64_t)y[i] : y[i])
+LANES(pmulhrsw, int16_t, ((x[i] * y[i] >> 14) + 1) >> 1)
 
 /* Bytes `shift` and up of a:b, zeros from above. */
 static void align_right(void *dst, const void *a, const void *b, unsigned n, unsigned shift)
@@ -165,21 +96,10 @@ SELECT(pblendvb, int8_t)
 SELECT(blendvps, int32_t)
 SELECT(blendvpd, int64_t)
 
-/* dst = bit i of the immediate ? b : a. */
-#define SELECT_IMM(fn, T) \
-    void vec_##fn(void *dst, const void *a, const void *b, unsigned imm) \
-    { \
-        T x[16 / sizeof(T)], y[16 / sizeof(T)]; \
-        memcpy(x, a, 16); \
-        memcpy(y, b, 16); \
-        for (unsigned i = 0; i < 16 / sizeof(T); i++) \
-            x[i] = imm >> i & 1 ? y[i] : x[i]; \
-        memcpy(dst, x, 16); \
-    }
-
-SELECT_IMM(pblendw, uint16_t)
-SELECT_IMM(blendps, uint32_t)
-SELECT_IMM(blendpd, uint64_t)
+/* Bit i of the immediate ? b : a. */
+LANES_IMM(pblendw, uint16_t, imm >> i & 1 ? y[i] : x[i])
+LANES_IMM(blendps, uint32_t, imm >> i & 1 ? y[i] : x[i])
+LANES_IMM(blendpd, uint64_t, imm >> i & 1 ? y[i] : x[i])
 
 /* Immediate: 7:6 lane of b, 5:4 where it goes in a, 3:0 lanes cleared. */
 void vec_insertps(void *dst, const void *a, const void *b, unsigned imm)
@@ -222,18 +142,18 @@ EXTEND(pmovzxwd, uint16_t, uint32_t)
 EXTEND(pmovzxwq, uint16_t, uint64_t)
 EXTEND(pmovzxdq, uint32_t, uint64_t)
 
-LANES(pminsb, int8_t, x[i] < y[i] ? x[i] : y[i])
-LANES(pminsd, int32_t, x[i] < y[i] ? x[i] : y[i])
-LANES(pminuw, uint16_t, x[i] < y[i] ? x[i] : y[i])
-LANES(pminud, uint32_t, x[i] < y[i] ? x[i] : y[i])
-LANES(pmaxsb, int8_t, x[i] > y[i] ? x[i] : y[i])
-LANES(pmaxsd, int32_t, x[i] > y[i] ? x[i] : y[i])
-LANES(pmaxuw, uint16_t, x[i] > y[i] ? x[i] : y[i])
-LANES(pmaxud, uint32_t, x[i] > y[i] ? x[i] : y[i])
-LANES(pmulld, uint32_t, x[i] * y[i])
-LANES(pmuldq, int64_t, (int64_t)(int32_t)x[i] * (int32_t)y[i])
-LANES(pcmpeqq, int64_t, x[i] == y[i] ? -1 : 0)
-LANES(pcmpgtq, int64_t, x[i] > y[i] ? -1 : 0)
+LANES_WIDE(pminsb, int8_t, x[i] < y[i] ? x[i] : y[i])
+LANES_WIDE(pminsd, int32_t, x[i] < y[i] ? x[i] : y[i])
+LANES_WIDE(pminuw, uint16_t, x[i] < y[i] ? x[i] : y[i])
+LANES_WIDE(pminud, uint32_t, x[i] < y[i] ? x[i] : y[i])
+LANES_WIDE(pmaxsb, int8_t, x[i] > y[i] ? x[i] : y[i])
+LANES_WIDE(pmaxsd, int32_t, x[i] > y[i] ? x[i] : y[i])
+LANES_WIDE(pmaxuw, uint16_t, x[i] > y[i] ? x[i] : y[i])
+LANES_WIDE(pmaxud, uint32_t, x[i] > y[i] ? x[i] : y[i])
+LANES_WIDE(pmulld, uint32_t, x[i] * y[i])
+LANES_WIDE(pmuldq, int64_t, (int64_t)(int32_t)x[i] * (int32_t)y[i])
+LANES_WIDE(pcmpeqq, int64_t, x[i] == y[i] ? -1 : 0)
+LANES_WIDE(pcmpgtq, int64_t, x[i] > y[i] ? -1 : 0)
 
 void vec_packusdw(void *dst, const void *a, const void *b)
 {
@@ -243,7 +163,7 @@ void vec_packusdw(void *dst, const void *a, const void *b)
     memcpy(in, a, 16);
     memcpy(in + 4, b, 16);
     for (unsigned i = 0; i < 8; i++)
-        r[i] = (uint16_t)clamp(in[i], 0, UINT16_MAX);
+        r[i] = (uint16_t)vec_clamp(in[i], 0, UINT16_MAX);
     memcpy(dst, r, 16);
 }
 

@@ -209,7 +209,9 @@ static void single_step(void)
     STEP("rep movsb", .cx = 0, .x = { { CX, 0 } });
     T("rep movsb stops after each iteration", P32, "99: rep movsb", .fl = TF, .cx = 3, .si = DATA,
       .di = DATA + 8, .vec = V_DB,
-      .x = { { CX, 2 }, { SI, DATA + 1 } });
+      .x = { { CX, 2 }, { SI, DATA + 1 }, { FL, RF, RF } });
+    T("behind the last iteration rf is clear", P32, "rep movsb; 99: nop", .fl = TF, .cx = 1, .si = DATA,
+      .di = DATA + 8, .vec = V_DB, .x = { { FL, 0, RF } });
     T("repne scasb", P32, "99: repne scasb", .fl = TF, .cx = 3, .di = DATA, .ax = 9, .vec = V_DB,
       .x = { { CX, 2 } });
     T("popf sets tf: the next instruction runs", P32, "push 0x102; popfd; nop; 99: nop", .vec = V_DB);

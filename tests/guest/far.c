@@ -379,6 +379,39 @@ static void interrupts(void)
     idt32[VEC_CASE] = saved;
 }
 
+/* The stack is looked at before the offset. */
+static void order(void)
+{
+    const struct code *code[3] = {
+        SNIPPET(32, "lcall [ebx]"), SNIPPET(32, "int 0x60"), SNIPPET(32, "lret"),
+    };
+    struct gate saved = idt32[VEC_CASE];
+    u32 d[8] = { 0 };
+
+    group("stack, then offset: int level room");
+    gdt_set(SEL_STACK, desc(0, 0x1000, P | S | WRITABLE | 1 << 5, 4));
+    gdt_set(SEL_TARGET, desc(0, LANDING - 1, P | S | CODE_SEG | 1 << 5, 4));
+    gdt_set(SEL_GATE, call_gate(SEL_TARGET, LANDING, 0xec, 0));
+    idt32_gate(VEC_CASE, SEL_TARGET, LANDING, 0xee);
+    for (u32 by_int = 0; by_int < 2; by_int++)
+        for (u32 room = 0; room < 24; room += 4) {
+            bool enough = room >= (by_int ? 20 : 16);
+            NAME("", by_int, room);
+            set_tss_stack(1, SEL_STACK | 1, room);
+            run(code[by_int], 3, (u32[8]){ 0, SEL_GATE | 3 }, 0, enough ? fails(V_GP, 0) : fails(V_SS, SEL_STACK));
+        }
+    group("stack, then offset: ret rpl ss");
+    for (u32 rpl = 1; rpl < 4; rpl++)
+        for (u32 ss = 0; ss < 4; ss++) {
+            NAME("", rpl, ss);
+            gdt_set(SEL_TARGET, desc(0, LANDING - 1, (u8)(P | S | CODE_SEG | rpl << 5), 4));
+            make_frame(d, false, (u16)(SEL_TARGET | rpl), SEL_DATA(ss));
+            run(code[2], 0, d, DATA, ss == rpl ? fails(V_GP, 0) : fails(V_GP, SEL_DATA(ss)));
+        }
+    idt32[VEC_CASE] = saved;
+    setup();
+}
+
 void program(const char *command_line)
 {
     (void)command_line;
@@ -389,4 +422,5 @@ void program(const char *command_line)
     returns();
     outer_stacks();
     interrupts();
+    order();
 }

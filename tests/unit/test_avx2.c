@@ -411,12 +411,27 @@ START_TEST(test_half_store_fault)
 }
 END_TEST
 
+START_TEST(test_half_store_alignment)
+{
+    engine(_i);
+    cf_page_32();
+    cf.cpu->cr0 |= CR0_AM;
+    cf_enter_user();
+    cpu_set_eflags(cf.cpu, FL_AC | FL_IOPL, FL_AC | FL_IOPL);
+    cf.cpu->gpr[R_BX] = AREA + 8;
+    SET(0, 0x3f800001, 0, 0, 0, 0, 0, 0, 0);
+    RUN(VEX3A(0, L), 0x1d, 0x03, 0x00);
+    ck_assert_int_eq(cf_last_vector(), EX_AC);
+    ck_assert_uint_eq(cpu_get_mxcsr(cf.cpu), DEFAULT);
+}
+END_TEST
+
 Suite *avx2_suite(void)
 {
     const TTest *const tests[] = {
         test_mask_load, test_mask_store, test_no_alignment, test_gather, test_gather_quads, test_gather_fault,
         test_gather_checks, test_gather_print, test_vzero, test_halves, test_features, test_fma_unmasked,
-        test_half_unmasked, test_half_store_fault,
+        test_half_unmasked, test_half_store_fault, test_half_store_alignment,
     };
     Suite *s = suite_create("avx2");
     TCase *t = tcase_create("both engines");

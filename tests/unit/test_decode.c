@@ -207,6 +207,49 @@ static const struct sample samples[] = {
     { 64, 0x16e, "648b042528000000", "mov eax,DWORD PTR fs:0x28" },
     { 64, 0x176, "65488b03", "mov rax,QWORD PTR gs:[rbx]" },
     { 64, 0x17a, "0f0b", "ud2" },
+    { 64, 0x0, "c5f877", "vzeroupper" },
+    { 64, 0x3, "c5fc77", "vzeroall" },
+    { 64, 0x6, "c4017c284c5a40", "vmovaps ymm9,YMMWORD PTR [r10+r11*2+0x40]" },
+    { 64, 0xd, "c5e858cb", "vaddps xmm1,xmm2,xmm3" },
+    { 64, 0x11, "c5335807", "vaddsd xmm8,xmm9,QWORD PTR [rdi]" },
+    { 64, 0x15, "c585fc0c8e", "vpaddb ymm1,ymm15,YMMWORD PTR [rsi+rcx*4]" },
+    { 64, 0x1a, "c4422100d4", "vpshufb xmm10,xmm11,xmm12" },
+    { 64, 0x1f, "c4e36d4a0890", "vblendvps ymm1,ymm2,YMMWORD PTR [rax],ymm9" },
+    { 64, 0x25, "c4e3694ccb40", "vpblendvb xmm1,xmm2,xmm3,xmm4" },
+    { 64, 0x2b, "c4637d192101", "vextractf128 XMMWORD PTR [rcx],ymm12,0x1" },
+    { 64, 0x31, "c4e36d180801", "vinsertf128 ymm1,ymm2,XMMWORD PTR [rax],0x1" },
+    { 64, 0x37, "c4c3fd00181b", "vpermq ymm3,YMMWORD PTR [r8],0x1b" },
+    { 64, 0x3d, "c4e269904ca010", "vpgatherdd xmm1,DWORD PTR [rax+xmm4*4+0x10],xmm2" },
+    { 64, 0x44, "c402ad9104e1", "vpgatherqq ymm8,QWORD PTR [r9+ymm12*8],ymm10" },
+    { 64, 0x4a, "c4e2f5b80500010000", "vfmadd231pd ymm0,ymm1,YMMWORD PTR [rip+0x100] # 0x153" },
+    { 64, 0x53, "c4e27d1308", "vcvtph2ps ymm1,XMMWORD PTR [rax]" },
+    { 64, 0x58, "c4e1eb2ac8", "vcvtsi2sd xmm1,xmm2,rax" },
+    { 64, 0x5d, "c5797ec9", "vmovd ecx,xmm9" },
+    { 64, 0x66, "c5f9c5c305", "vpextrw eax,xmm3,0x5" },
+    { 64, 0x6b, "c442b0f202", "andn r8,r9,QWORD PTR [r10]" },
+    { 64, 0x70, "c4e270f703", "bextr eax,DWORD PTR [rbx],ecx" },
+    { 64, 0x75, "c4c220f3cc", "blsr r11d,r12d" },
+    { 64, 0x7a, "c4e2e3f5c1", "pdep rax,rbx,rcx" },
+    { 64, 0x7f, "c4e2e3f602", "mulx rax,rbx,QWORD PTR [rdx]" },
+    { 64, 0x84, "c4e37bf00107", "rorx eax,DWORD PTR [rcx],0x7" },
+    { 64, 0x8a, "c4e2b1f703", "shlx rax,QWORD PTR [rbx],r9" },
+    { 64, 0x8f, "c4626af7d1", "sarx r10d,ecx,edx" },
+    { 64, 0x94, "67c5fa1008", "vmovss xmm1,DWORD PTR [eax]" },
+    { 64, 0x99, "64c5fa110c18", "vmovss DWORD PTR fs:[rax+rbx*1],xmm1" },
+    { 64, 0x9f, "c5e571d405", "vpsrlw ymm3,ymm4,0x5" },
+    { 64, 0xa4, "c4e379610f4d", "vpcmpestri xmm1,XMMWORD PTR [rdi],0x4d" },
+    { 64, 0xaa, "c4e27d0e08", "vtestps ymm1,YMMWORD PTR [rax]" },
+    { 64, 0xaf, "c4e2752e10", "vmaskmovps YMMWORD PTR [rax],ymm1,ymm2" },
+    { 64, 0xb4, "c5f82e0b", "vucomiss xmm1,DWORD PTR [rbx]" },
+    { 32, 0x0, "c5e858cb", "vaddps xmm1,xmm2,xmm3" },
+    { 32, 0x4, "c5cdfe3c8e", "vpaddd ymm7,ymm6,YMMWORD PTR [esi+ecx*4]" },
+    { 32, 0x9, "c5f9ef00", "vpxor xmm0,xmm0,XMMWORD PTR [eax]" },
+    { 32, 0xd, "c4e260f201", "andn eax,ebx,DWORD PTR [ecx]" },
+    { 32, 0x12, "c4e26d900ca0", "vpgatherdd ymm1,DWORD PTR [eax+ymm4*4],ymm2" },
+    { 32, 0x18, "67c5f81108", "vmovups XMMWORD PTR [bx+si],xmm1" },
+    { 32, 0x1d, "c4e2699b0f", "vfmsub132ss xmm1,xmm2,DWORD PTR [edi]" },
+    { 32, 0x22, "c501", "lds eax,FWORD PTR [ecx]" },
+    { 32, 0x24, "c44508", "les eax,FWORD PTR [ebp+0x8]" },
 };
 
 /* Bytes of a hexadecimal string. */
@@ -299,6 +342,35 @@ static const struct { unsigned bits; const char *hex; enum decode_result want; }
     { 32, "fff8", DECODE_UD },
     { 32, "0fc3c0", DECODE_UD },
     { 32, "0fbac001", DECODE_UD },
+    /* VEX: no 66, F2, F3, LOCK or REX before it; maps 1 to 3. */
+    { 64, "c5e858cb", DECODE_OK },
+    { 64, "66c5e858cb", DECODE_UD },
+    { 64, "f2c5e858cb", DECODE_UD },
+    { 64, "f3c5e858cb", DECODE_UD },
+    { 64, "f0c5e858cb", DECODE_UD },
+    { 64, "48c5e858cb", DECODE_UD },
+    { 64, "3e67c5e858cb", DECODE_OK },
+    { 64, "c4e06858cb", DECODE_UD },
+    { 64, "c4e16858cb", DECODE_OK },
+    { 64, "c4e46858cb", DECODE_UD },
+    /* vvvv that names nothing is 1111B; W and L that a row fixes. */
+    { 64, "c5f877", DECODE_OK },
+    { 64, "c5e877", DECODE_UD },
+    { 64, "c4e27d1808", DECODE_OK },
+    { 64, "c4e2fd1808", DECODE_UD },
+    { 64, "c4e27d1a08", DECODE_OK },
+    { 64, "c4e2791a08", DECODE_UD },
+    { 64, "c4e260f201", DECODE_OK },
+    { 64, "c4e264f201", DECODE_UD },
+    /* Elsewhere LES and LDS unless the byte behind would name a register. */
+    { 32, "c4c8", DECODE_MORE },
+    { 32, "c508", DECODE_OK },
+    { 16, "c5e858cb", DECODE_OK },
+    /* A gather needs a SIB byte and no 16-bit addresses. */
+    { 64, "c4e2699000", DECODE_UD },
+    { 64, "c4e26990c1", DECODE_UD },
+    { 32, "67c4e2699000", DECODE_UD },
+    { 64, "c4e2699004a0", DECODE_OK },
 };
 
 START_TEST(test_verdicts)
@@ -372,6 +444,29 @@ START_TEST(test_immediates)
 }
 END_TEST
 
+/* R, X, B and vvvv are inverted; outside 64-bit code there are eight registers. */
+START_TEST(test_vex)
+{
+    struct insn insn;
+
+    ck_assert_int_eq(decode_hex(&insn, "c4415458c7", 64), DECODE_OK); /* vaddps ymm8, ymm5, ymm15 */
+    ck_assert(insn.vex_l && insn.vvvv == 5);
+    ck_assert_uint_eq(insn.op[0].reg, 8);
+    ck_assert_uint_eq(insn.op[1].reg, 5);
+    ck_assert_uint_eq(insn.op[2].reg, 15);
+    ck_assert_uint_eq(insn.op[2].size, 32);
+    ck_assert_int_eq(decode_hex(&insn, "c4e12858c7", 32), DECODE_OK); /* vvvv[3] is ignored */
+    ck_assert_uint_eq(insn.op[1].reg, 2);
+    ck_assert_int_eq(decode_hex(&insn, "c4e3694ccbf0", 64), DECODE_OK); /* vpblendvb: imm8[7:4] */
+    ck_assert_uint_eq(insn.op[3].reg, 15);
+    ck_assert_int_eq(decode_hex(&insn, "c4e3694ccbf0", 32), DECODE_OK);
+    ck_assert_uint_eq(insn.op[3].reg, 7);
+    ck_assert_int_eq(decode_hex(&insn, "c4e2699004a0", 64), DECODE_OK); /* vpgatherdd: index 4 is one too */
+    ck_assert_uint_eq(insn.index, 4);
+    ck_assert_uint_eq(insn.mem_size, 4);
+}
+END_TEST
+
 /* No row contradicts itself. */
 START_TEST(test_table)
 {
@@ -428,6 +523,7 @@ Suite *decode_suite(void)
     tcase_add_test(t, test_default_segments);
     tcase_add_test(t, test_byte_registers);
     tcase_add_test(t, test_immediates);
+    tcase_add_test(t, test_vex);
     tcase_add_test(t, test_table);
     tcase_add_test(t, test_hostile_bytes);
     suite_add_tcase(s, t);

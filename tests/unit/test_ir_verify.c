@@ -70,6 +70,8 @@ static const struct {
     { { .op = IR_STE, .type = IR_I32, .a = 2, .imm = offsetof(struct fake_env, flags) - 2 },
       "guest's flags" },
     { { .op = IR_LDE, .type = IR_I64, .imm = UINT64_C(1) << 31 }, "out of range" },
+    { { .op = IR_VMASK, .type = IR_I16, .imm = UINT64_C(1) << 20 }, "elements" },
+    { { .op = IR_VMASK, .type = IR_I8, .imm = UINT64_C(1) << 31 }, "out of range" },
     { { .op = IR_EXTRACT, .type = IR_I32, .a = 2, .imm = 25 << 8 | 8 }, "bit field" },
     { { .op = IR_EXTRACT, .type = IR_I32, .a = 2, .imm = 0 }, "bit field" },
     { { .op = IR_LD, .type = IR_I32, .a = 3 }, "no integer value" },

@@ -224,12 +224,54 @@ START_TEST(test_maskmov)
 }
 END_TEST
 
+/* Limit and wrap are checked for the selected bytes. */
+START_TEST(test_maskmov_limit)
+{
+    engine(_i);
+    cf.cpu->gpr[R_DI] = 0xfffffff8;
+    cf.cpu->xmm[1] = (union vec128){ .u8 = { [9] = 0x80 } };
+    RUN(0x66, 0x0f, 0xf7, 0xc1);
+    ck_assert_int_eq(cf_last_vector(), EX_GP);
+    cf.cpu->gpr[R_DI] = AREA;
+    cf.cpu->xmm[0].u64[0] = UINT64_C(0x7700000000000000);
+    cf.cpu->xmm[1] = (union vec128){ .u8 = { [7] = 0x80 } };
+    seg_set_cache(cf.cpu, S_DS, CF_KDATA, 0, AREA + 7, ATTR_P | ATTR_S | ATTR_W | ATTR_A | ATTR_DB);
+    cpu_update_mode(cf.cpu);
+    RUN(0x66, 0x0f, 0xf7, 0xc1);
+    ck_assert_int_eq(cf_last_vector(), -1);
+    ck_assert_uint_eq(cf_peek(AREA, 8), UINT64_C(0x7700000000000000));
+    cf.cpu->xmm[1].u8[8] = 0x80;
+    RUN(0x66, 0x0f, 0xf7, 0xc1);
+    ck_assert_int_eq(cf_last_vector(), EX_GP);
+    RUN(0x36, 0x66, 0x0f, 0xf7, 0xc1); /* through SS */
+    ck_assert_int_eq(cf_last_vector(), -1);
+}
+END_TEST
+
+/* PADDQ mm came with SSE2, as PSUBQ mm (SDM vol. 1, 11.4.2). */
+START_TEST(test_paddq)
+{
+    struct cpu_options opt = { .model = _i & 2 ? "pentium3,+sse2" : "pentium3", .interp = _i & 1,
+                               .optimise = true };
+
+    cf_setup(&opt);
+    cf.cpu->fpu.st[1].mmx = 2;
+    cf.cpu->fpu.st[0].mmx = 3;
+    RUN(0x0f, 0xd4, 0xc1); /* paddq mm0,mm1 */
+    ck_assert_int_eq(cf_last_vector(), _i & 2 ? -1 : EX_UD);
+    ck_assert_uint_eq(cf.cpu->fpu.st[0].mmx, _i & 2 ? 5 : 3);
+    RUN(0x0f, 0xfe, 0xc1); /* paddd is of MMX */
+    ck_assert_int_eq(cf_last_vector(), -1);
+}
+END_TEST
+
 Suite *sse_suite(void)
 {
     const TTest *const tests[] = {
         test_mxcsr, test_masked_exceptions, test_unmasked_exception, test_unmasked_precision,
         test_daz_and_ftz,
         test_rounding, test_comiss, test_availability, test_alignment, test_maskmov,
+        test_maskmov_limit,
     };
     Suite *s = suite_create("sse");
     TCase *t = tcase_create("both engines");
@@ -237,6 +279,7 @@ Suite *sse_suite(void)
     tcase_add_checked_fixture(t, NULL, cf_teardown);
     for (unsigned i = 0; i < ARRAY_LEN(tests); i++)
         tcase_add_loop_test(t, tests[i], 0, 2);
+    tcase_add_loop_test(t, test_paddq, 0, 4);
     suite_add_tcase(s, t);
     return s;
 }

@@ -307,12 +307,19 @@ static void gen_vop(void)
         bt_add(IR_VOP, 0, 0, 0, 0, n | dst << 16 | a << 32 | b << 48);
 }
 
+static void gen_vmask(void)
+{
+    static const uint8_t elements[] = { IR_I8, IR_I32, IR_I64 };
+
+    keep(bt_add(IR_VMASK, elements[rnd(3)], 0, 0, 0, BT_OFF(vec) + 16 * rnd(8)));
+}
+
 static void gen_insn(void)
 {
     static void (*const gens[])(void) = {
         gen_arith, gen_arith, gen_arith, gen_shift, gen_unary, gen_resize, gen_resize, gen_field, gen_select,
         gen_regs, gen_regs, gen_regs, gen_env, gen_flags, gen_alu_insn, gen_alu_insn, gen_flag_use,
-        gen_flag_use, gen_memory, gen_memory, gen_call, gen_vop,
+        gen_flag_use, gen_memory, gen_memory, gen_call, gen_vop, gen_vmask,
     };
     gens[rnd(ARRAY_LEN(gens))]();
 }

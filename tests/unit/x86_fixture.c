@@ -343,6 +343,15 @@ static void read_vop(struct bt_env *e, uint64_t imm, unsigned imm8)
     memcpy(base + (imm >> 16 & 0xffff), out, op->kind == VK_Q || op->kind == VK_Q1 ? 8 : 16);
 }
 
+static uint64_t read_signs(const uint8_t *field, unsigned size)
+{
+    uint64_t signs = 0;
+
+    for (unsigned at = 16; at; at -= size)
+        signs = signs << 1 | (load_le(field + at - size, size) >> (8 * size - 1));
+    return signs;
+}
+
 static void read_insn(struct bt_env *e, const struct ir_insn *in, unsigned i)
 {
     uint8_t *base = (uint8_t *)e;
@@ -352,6 +361,7 @@ static void read_insn(struct bt_env *e, const struct ir_insn *in, unsigned i)
     case IR_PUT: e->gpr[in->imm] = masked(in->a); break;
     case IR_LDE: bt_val[i] = load_le(base + in->imm, IR_BYTES(in->type)); break;
     case IR_STE: store_le(base + in->imm, IR_BYTES(in->type), bt_val[in->a]); break;
+    case IR_VMASK: bt_val[i] = read_signs(base + in->imm, IR_BYTES(in->type)); break;
     case IR_PC: bt_val[i] = e->pc + in->imm; break;
     case IR_GETFL: bt_val[i] = bt_flags(e); break;
     case IR_PUTFL: commit_raw(e, in->a); break;

@@ -109,6 +109,7 @@ void emit_memory(struct emit *c, unsigned i);       /* LD ST LDV STV */
 void emit_check(struct emit *c, unsigned i);        /* BOUND TRAPIF */
 void emit_helper_call(struct emit *c, unsigned i);
 void emit_vop(struct emit *c, unsigned i);
+void emit_vmask(struct emit *c, unsigned i);
 void emit_end(struct emit *c, unsigned i);          /* GOTO BR GOTOI LOOKUP EXIT */
 void emit_entry(struct emit *c);
 void emit_stubs(struct emit *c);

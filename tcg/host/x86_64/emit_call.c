@@ -1,4 +1,4 @@
-/* Calls of helpers by the System V ABI, and vector operations. */
+/* Calls of helpers by the System V ABI, vector operations, masks of signs. */
 #include "tcg/host/x86_64/emit.h"
 
 #define MAX_ARGS 4
@@ -167,6 +167,9 @@ static unsigned vop_registers(struct emit *c, const struct tcg_vop_info *op, con
         load_field(c, 0, f->a);
         enc_vex_rr(&c->enc, prefix, w, host_opcode(op), 0, 0, 1);
         break;
+    case VK_X1:
+        enc_sse_rr(&c->enc, prefix, host_opcode(op), 0, 1);
+        break;
     case VK_V1:
         enc_vex_rr(&c->enc, prefix, w, host_opcode(op), 0, 0, 1);
         break;
@@ -201,7 +204,8 @@ static void vop_wide(struct emit *c, const struct tcg_vop_info *op, const struct
 /* The 64-bit form in the low half of the 128-bit one. */
 static void vop_narrow(struct emit *c, const struct tcg_vop_info *op, const struct fields *f, uint8_t imm)
 {
-    enc_sse_mem(&c->enc, 0xf3, OP_MOVQ_LOAD, 0, env_mem(f->a));
+    if (op->kind == VK_Q)
+        enc_sse_mem(&c->enc, 0xf3, OP_MOVQ_LOAD, 0, env_mem(f->a));
     enc_sse_mem(&c->enc, 0xf3, OP_MOVQ_LOAD, 1, env_mem(f->b));
     enc_sse_rr(&c->enc, (uint8_t)op->prefix, host_opcode(op), 0, 1);
     if (op->fn_imm)
@@ -221,4 +225,14 @@ void emit_vop(struct emit *c, unsigned i)
         vop_narrow(c, op, &f, in->aux);
     else
         vop_wide(c, op, &f, in->aux);
+}
+
+/* Moves only: the host's flags survive. */
+void emit_vmask(struct emit *c, unsigned i)
+{
+    const struct ir_insn *in = &c->insn[i];
+    unsigned dst = ra_def(&c->ra, (ir_ref)i, NO_REG, 0, 16);
+
+    load_field(c, 0, (uint32_t)in->imm);
+    enc_sse_rr(&c->enc, in->type == IR_I32 ? 0 : 0x66, in->type == IR_I8 ? OP_PMOVMSKB : OP_MOVMSK, dst, 0);
 }

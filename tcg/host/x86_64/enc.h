@@ -35,7 +35,7 @@ enum x86_opcode {
     OP_MOVUPS_LOAD = 0x0f10, OP_MOVUPS_STORE = 0x0f11, OP_CMOV = 0x0f40, OP_SETCC = 0x0f90,
     OP_GROUP15 = 0x0fae, OP_IMUL = 0x0faf, OP_MOVZX8 = 0x0fb6, OP_MOVZX16 = 0x0fb7, OP_GROUP8 = 0x0fba,
     OP_BSF = 0x0fbc, OP_BSR = 0x0fbd, OP_MOVSX8 = 0x0fbe, OP_MOVSX16 = 0x0fbf,
-    OP_MOVQ_LOAD = 0x0f7e, OP_MOVQ_STORE = 0x0fd6,
+    OP_MOVQ_LOAD = 0x0f7e, OP_MOVQ_STORE = 0x0fd6, OP_MOVMSK = 0x0f50, OP_PMOVMSKB = 0x0fd7,
 };
 
 /* [base + index + disp]; index NO_REG: none. */
@@ -115,7 +115,8 @@ void enc_ud2(struct enc *e);
 /* `n` bytes (0..15) of no-operation. */
 void enc_nops(struct enc *e, unsigned n);
 
-/* Vector: registers xmm0..7; prefix 0, 0x66, 0xf2, 0xf3. op: 0x0fNN, 0x0f38NN, 0x0f3aNN. */
+/* Vector: registers xmm0..7; prefix 0, 0x66, 0xf2, 0xf3; op 0x0fNN, 0x0f38NN, 0x0f3aNN. The destination of
+ * OP_MOVMSK and OP_PMOVMSKB is any general register. */
 void enc_sse_rr(struct enc *e, uint8_t prefix, unsigned op, unsigned dst, unsigned src);
 void enc_sse_mem(struct enc *e, uint8_t prefix, unsigned op, unsigned reg, struct x86_mem mem);
 /* Three operands with a VEX prefix, 128 bits wide. `src1` 0: unused when the instruction has only two. */

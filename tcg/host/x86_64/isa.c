@@ -3,7 +3,7 @@
 
 #include <cpuid.h>
 
-/* Bits that not every compiler's __builtin_cpu_supports() knows: SDM vol. 2, CPUID. F16C comes with VEX prefixes. */
+/* Bits that not every compiler's __builtin_cpu_supports() knows: SDM vol. 2, CPUID. F16C needs AVX state. */
 static uint32_t more_isa(bool avx)
 {
     unsigned a, b, c, d;

@@ -29,6 +29,7 @@ static emit_fn *const emitters[IR_NUM_OPS] = {
     [IR_FL_SETC] = emit_flags, [IR_GETFL] = emit_flags, [IR_PUTFL] = emit_flags, [IR_EFLAGS] = emit_flags,
     [IR_LD] = emit_memory, [IR_ST] = emit_memory, [IR_LDV] = emit_memory, [IR_STV] = emit_memory,
     [IR_BOUND] = emit_check, [IR_TRAPIF] = emit_check, [IR_CALL] = emit_helper_call, [IR_VOP] = emit_vop,
+    [IR_VMASK] = emit_vmask,
     [IR_GOTO] = emit_end, [IR_BR] = emit_end, [IR_GOTOI] = emit_end, [IR_LOOKUP] = emit_end,
     [IR_EXIT] = emit_end,
 };
@@ -37,7 +38,7 @@ static emit_fn *const emitters[IR_NUM_OPS] = {
 static const bool keeps_flags[IR_NUM_OPS] = {
     [IR_CONST] = true, [IR_GET] = true, [IR_PUT] = true, [IR_LDE] = true, [IR_STE] = true, [IR_PC] = true,
     [IR_INSN] = true, [IR_ZEXT] = true, [IR_SEXT] = true, [IR_TRUNC] = true, [IR_NOT] = true,
-    [IR_PUTFL] = true,
+    [IR_PUTFL] = true, [IR_VMASK] = true,
 };
 
 void emit_map(struct emit *c, uint32_t guest_off)

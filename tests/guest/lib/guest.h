@@ -93,6 +93,9 @@ void test_run(const struct test *t);
 /* Prints a line if got is not expected; counts. */
 bool check(const char *name, u64 got, u64 expected);
 void group(const char *name); /* prefix of the failure lines that follow */
+/* The name of a case of a matrix: LABEL(a, b, ...) gives its numbers in hexadecimal, until the next LABEL. */
+const char *label(const u32 *numbers, int n);
+#define LABEL(...) label((const u32[]){ __VA_ARGS__ }, sizeof((u32[]){ __VA_ARGS__ }) / 4)
 void skip(const char *name, const char *why);
 
 /* The program: what main is elsewhere. Its name is in the summary line. */
@@ -159,6 +162,7 @@ static inline void msr_set(u32 n, u64 v) { __asm__ volatile("wrmsr" : : "A"(v), 
 bool cpu_has(u32 leaf, int reg, int bit);
 bool cpu_is_intel(void);
 #define HAS_VME cpu_has(1, 3, 1)
+#define HAS_SSE cpu_has(1, 3, 25)
 #define HAS_NX cpu_has(0x80000001, 3, 20)
 #define HAS_LM cpu_has(0x80000001, 3, 29)
 

@@ -93,6 +93,23 @@ void group(const char *name)
     group_name = name;
 }
 
+const char *label(const u32 *numbers, int n)
+{
+    static char text[100];
+    char *p = text;
+
+    for (int i = 0; i < n; i++) {
+        int shift = 28;
+        while (shift && !(numbers[i] >> shift))
+            shift -= 4;
+        for (; shift >= 0; shift -= 4)
+            *p++ = "0123456789abcdef"[numbers[i] >> shift & 15];
+        *p++ = ' ';
+    }
+    p[-1] = 0;
+    return text;
+}
+
 void skip(const char *name, const char *why)
 {
     print("SKIP %s: %s: %s\n", program_name, name, why);
