@@ -362,11 +362,15 @@ START_TEST(test_invalid_state)
 }
 END_TEST
 
+/* Again and again: the run clears the pin when it starts. */
 static void *stop_soon(void *arg)
 {
-    (void)arg;
-    usleep(500);
-    cpu_raise(cf.cpu, CPU_PIN_STOP);
+    _Atomic bool *returned = arg;
+
+    while (!*returned) {
+        usleep(500);
+        cpu_raise(cf.cpu, CPU_PIN_STOP);
+    }
     return NULL;
 }
 
@@ -374,6 +378,7 @@ static void *stop_soon(void *arg)
 START_TEST(test_hostile_area)
 {
     uint32_t random = 12345;
+    _Atomic bool returned;
     pthread_t t;
 
     engine_of("max", _i);
@@ -388,8 +393,10 @@ START_TEST(test_hostile_area)
             random = random * 1664525 + 1013904223;
             cf_poke(AREA64 + (random >> 8 & 0x1ff), random >> 20, 1);
         }
-        pthread_create(&t, NULL, stop_soon, NULL);
+        returned = false;
+        pthread_create(&t, NULL, stop_soon, &returned);
         cf_run(0x8010);
+        returned = true;
         pthread_join(t, NULL);
         ck_assert(!in_smm());
         ck_assert(!(cf.cpu->mode & MODE_VM) || !(cf.cpu->mode & MODE_LMA));
