@@ -113,8 +113,10 @@ static bool comparable(const struct insn *insn)
     unsigned opcode = insn->row->opcode;
     bool moves_dword = (insn->row->flags & OPF_VEX) && (opcode == 0x0f3a22 || opcode == 0x0f3a16);
 
-    /* AMD's refuse PREFETCHW of a register, and VPINSRD and VPEXTRD with VEX.W = 1 outside 64-bit code. */
+    /* AMD's refuse PREFETCHW of a register, and VPINSRD and VPEXTRD with VEX.W = 1 outside 64-bit code. For MOVSXD
+     * to 16 bits they read 32. */
     return !(opcode == 0x0f0d && !insn->has_mem) &&
+           !(opcode == 0x63 && insn->bits == 64 && insn->has_mem && insn->opsize == 2) &&
            !(moves_dword && insn->bits != 64 && (insn->rex & REX_W));
 }
 
