@@ -1,5 +1,5 @@
-/* What the helpers of vector instructions share: emitters hand them fields of struct cpu by offset, two in one
- * argument (emit_vec_pair). */
+/* What the helpers of vector instructions share: emitters hand them fields of struct cpu by offset, two in
+ * one argument (emit_vec_pair). */
 #ifndef MIMUS_CPU_HELPER_VEC_H
 #define MIMUS_CPU_HELPER_VEC_H
 

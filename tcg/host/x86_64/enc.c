@@ -369,7 +369,8 @@ void enc_sse_mem(struct enc *e, uint8_t prefix, unsigned op, unsigned reg, struc
 }
 
 /* SDM vol. 2, 2.3.5: the three-byte form always. Register fields and vvvv are inverted. */
-void enc_vex_rr(struct enc *e, uint8_t prefix, bool w, unsigned op, unsigned dst, unsigned src1, unsigned src2)
+void enc_vex_rr(struct enc *e, uint8_t prefix, bool w, unsigned op, unsigned dst, unsigned src1,
+                unsigned src2)
 {
     unsigned map = op > 0xffff ? ((op >> 8 & 0xff) == 0x38 ? 2 : 3) : 1;
     unsigned pp = prefix == 0x66 ? 1 : prefix == 0xf3 ? 2 : prefix == 0xf2 ? 3 : 0;

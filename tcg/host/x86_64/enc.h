@@ -120,7 +120,8 @@ void enc_nops(struct enc *e, unsigned n);
 void enc_sse_rr(struct enc *e, uint8_t prefix, unsigned op, unsigned dst, unsigned src);
 void enc_sse_mem(struct enc *e, uint8_t prefix, unsigned op, unsigned reg, struct x86_mem mem);
 /* Three operands with a VEX prefix, 128 bits wide. `src1` 0: unused when the instruction has only two. */
-void enc_vex_rr(struct enc *e, uint8_t prefix, bool w, unsigned op, unsigned dst, unsigned src1, unsigned src2);
+void enc_vex_rr(struct enc *e, uint8_t prefix, bool w, unsigned op, unsigned dst, unsigned src1,
+                unsigned src2);
 void enc_imm8(struct enc *e, uint8_t imm);
 void enc_ldmxcsr(struct enc *e, struct x86_mem mem);
 void enc_stmxcsr(struct enc *e, struct x86_mem mem);
