@@ -1,43 +1,22 @@
 /* Every combination of privilege levels, descriptor types and presence for far jumps, calls, returns and software
  * interrupts in 32-bit protected mode. What is expected follows the "Operation" sections of SDM volume 2 (CALL, JMP,
  * RET, IRET, INT n), written here as the order of their checks. */
-#include "guest.h"
+#include "matrix.h"
 
 const char program_name[] = "far";
 
-/* Own descriptors: flat code and data of each level, then what a case is about. */
-#define SEL_CODE(level) ((u16)(SEL_TEST + 8 * (level) + (level)))
-#define SEL_DATA(level) ((u16)(SEL_TEST + 0x20 + 8 * (level) + (level)))
-#define SEL_TARGET (SEL_TEST + 0x40)
-#define SEL_GATE (SEL_TEST + 0x48)
-#define SEL_STACK (SEL_TEST + 0x50)
+/* What a case is about. */
+#define SEL_TARGET SEL_OWN
+#define SEL_GATE (SEL_OWN + 8)
+#define SEL_STACK (SEL_OWN + 0x10)
 #define LANDING (CODE + 0x40)       /* every target: INT 40h */
 #define VEC_CASE 0x60               /* the IDT entry that cases change */
 #define INNER_STACK (PLAY + 0x4000) /* level n: 4 KiB x n behind it */
 
-enum { P = 0x80, S = 0x10, CODE_SEG = 8, CONFORMING = 4, READABLE = 2, WRITABLE = 2, EXPAND_DOWN = 4 };
 enum { JMP, CALL };
 
 /* How a case must end: error codes as the processor pushes them. */
 struct ending { enum vector vec; u32 err; u32 cs; };
-
-static char case_name[80];
-
-/* "what a b c ..." in hexadecimal; the order of the numbers stands at each caller. */
-static void name_case(const char *what, const u32 *numbers, int n)
-{
-    char *p = case_name;
-    while (*what)
-        *p++ = *what++;
-    for (int i = 0; i < n; i++) {
-        *p++ = ' ';
-        if (numbers[i] > 15)
-            *p++ = "0123456789abcdef"[numbers[i] >> 4 & 15];
-        *p++ = "0123456789abcdef"[numbers[i] & 15];
-    }
-    *p = 0;
-}
-#define NAME(what, ...) name_case(what, (const u32[]){ __VA_ARGS__ }, sizeof((u32[]){ __VA_ARGS__ }) / 4)
 
 static struct ending fails(enum vector vec, u16 sel)
 {
@@ -49,28 +28,14 @@ static u64 flat(u8 access)
     return desc(0, 0xfffff, access, 0xc);
 }
 
-static u32 dpl_of(u8 access)
-{
-    return access >> 5 & 3;
-}
-
-static bool is_code(u8 access)
-{
-    return (access & (S | CODE_SEG)) == (S | CODE_SEG);
-}
-
-static bool is_conforming(u8 access)
-{
-    return is_code(access) && (access & CONFORMING);
-}
-
 /* One case at level `cpl` with the far pointer or frame in `d`; ends as `e` says. */
 static void run(const struct code *code, u32 cpl, const u32 d[8], u32 sp, struct ending e)
 {
-    struct test t = { .name = case_name, .mode = cpl ? P32U : P32, .code = code, .cs = SEL_CODE(cpl),
-                      .ss = SEL_DATA(cpl), .ds = SEL_UDS | 3, .es = SEL_UDS | 3, .sp = sp, .vec = e.vec,
-                      .err = e.err, .anyip = true };
+    struct test t = at_level(cpl, code);
 
+    t.sp = sp;
+    t.vec = e.vec;
+    t.err = e.err;
     memcpy(t.d, d, sizeof t.d);
     if (e.vec == DONE)
         t.x[0] = (struct expect){ CS, e.cs, 0 };
@@ -81,10 +46,7 @@ static void run(const struct code *code, u32 cpl, const u32 d[8], u32 sp, struct
 
 static void setup(void)
 {
-    for (u32 level = 0; level < 4; level++) {
-        gdt_set(SEL_CODE(level) & ~7, flat((u8)(P | level << 5 | S | CODE_SEG | READABLE | 1)));
-        gdt_set(SEL_DATA(level) & ~7, flat((u8)(P | level << 5 | S | WRITABLE | 1)));
-    }
+    set_levels();
     tss.ss1 = SEL_DATA(1);
     tss.esp1 = INNER_STACK + 0x2000;
     tss.ss2 = SEL_DATA(2);
@@ -127,7 +89,7 @@ static void direct(void)
                 for (u32 access = 0; access < 0x100; access++) {
                     if (leads_on((u8)access))
                         continue;
-                    NAME("", call, cpl, rpl, access);
+                    NAME(call, cpl, rpl, access);
                     gdt_set(SEL_TARGET, flat((u8)access));
                     run(code[call], cpl, (u32[8]){ LANDING, SEL_TARGET | rpl }, 0,
                         direct_ending(cpl, rpl, (u8)access));
@@ -135,14 +97,14 @@ static void direct(void)
     group("direct: offset beyond the limit: call access");
     for (u32 call = 0; call < 2; call++)
         for (u32 type = CODE_SEG; type < 16; type++) {
-            NAME("", call, type);
+            NAME(call, type);
             gdt_set(SEL_TARGET, desc(0, LANDING - 1, (u8)(P | S | type), 4));
             run(code[call], 0, (u32[8]){ LANDING, SEL_TARGET }, 0, fails(V_GP, 0));
         }
     group("direct: null selector: call rpl");
     for (u32 call = 0; call < 2; call++)
         for (u32 rpl = 0; rpl < 4; rpl++) {
-            NAME("", call, rpl);
+            NAME(call, rpl);
             run(code[call], 3, (u32[8]){ LANDING, rpl }, 0, fails(V_GP, 0));
         }
 }
@@ -180,7 +142,7 @@ static void gates(void)
                         for (u32 dpl_p = 0; dpl_p < 8; dpl_p++) {
                             u8 access = (u8)(types[i] | dpl_p << 5);
                             u8 gate_access = (u8)(0xc | gate << 5);
-                            NAME("", op, cpl, rpl, gate_access, access);
+                            NAME(op, cpl, rpl, gate_access, access);
                             gdt_set(SEL_TARGET, flat(access));
                             gdt_set(SEL_GATE, call_gate(SEL_TARGET | 3, LANDING, gate_access, 0));
                             run(code[op], cpl, (u32[8]){ 0x12345678, SEL_GATE | rpl }, 0,
@@ -189,7 +151,7 @@ static void gates(void)
     group("call gates: null target: op cpl");
     for (u32 op = 0; op < 2; op++)
         for (u32 cpl = 0; cpl < 4; cpl++) {
-            NAME("", op, cpl);
+            NAME(op, cpl);
             gdt_set(SEL_GATE, call_gate(3, LANDING, 0xec, 0));
             run(code[op], cpl, (u32[8]){ 0, SEL_GATE | cpl }, 0, fails(V_GP, 0));
         }
@@ -229,7 +191,7 @@ static void inner_stacks(void)
             for (u32 rpl = 0; rpl < 4; rpl++)
                 for (u32 access = 0; access < 0x100; access++) {
                     u16 ss = (u16)(SEL_STACK | rpl);
-                    NAME("", by_int, level, rpl, access);
+                    NAME(by_int, level, rpl, access);
                     gdt_set(SEL_STACK, desc(0, 0xfffff, (u8)access, (access & EXPAND_DOWN) ? 0x4 : 0xc));
                     if ((access & (S | CODE_SEG | EXPAND_DOWN)) == (S | EXPAND_DOWN))
                         gdt_set(SEL_STACK, desc(0, 0, (u8)access, 0xc));
@@ -243,7 +205,7 @@ static void inner_stacks(void)
     for (u32 by_int = 0; by_int < 2; by_int++)
         for (u32 level = 1; level < 3; level++)
             for (u32 ss = 0; ss < 4; ss++) {
-                NAME("", by_int, level, ss);
+                NAME(by_int, level, ss);
                 gdt_set(SEL_GATE, call_gate(SEL_CODE(level), LANDING, 0xec, 0));
                 idt32_gate(VEC_CASE, SEL_CODE(level), LANDING, 0xee);
                 set_tss_stack(level, (u16)ss, INNER_STACK);
@@ -293,7 +255,7 @@ static void returns(void)
         for (u32 cpl = 0; cpl < 4; cpl++)
             for (u32 rpl = 0; rpl < 4; rpl++)
                 for (u32 access = 0; access < 0x100; access++) {
-                    NAME("", iret, cpl, rpl, access);
+                    NAME(iret, cpl, rpl, access);
                     gdt_set(SEL_TARGET, flat((u8)access));
                     make_frame(d, iret, (u16)(SEL_TARGET | rpl), SEL_DATA(rpl));
                     run(code[iret], cpl, d, DATA, return_ending(cpl, rpl, (u8)access));
@@ -322,7 +284,7 @@ static void outer_stacks(void)
             for (u32 rpl = 0; rpl < 4; rpl++)
                 for (u32 access = 0; access < 0x100; access++) {
                     u16 ss = (u16)(SEL_STACK | rpl);
-                    NAME("", iret, level, rpl, access);
+                    NAME(iret, level, rpl, access);
                     gdt_set(SEL_STACK, flat((u8)access));
                     make_frame(d, iret, SEL_CODE(level), ss);
                     run(code[iret], 0, d, DATA, outer_stack_ending(level, ss, (u8)access));
@@ -330,7 +292,7 @@ static void outer_stacks(void)
     group("outer stacks: null: iret ss");
     for (u32 iret = 0; iret < 2; iret++)
         for (u32 ss = 0; ss < 4; ss++) {
-            NAME("", iret, ss);
+            NAME(iret, ss);
             make_frame(d, iret, SEL_CODE(3), (u16)ss);
             run(code[iret], 0, d, DATA, fails(V_GP, 0));
         }
@@ -370,7 +332,7 @@ static void interrupts(void)
             for (u32 i = 0; i < sizeof types; i++)
                 for (u32 dpl_p = 0; dpl_p < 8; dpl_p++) {
                     u8 access = (u8)(types[i] | dpl_p << 5);
-                    NAME("", cpl, gate, access);
+                    NAME(cpl, gate, access);
                     gdt_set(SEL_TARGET, desc(wide ? 0 : CODE, 0xfffff, access, 0xc));
                     idt32_gate(VEC_CASE, SEL_TARGET | 3, wide ? LANDING : LANDING - CODE, (u8)gate);
                     run(code, cpl, (u32[8]){ 0 }, 0, int_ending(cpl, (u8)gate, access));
@@ -396,14 +358,14 @@ static void order(void)
     for (u32 by_int = 0; by_int < 2; by_int++)
         for (u32 room = 0; room < 24; room += 4) {
             bool enough = room >= (by_int ? 20 : 16);
-            NAME("", by_int, room);
+            NAME(by_int, room);
             set_tss_stack(1, SEL_STACK | 1, room);
             run(code[by_int], 3, (u32[8]){ 0, SEL_GATE | 3 }, 0, enough ? fails(V_GP, 0) : fails(V_SS, SEL_STACK));
         }
     group("stack, then offset: ret rpl ss");
     for (u32 rpl = 1; rpl < 4; rpl++)
         for (u32 ss = 0; ss < 4; ss++) {
-            NAME("", rpl, ss);
+            NAME(rpl, ss);
             gdt_set(SEL_TARGET, desc(0, LANDING - 1, (u8)(P | S | CODE_SEG | rpl << 5), 4));
             make_frame(d, false, (u16)(SEL_TARGET | rpl), SEL_DATA(ss));
             run(code[2], 0, d, DATA, ss == rpl ? fails(V_GP, 0) : fails(V_GP, SEL_DATA(ss)));

@@ -1,74 +1,24 @@
 /* Every descriptor type, privilege level and presence against loads of segment registers, LAR, LSL, VERR, VERW, and
  * segment limits of every kind against accesses around them (SDM volume 3, chapter 5; volume 2, the instructions'
  * "Operation" sections). */
-#include "guest.h"
+#include "matrix.h"
 
 const char program_name[] = "segload";
 
-#define SEL_CODE(level) ((u16)(SEL_TEST + 8 * (level) + (level)))
-#define SEL_DATA(level) ((u16)(SEL_TEST + 0x20 + 8 * (level) + (level)))
-#define SEL_CASE (SEL_TEST + 0x40)
-
-enum { P = 0x80, S = 0x10, CODE_SEG = 8, CONFORMING = 4, READABLE = 2, WRITABLE = 2, EXPAND_DOWN = 4 };
-
-static char case_name[80];
-
-static void name_case(const char *what, const u32 *numbers, int n)
-{
-    char *p = case_name;
-    while (*what)
-        *p++ = *what++;
-    for (int i = 0; i < n; i++) {
-        *p++ = ' ';
-        for (int shift = 28, seen = 0; shift >= 0; shift -= 4) {
-            u32 digit = numbers[i] >> shift & 15;
-            seen |= digit || !shift;
-            if (seen)
-                *p++ = "0123456789abcdef"[digit];
-        }
-    }
-    *p = 0;
-}
-#define NAME(what, ...) name_case(what, (const u32[]){ __VA_ARGS__ }, sizeof((u32[]){ __VA_ARGS__ }) / 4)
-
-static u32 dpl_of(u8 access)
-{
-    return access >> 5 & 3;
-}
-
-static bool is_code(u8 access)
-{
-    return (access & (S | CODE_SEG)) == (S | CODE_SEG);
-}
-
-static bool is_conforming(u8 access)
-{
-    return is_code(access) && (access & CONFORMING);
-}
-
-static bool is_data(u8 access)
-{
-    return (access & (S | CODE_SEG)) == S;
-}
+#define SEL_CASE SEL_OWN
 
 static u32 larger(u32 a, u32 b)
 {
     return a > b ? a : b;
 }
 
-static void setup(void)
+static struct test query(u32 cpl, const struct code *code, u16 selector)
 {
-    for (u32 level = 0; level < 4; level++) {
-        gdt_set(SEL_CODE(level) & ~7, desc(0, 0xfffff, (u8)(P | level << 5 | S | CODE_SEG | READABLE | 1), 0xc));
-        gdt_set(SEL_DATA(level) & ~7, desc(0, 0xfffff, (u8)(P | level << 5 | S | WRITABLE | 1), 0xc));
-    }
-}
+    struct test t = at_level(cpl, code);
 
-static struct test at_level(u32 cpl, const struct code *code, u16 selector)
-{
-    return (struct test){ .name = case_name, .mode = cpl ? P32U : P32, .code = code, .cs = SEL_CODE(cpl),
-                          .ss = SEL_DATA(cpl), .ds = SEL_UDS | 3, .es = SEL_UDS | 3, .fs = NULLSEL, .gs = NULLSEL,
-                          .cx = selector, .anyip = true };
+    t.fs = t.gs = NULLSEL;
+    t.cx = selector;
+    return t;
 }
 
 /* ---- MOV to a segment register ---- */
@@ -122,9 +72,9 @@ static void loads(void)
         for (u32 cpl = 0; cpl < 4; cpl++)
             for (u32 rpl = 0; rpl < 4; rpl++)
                 for (u32 access = 0; access < 0x100; access++) {
-                    struct test t = at_level(cpl, code[stack], (u16)(SEL_CASE | rpl));
+                    struct test t = query(cpl, code[stack], (u16)(SEL_CASE | rpl));
                     bool down = is_data((u8)access) && (access & EXPAND_DOWN);
-                    NAME("", stack, cpl, rpl, access);
+                    NAME(stack, cpl, rpl, access);
                     gdt_set(SEL_CASE, desc(0, down ? 0 : 0xfffff, (u8)access, 0xc));
                     expect_load(&t, stack, cpl, rpl, (u8)access);
                     test_run(&t);
@@ -134,16 +84,16 @@ static void loads(void)
     for (u32 stack = 0; stack < 2; stack++)
         for (u32 cpl = 0; cpl < 4; cpl++)
             for (u32 sel = 0; sel < 4; sel++) {
-                struct test t = at_level(cpl, code[stack], (u16)sel);
-                NAME("", stack, cpl, sel);
+                struct test t = query(cpl, code[stack], (u16)sel);
+                NAME(stack, cpl, sel);
                 if (stack)
                     expect_fault(&t, V_GP, 0);
                 test_run(&t);
             }
     group("load: beyond the tables: selector");
     for (u32 sel = 0x400; sel < 0x10000; sel += 0x777) {
-        struct test t = at_level(3, code[0], (u16)(sel & ~4u));
-        NAME("", sel & ~4u);
+        struct test t = query(3, code[0], (u16)(sel & ~4u));
+        NAME(sel & ~4u);
         expect_fault(&t, V_GP, sel & 0xfff8);
         test_run(&t);
     }
@@ -183,10 +133,10 @@ static void queries(void)
         for (u32 cpl = 0; cpl < 4; cpl++)
             for (u32 rpl = 0; rpl < 4; rpl++)
                 for (u32 access = 0; access < 0x100; access++) {
-                    struct test t = at_level(cpl, code[op], (u16)(SEL_CASE | rpl));
+                    struct test t = query(cpl, code[op], (u16)(SEL_CASE | rpl));
                     bool yes = visible(op, cpl, rpl, (u8)access);
                     u64 result = op == DO_LAR ? 0xc00000 | access << 8 : 0x12345fff;
-                    NAME("", op, cpl, rpl, access);
+                    NAME(op, cpl, rpl, access);
                     gdt_set(SEL_CASE, desc(0x5a5a5a5a, 0x12345, (u8)access, 0xc));
                     t.ax = 0x77777777;
                     /* LAR of EAX shows bits 19:16 of the limit on some processors: undefined. */
@@ -197,8 +147,8 @@ static void queries(void)
                 }
     group("query: null: op");
     for (u32 op = 0; op < NUM_DO; op++) {
-        struct test t = at_level(3, code[op], 3);
-        NAME("", op);
+        struct test t = query(3, code[op], 3);
+        NAME(op);
         t.fl = ZF;
         t.x[0] = (struct expect){ FL, 0, ZF };
         test_run(&t);
@@ -221,9 +171,9 @@ static void limit_case(const struct code *code, bool stack, u32 limit, bool down
 {
     bool granular = limit > 0xfffff;
     u8 access = (u8)(P | S | WRITABLE | 1 | (down ? EXPAND_DOWN : 0));
-    struct test t = at_level(0, code, SEL_CASE);
+    struct test t = query(0, code, SEL_CASE);
 
-    NAME("", stack, limit, down, big, offset, size);
+    NAME(stack, limit, down, big, offset, size);
     /* The byte at the offset is at PLAY wherever the offset is. */
     gdt_set(SEL_CASE, desc(PLAY - offset, granular ? limit >> 12 : limit, access,
                            (u8)((granular ? 8 : 0) | (big ? 4 : 0))));
@@ -272,7 +222,7 @@ static void limits(void)
 void program(const char *command_line)
 {
     (void)command_line;
-    setup();
+    set_levels();
     loads();
     queries();
     limits();

@@ -1,72 +1,29 @@
 /* Task switches: every combination of privilege levels, types and presence of TSS and task gate, and of the new
  * task's code, stack and data segments and LDT (SDM volume 3, 8.2 to 8.4 and table 8-1). */
-#include "guest.h"
+#include "matrix.h"
 
 const char program_name[] = "taskrights";
 
-#define SEL_CODE(level) ((u16)(SEL_TEST + 8 * (level) + (level)))
-#define SEL_DATA(level) ((u16)(SEL_TEST + 0x20 + 8 * (level) + (level)))
-#define SEL_NEW (SEL_TEST + 0x40)      /* the TSS of the new task */
-#define SEL_GATE (SEL_TEST + 0x48)
-#define SEL_CASE (SEL_TEST + 0x50)     /* what the new task's registers name */
-#define SEL_HANDLER(vec) (SEL_TEST + 0x58 + 8 * ((vec) - 10)) /* vectors 10 to 13 */
+#define SEL_NEW SEL_OWN               /* the TSS of the new task */
+#define SEL_GATE (SEL_OWN + 8)
+#define SEL_CASE (SEL_OWN + 0x10)     /* what the new task's registers name */
+#define SEL_HANDLER(vec) (SEL_OWN + 0x18 + 8 * ((vec) - 10)) /* vectors 10 to 13 */
 #define LANDING (CODE + 0x40)
 
-enum { P = 0x80, S = 0x10, CODE_SEG = 8, CONFORMING = 4, READABLE = 2, WRITABLE = 2 };
 enum { TSS_AVAILABLE = 9, TSS_BUSY = 0xb };
 
 static struct tss32 new, handler[4];
-static char case_name[80];
-
-static void name_case(const char *what, const u32 *numbers, int n)
-{
-    char *p = case_name;
-    while (*what)
-        *p++ = *what++;
-    for (int i = 0; i < n; i++) {
-        *p++ = ' ';
-        if (numbers[i] > 15)
-            *p++ = "0123456789abcdef"[numbers[i] >> 4 & 15];
-        *p++ = "0123456789abcdef"[numbers[i] & 15];
-    }
-    *p = 0;
-}
-#define NAME(what, ...) name_case(what, (const u32[]){ __VA_ARGS__ }, sizeof((u32[]){ __VA_ARGS__ }) / 4)
-
-static u32 dpl_of(u8 access)
-{
-    return access >> 5 & 3;
-}
-
-static bool is_code(u8 access)
-{
-    return (access & (S | CODE_SEG)) == (S | CODE_SEG);
-}
-
-static bool is_conforming(u8 access)
-{
-    return is_code(access) && (access & CONFORMING);
-}
 
 /* The new task at level `cpl`, at LANDING; the first task is the running one. */
 static void prepare(u32 cpl)
 {
-    for (u32 level = 0; level < 4; level++) {
-        gdt_set(SEL_CODE(level) & ~7, desc(0, 0xfffff, (u8)(P | level << 5 | S | CODE_SEG | READABLE | 1), 0xc));
-        gdt_set(SEL_DATA(level) & ~7, desc(0, 0xfffff, (u8)(P | level << 5 | S | WRITABLE | 1), 0xc));
-    }
+    set_levels();
     gdt_set(SEL_NEW, desc((u32)&new, 0x67, P | TSS_AVAILABLE, 0));
     new = (struct tss32){ .eip = LANDING, .eflags = 2, .ebx = DATA, .esp = PLAY + 0x4000, .ss0 = SEL_DS,
                           .esp0 = PLAY + 0x6000, .cs = SEL_CODE(cpl), .ss = SEL_DATA(cpl), .ds = SEL_UDS | 3,
                           .es = SEL_UDS | 3, .cr3 = tss.cr3, .iomap = 0x68 };
     runtime_tss_available();
     __asm__ volatile("clts; ltr %w0" : : "r"(SEL_TSS) : "memory");
-}
-
-static struct test at_level(u32 cpl, const struct code *code)
-{
-    return (struct test){ .name = case_name, .mode = cpl ? P32U : P32, .code = code, .cs = SEL_CODE(cpl),
-                          .ss = SEL_DATA(cpl), .ds = SEL_UDS | 3, .es = SEL_UDS | 3, .anyip = true };
 }
 
 static u32 tss_type(u16 sel)
@@ -108,7 +65,7 @@ static void direct(void)
                     for (u32 busy = 0; busy < 2; busy++) {
                         u8 access = (u8)((busy ? TSS_BUSY : TSS_AVAILABLE) | dpl_p << 5);
                         struct test t = at_level(cpl, code[call]);
-                        NAME("", call, cpl, rpl, access);
+                        NAME(call, cpl, rpl, access);
                         prepare(0);
                         gdt_set(SEL_NEW, desc((u32)&new, 0x67, access, 0));
                         t.d[1] = SEL_NEW | rpl;
@@ -143,7 +100,7 @@ static void gates(void)
                         u8 access = (u8)((i & 1 ? TSS_BUSY : TSS_AVAILABLE) | (i & 0xe) << 4);
                         u8 gate = (u8)(5 | gate_bits << 5);
                         struct test t = at_level(cpl, code[by]);
-                        NAME("", by, cpl, rpl, gate, access);
+                        NAME(by, cpl, rpl, gate, access);
                         prepare(0);
                         gdt_set(SEL_NEW, desc((u32)&new, 0x67, access, 0));
                         gdt_set(SEL_GATE, call_gate(SEL_NEW | 3, 0, gate, 0));
@@ -172,7 +129,6 @@ enum { CASE_CS, CASE_SS, CASE_DS, CASE_LDT, NUM_CASE };
 static enum vector new_fault(u32 which, u32 cpl, u32 rpl, u8 access)
 {
     u32 dpl = dpl_of(access), both = cpl > rpl ? cpl : rpl;
-    bool data = (access & (S | CODE_SEG)) == S;
 
     switch (which) {
     case CASE_CS:
@@ -180,11 +136,11 @@ static enum vector new_fault(u32 which, u32 cpl, u32 rpl, u8 access)
             return V_TS;
         return access & P ? 0 : V_NP;
     case CASE_SS:
-        if (!data || !(access & WRITABLE) || dpl != cpl || rpl != cpl)
+        if (!is_data(access) || !(access & WRITABLE) || dpl != cpl || rpl != cpl)
             return V_TS;
         return access & P ? 0 : V_SS;
     case CASE_DS:
-        if (!(data || (is_code(access) && (access & READABLE))) || (!is_conforming(access) && dpl < both))
+        if (!(is_data(access) || (is_code(access) && (access & READABLE))) || (!is_conforming(access) && dpl < both))
             return V_TS;
         return access & P ? 0 : V_NP;
     default: /* an LDT, present; its DPL does not matter */
@@ -212,7 +168,7 @@ static void new_task_case(const struct code *code, u32 which, u32 cpl, u32 rpl, 
     struct test t = at_level(0, code);
     u16 sel = (u16)(SEL_CASE | rpl);
 
-    NAME("", which, cpl, rpl, access);
+    NAME(which, cpl, rpl, access);
     prepare(cpl);
     gdt_set(SEL_CASE, desc(0, 0xfffff, access, 0xc));
     for (u32 v = 10; v < 14; v++)

@@ -234,10 +234,27 @@ static unsigned fill_batch(struct worker *w, unsigned unit, unsigned *k, unsigne
     return n;
 }
 
+/* A sequence that overwrites its return address may come back to where it never ends: then Mimus does not come to an
+ * end either. */
+static bool never_ends(struct worker *w, const struct test_case *c)
+{
+    struct outcome got = { .out.vector = 0 };
+
+    for (unsigned i = 0; i < ENGINE_NUM; i++) {
+        if (!w->guest[i])
+            continue;
+        guest_run(w->guest[i], c, &got);
+        break;
+    }
+    return got.out.vector == VECTOR_HUNG;
+}
+
 static void report_host_death(struct worker *w, unsigned at)
 {
     const struct test_case *c = &host_jobs(w->host)[at < HOST_BATCH ? at : 0].c;
 
+    if (at < HOST_BATCH && never_ends(w, c))
+        return;
     printf("FAILED: the host's child died or hung\n");
     print_case(stdout, c);
     fflush(stdout);
