@@ -240,7 +240,8 @@ static void deliver_same(const struct event *ev, struct gate *g)
 static void deliver_long(const struct event *ev, struct gate *g)
 {
     struct cpu *cpu = ev->cpu;
-    uint64_t sp = cpu->gpr[R_SP];
+    /* Of compatibility mode ESP: its upper half is not the program's. */
+    uint64_t old = cpu_code64(cpu) ? cpu->gpr[R_SP] : (uint32_t)cpu->gpr[R_SP], sp = old;
     bool inner = g->cpl < cpu_cpl(cpu);
     struct stack st;
 
@@ -249,7 +250,7 @@ static void deliver_long(const struct event *ev, struct gate *g)
     stack_flat(&st, cpu, g->cpl, sp & ~UINT64_C(15), ev->ext);
     check_target(ev, g, &st, 5);
     stack_push(&st, cpu->seg[S_SS].selector, 8);
-    stack_push(&st, cpu->gpr[R_SP], 8);
+    stack_push(&st, old, 8);
     push_frame(&st, ev, 8);
     push_code(&st, ev, 8);
     desc_set_accessed(cpu, &g->code);

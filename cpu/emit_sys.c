@@ -440,9 +440,10 @@ void emit_verify(struct emit *e)
 }
 
 /* The helper's result: the value, and bit 32 when it may be seen; else the register keeps its own. */
+/* A destination of 32 bits keeps its upper half too when nothing is seen. */
 static void look_at(struct emit *e, enum cpu_helper h)
 {
-    unsigned reg = e->insn->op[0].reg, size = e->insn->opsize;
+    unsigned reg = e->insn->op[0].reg, size = e->insn->opsize == 4 && in_code64(e) ? 8 : e->insn->opsize;
     enum ir_type t = emit_type(size);
     ir_ref v = call(e, h, load_selector(e, 1), 0, 0, 0);
     ir_ref seen = ir_zext(e->b, IR_I32, ir_extract(e->b, IR_I64, v, 32, 1));

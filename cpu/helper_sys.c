@@ -299,13 +299,14 @@ static bool may_look(struct cpu *cpu, uint16_t selector, unsigned legacy, unsign
     return desc_dpl(d) >= cpu_cpl(cpu) && desc_dpl(d) >= (selector & SEL_RPL);
 }
 
+/* The manual leaves bits 19:16 open: processors show the limit's. */
 uint64_t helper_lar(struct cpu *cpu, uint64_t selector)
 {
     struct descriptor d;
 
     unsigned in_long = LAR_LONG | (is_amd(cpu) ? 1 << SYS_LDT : 0);
 
-    return may_look(cpu, (uint16_t)selector, LAR_LEGACY, in_long, &d) ? VALID | (d.hi & 0x00f0ff00) : 0;
+    return may_look(cpu, (uint16_t)selector, LAR_LEGACY, in_long, &d) ? VALID | (d.hi & 0x00ffff00) : 0;
 }
 
 uint64_t helper_lsl(struct cpu *cpu, uint64_t selector)

@@ -27,8 +27,8 @@ static void try_row(const struct plan *plan, struct guest *g, unsigned row, stru
         enum env env = i % ENV_NUM;
         if ((o->flags & (env_bits(env) == 64 ? OPF_I64 : OPF_O64)) || !(plan->envs >> env & 1))
             continue;
-        if (!generate_case(c, &plan->cpu, plan->seed, (uint64_t)i * num_units() + unit_of(row, env), o, env) ||
-            !is_plain(c, o))
+        uint64_t index = (uint64_t)i * num_units() + unit_of(row, env);
+        if (!generate_case(c, &plan->cpu, plan->seed, index, o, env) || !is_plain(c, o))
             continue;
         res->cases++;
         if (gets_undefined(g, c))

@@ -34,7 +34,8 @@ struct diff {
 
 typedef void emit_fn(struct emit *e);
 emit_fn emit_enter, emit_pusha, emit_movs, emit_cmps, emit_scas, emit_maskmov,
-    emit_x87_load, emit_call_indirect, emit_xsave, emit_xrstor;
+    emit_x87_load, emit_call_indirect, emit_xsave, emit_xrstor,
+    emit_far_direct, emit_far_indirect, emit_far_ret, emit_iret;
 
 static void differ(struct diff *d, const char *name, unsigned n, uint64_t before, uint64_t host,
                    uint64_t guest)
@@ -81,7 +82,8 @@ static bool loads_unmasked_denormal(const struct test_case *c, const struct imag
 static bool has_many_operands(const struct opcode *row)
 {
     return row->emit == emit_enter || row->emit == emit_pusha || row->emit == emit_movs ||
-           row->emit == emit_cmps;
+           row->emit == emit_cmps || row->emit == emit_far_direct || row->emit == emit_far_indirect ||
+           row->emit == emit_far_ret || row->emit == emit_iret;
 }
 
 /* Several stores or loads in an order of the processor's choice. */
@@ -93,7 +95,7 @@ static bool is_multiple(const struct opcode *row)
 }
 
 /* Which of two faults comes first: within a large operand, of ENTER's many, of both operands of a string
- * instruction, of limit and alignment, of a call's push and target. */
+ * instruction, of limit and alignment, of a call's push and target, of the parts of a far transfer. */
 static bool order_of_faults_open(const struct opcode *row)
 {
     return is_multiple(row) || has_many_operands(row) || (row->flags & (OPF_ALIGN | OPF_REP)) ||
@@ -172,6 +174,13 @@ static bool faults_in_shadow(const struct image *m)
 #endif
 }
 
+/* AMD's processors push what a far call leaves before they compare its target with the limit. */
+static bool pushes_first(const struct opcode *row, const struct image *h)
+{
+    return (row->emit == emit_far_direct || row->emit == emit_far_indirect) && h->vector == EX_GP &&
+           host_is_amd();
+}
+
 static unsigned freedom_of(const struct test_case *c, const struct image *h, const struct image *m)
 {
     const struct opcode *row = NULL;
@@ -191,7 +200,8 @@ static unsigned freedom_of(const struct test_case *c, const struct image *h, con
         return FREE_ALL;
     if (row->emit == emit_maskmov || either_fault(row, h, m))
         return FREE_ALL;
-    return x87 | (row->emit == emit_enter || row->emit == emit_pusha ? FREE_DATA : 0) |
+    bool stores_more = row->emit == emit_enter || row->emit == emit_pusha || pushes_first(row, h);
+    return x87 | (stores_more ? FREE_DATA : 0) |
            (row->emit == emit_cmps || row->emit == emit_scas ? FREE_FLAGS : 0) |
            (h->vector == EX_DB && (row->flags & OPF_REP) ? FREE_RF : 0) | (is_multiple(row) ? FREE_CR2 : 0);
 }
@@ -342,8 +352,8 @@ static void check_data(struct diff *d, const uint8_t *h, const uint8_t *m)
             differ(d, "byte of data at offset ", i, d->c->mem[i], h[i], m[i]);
 }
 
-/* The subroutine of a sequence has overwritten its return address and come back amid other instructions, of whose
- * undefined flags nobody knows. */
+/* The subroutine of a sequence has overwritten its return address and come back amid other instructions, of
+ * whose undefined flags nobody knows. */
 static bool return_overwritten(const struct test_case *c, const struct outcome *host)
 {
     bool calls = c->num_insns > 1 && c->code[0] == 0xe8;

@@ -3,6 +3,8 @@
 
 typedef void emit_fn(struct emit *e);
 emit_fn emit_ret, emit_call_indirect, emit_jmp_indirect, emit_fxstate, emit_x87_env, emit_double_shift,
+    emit_mov_to_sreg, emit_pop_sreg, emit_load_far_pointer, emit_far_direct, emit_far_indirect, emit_far_ret,
+    emit_iret,
     emit_enter, emit_leave, emit_popa, emit_in, emit_out, emit_ins, emit_outs, emit_cli, emit_sti, emit_hlt,
     emit_mov_from_sreg, emit_push_sreg, emit_pushf, emit_popf, emit_into,
     emit_wrbase, emit_xsave, emit_xrstor;
@@ -45,7 +47,9 @@ static bool fits_sequence(const struct opcode *row, unsigned bits)
 
     return (row->flags & OPF_HOST) && f != emit_ret && f != emit_call_indirect && f != emit_jmp_indirect &&
            f != emit_fxstate && !(f == emit_x87_env && bits == 64) && f != emit_wrbase &&
-           f != emit_xsave && f != emit_xrstor && f != emit_enter && f != emit_leave && f != emit_popa;
+           f != emit_xsave && f != emit_xrstor && f != emit_enter && f != emit_leave && f != emit_popa &&
+           f != emit_mov_to_sreg && f != emit_pop_sreg && f != emit_load_far_pointer &&
+           f != emit_far_direct && f != emit_far_indirect && f != emit_far_ret && f != emit_iret;
 }
 
 /* ---- appending ---- */
@@ -111,11 +115,13 @@ static void spoil(struct gen *g, struct encoding *enc)
 static bool comparable(const struct insn *insn)
 {
     unsigned opcode = insn->row->opcode;
+    bool far_pointer64 = (insn->row->emit == emit_load_far_pointer || insn->row->emit == emit_far_indirect) &&
+                         insn->opsize == 8;
     bool moves_dword = (insn->row->flags & OPF_VEX) && (opcode == 0x0f3a22 || opcode == 0x0f3a16);
 
-    /* AMD's refuse PREFETCHW of a register, and VPINSRD and VPEXTRD with VEX.W = 1 outside 64-bit code. For MOVSXD
-     * to 16 bits they read 32. */
-    return !(opcode == 0x0f0d && !insn->has_mem) &&
+    /* AMD's refuse PREFETCHW of a register, and VPINSRD and VPEXTRD with VEX.W = 1 outside 64-bit code. For
+     * MOVSXD to 16 bits they read 32, and they have no far pointers with an offset of 64 bits. */
+    return !(opcode == 0x0f0d && !insn->has_mem) && !far_pointer64 &&
            !(opcode == 0x63 && insn->bits == 64 && insn->has_mem && insn->opsize == 2) &&
            !(moves_dword && insn->bits != 64 && (insn->rex & REX_W));
 }

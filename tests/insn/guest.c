@@ -13,9 +13,11 @@
 #define SYS_SIZE 0x10000u
 enum {
     AT_PML4 = 0x1000, AT_USER = 0x2000 /* PDPT, PD, PT */, AT_KERNEL = 0x5000 /* PDPT, PD, PT */,
-    AT_GDT = 0x8000, AT_IDT = 0x9000, AT_TSS = 0xa000, AT_HANDLERS = 0xb000, AT_STACK_END = 0xe000,
+    AT_GDT = 0x8000, AT_IDT = 0x9000, AT_TSS = 0xa000, AT_LDT = 0xa400,
+    AT_HANDLERS = 0xb000, AT_STACK_END = 0xe000,
 };
 #define HANDLER_SIZE 16
+#define LDT_ENTRIES 14
 #define STOP_PORT 0xf4
 /* All areas of a case in one region of RAM at their linear addresses. */
 #define AREA_LIN CODE_LIN
@@ -83,6 +85,16 @@ static void build_page_tables(struct guest *g)
     map_pages(g, AT_KERNEL + 0x2000, SYS_LIN, 0, SYS_SIZE, PTE_P | PTE_W);
 }
 
+/* As Linux makes it from what modify_ldt() is told. */
+static void put_ldt_entry(struct guest *g, const struct env_segment *s)
+{
+    uint64_t limit = s->attr & ATTR_G ? s->limit >> 12 : s->limit, attr = s->attr;
+
+    if (s->selector & 4)
+        put_entry(g, AT_LDT, s->selector >> 3, (limit & 0xffff) | (uint64_t)(s->base & 0xffffff) << 16 |
+                  (attr & 0xf0ff) << 40 | (limit >> 16 & 15) << 48 | (uint64_t)(s->base >> 24) << 56);
+}
+
 static void build_descriptors(struct guest *g)
 {
     static const uint64_t gdt[7] = { 0, 0, UINT64_C(0x00af9b000000ffff), UINT64_C(0x00cf93000000ffff),
@@ -91,6 +103,8 @@ static void build_descriptors(struct guest *g)
 
     for (unsigned i = 0; i < ARRAY_LEN(gdt); i++)
         put_entry(g, AT_GDT, i, gdt[i]);
+    for (unsigned i = 0; i < ENV_NUM * S_NUM; i++)
+        put_ldt_entry(g, &env_segments[i / S_NUM][i % S_NUM]);
     store_le(sys_at(g, AT_TSS + 4), 8, SYS_LIN + AT_STACK_END); /* RSP0 */
     store_le(sys_at(g, AT_TSS + 0x66), 2, 0x68);                /* no I/O permission bitmap */
     for (unsigned v = 0; v < 256; v++) {
@@ -199,6 +213,7 @@ static void set_control_state(struct guest *g)
     cpu->idt.base = SYS_LIN + AT_IDT;
     cpu->idt.limit = 0xfff;
     seg_set_cache(cpu, S_TR, 0x40, SYS_LIN + AT_TSS, 0x67, ATTR_P | SYS_TSS_BUSY);
+    seg_set_cache(cpu, S_LDTR, 0x50, SYS_LIN + AT_LDT, LDT_ENTRIES * 8 - 1, ATTR_P | SYS_LDT);
     mmu_flush(cpu, true);
 }
 

@@ -3,7 +3,9 @@
 
 typedef void emit_fn(struct emit *e);
 emit_fn emit_xlat, emit_maskmov, emit_bt, emit_enter, emit_leave, emit_div, emit_shift, emit_rotate,
-    emit_rotate_carry, emit_double_shift, emit_loop, emit_jcxz, emit_ret, emit_call_indirect,
+    emit_far_direct, emit_far_indirect, emit_far_ret, emit_iret, emit_mov_to_sreg, emit_pop_sreg,
+    emit_load_far_pointer, emit_verify, emit_lar, emit_lsl, emit_rotate_carry, emit_double_shift,
+    emit_loop, emit_jcxz, emit_ret, emit_call_indirect,
     emit_jmp_indirect, emit_cmpxchg, emit_cmpxchg8b, emit_fxstate, emit_ldmxcsr, emit_x87_ldcw,
     emit_x87_env, emit_xsave, emit_xrstor, emit_bound, emit_popf, emit_xchg, emit_jcc, emit_jmp, emit_call;
 
@@ -452,6 +454,122 @@ static void steer_before(struct gen *g, struct encoding *enc)
         steer_enter(g, enc);
 }
 
+/* Selectors that both sides know: null, of the kernel, of processes, of the LDT, beyond the tables. */
+static uint16_t pick_selector(struct gen *g)
+{
+    static const uint16_t gdt[] = { 0x10, 0x18, 0x20, 0x28, 0x30 };
+    unsigned rpl = rng_percent(&g->r, 70) ? 3 : rng_below(&g->r, 4);
+
+    switch (rng_below(&g->r, 8)) {
+    case 0: return (uint16_t)rng_below(&g->r, 4);
+    case 1: case 2: return (uint16_t)(gdt[rng_below(&g->r, ARRAY_LEN(gdt))] | rpl);
+    case 3: return (uint16_t)((14 + rng_below(&g->r, 8)) << 3 | 4 | rpl);
+    /* Not those of the thread-local and per-processor segments, which differ. */
+    case 4: return (uint16_t)((0x100 + rng_below(&g->r, 0xfe00)) & ~4u);
+    default: break;
+    }
+    const struct env_segment *own = &env_segments[rng_below(&g->r, ENV_NUM)][rng_below(&g->r, S_NUM)];
+    return (uint16_t)((own->selector & ~3u) | rpl);
+}
+
+/* Operand `n` of the instruction, or what it pops, or the second half of the far pointer. False: it lies where
+ * the case cannot choose it. */
+static bool steer_selector(struct gen *g, const struct insn *insn, unsigned n)
+{
+    uint16_t selector = pick_selector(g);
+    uint8_t *data;
+
+    if (insn->row->emit == emit_pop_sreg)
+        data = data_at(g, stack_top(g), 2);
+    else if (insn->row->emit == emit_load_far_pointer)
+        data = data_at(g, g->target + insn->opsize, 2);
+    else if (insn->has_mem)
+        data = data_at(g, g->target, 2);
+    else {
+        set_reg(g, insn->op[n].reg, 16, selector);
+        return true;
+    }
+    if (data)
+        store_le(data, 2, selector);
+    return data;
+}
+
+/* ---- far transfers ---- */
+
+static bool is_far(const struct insn *insn)
+{
+    emit_fn *f = insn->row->emit;
+
+    return f == emit_far_direct || f == emit_far_indirect || f == emit_far_ret || f == emit_iret;
+}
+
+/* A code segment, mostly, and an address in it, not that of the instruction itself. */
+static uint16_t pick_far_target(struct gen *g, const struct insn *insn, uint64_t *to)
+{
+    enum env env = rng_below(&g->r, ENV_NUM);
+    const struct env_segment *cs = &env_segments[env][S_CS];
+    uint64_t here = g->at + env_base(g->c->env, S_CS), linear;
+
+    do
+        linear = CODE_LIN + rng_below(&g->r, CODE_SIZE);
+    while (linear + 16 > here && linear < here + insn->len);
+    *to = linear - cs->base;
+    uint16_t selector = rng_percent(&g->r, 70) ? cs->selector : pick_selector(g);
+    /* On some processors the stack already has the width and base of the mode that a transfer leads to. */
+    if (insn->row->emit == emit_iret)
+        return selector;
+    if (g->bits == 64 && g->c->in.gpr[R_SP] > UINT32_MAX)
+        return 0x33;
+    return (selector & ~3u) == 0x30 && g->c->env >= ENV_32_SEGMENTED ? 0x23 : selector;
+}
+
+/* What is popped: instruction pointer, CS; IRET: flags that do no harm; in 64-bit code, and for outer levels,
+ * the stack. */
+static void make_frame(struct gen *g, const struct insn *insn, uint8_t *frame, uint64_t to, uint16_t cs)
+{
+    unsigned size = insn->opsize;
+    uint64_t flags = rng_next(&g->r) & ~(uint64_t)(FL_TF | FL_NT | FL_AC | FL_ID | FL_RF);
+
+    store_le(frame, size, to);
+    store_le(frame + size, size, cs);
+    if (insn->row->emit != emit_iret)
+        return;
+    store_le(frame + 2 * size, size, flags);
+    store_le(frame + 3 * size, size, HOT_LIN + rng_below(&g->r, 256));
+    store_le(frame + 4 * size, size, rng_percent(&g->r, 70) ? 0x2b : pick_selector(g));
+}
+
+static bool steer_far(struct gen *g, struct encoding *enc)
+{
+    const struct insn *insn = &enc->insn;
+    unsigned size = insn->opsize;
+    uint64_t to;
+    uint16_t cs = pick_far_target(g, insn, &to);
+    uint8_t *data;
+
+    if (insn->row->emit == emit_far_direct) {
+        store_le(enc->code + enc->len - 2 - size, size, to);
+        store_le(enc->code + enc->len - 2, 2, cs);
+        return true;
+    }
+    data = data_at(g, insn->has_mem ? g->target : stack_top(g), 5 * size);
+    if (data && insn->has_mem) {
+        store_le(data, size, to);
+        store_le(data + size, 2, cs);
+    } else if (data) {
+        make_frame(g, insn, data, to, cs);
+    }
+    return data;
+}
+
+static bool takes_selector(const struct insn *insn)
+{
+    emit_fn *f = insn->row->emit;
+
+    return f == emit_mov_to_sreg || f == emit_pop_sreg || f == emit_load_far_pointer || f == emit_verify ||
+           f == emit_lar || f == emit_lsl;
+}
+
 static void steer_after(struct gen *g, struct encoding *enc)
 {
     const struct insn *insn = &enc->insn;
@@ -485,5 +603,8 @@ bool operands_steer(struct gen *g, struct encoding *enc)
     if (enc->insn.has_mem && !(g->single && rng_percent(&g->r, 1)) && !steer_memory(g, enc))
         return false;
     steer_after(g, enc);
-    return true;
+    if (is_far(&enc->insn))
+        return steer_far(g, enc);
+    return !takes_selector(&enc->insn) ||
+           steer_selector(g, &enc->insn, enc->insn.row->emit == emit_verify ? 0 : 1);
 }

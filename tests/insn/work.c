@@ -234,8 +234,8 @@ static unsigned fill_batch(struct worker *w, unsigned unit, unsigned *k, unsigne
     return n;
 }
 
-/* A sequence that overwrites its return address may come back to where it never ends: then Mimus does not come to an
- * end either. */
+/* A sequence that overwrites its return address may come back to where it never ends: then Mimus does not come
+ * to an end either. */
 static bool never_ends(struct worker *w, const struct test_case *c)
 {
     struct outcome got = { .out.vector = 0 };
