@@ -4,7 +4,7 @@
 typedef void emit_fn(struct emit *e);
 emit_fn emit_ret, emit_call_indirect, emit_jmp_indirect, emit_fxstate, emit_x87_env, emit_double_shift,
     emit_mov_to_sreg, emit_pop_sreg, emit_load_far_pointer, emit_far_direct, emit_far_indirect, emit_far_ret,
-    emit_iret,
+    emit_iret, emit_verify, emit_lar, emit_lsl,
     emit_enter, emit_leave, emit_popa, emit_in, emit_out, emit_ins, emit_outs, emit_cli, emit_sti, emit_hlt,
     emit_mov_from_sreg, emit_push_sreg, emit_pushf, emit_popf, emit_into,
     emit_wrbase, emit_xsave, emit_xrstor;
@@ -40,16 +40,20 @@ static bool is_relative_branch(const struct opcode *row)
     return row->op[0] == O_Jb || row->op[0] == O_Jz;
 }
 
-/* Rows that only stand alone: what they store is not all compared, or they leave the sequence. */
+/* Rows that only stand alone: what they store is not all compared, they leave the sequence, or they take selectors,
+ * of which not all of the host's are known. */
 static bool fits_sequence(const struct opcode *row, unsigned bits)
 {
-    emit_fn *f = row->emit;
+    static emit_fn *const alone[] = {
+        emit_ret, emit_call_indirect, emit_jmp_indirect, emit_fxstate, emit_wrbase, emit_xsave, emit_xrstor,
+        emit_enter, emit_leave, emit_popa, emit_verify, emit_lar, emit_lsl, emit_mov_to_sreg, emit_pop_sreg,
+        emit_load_far_pointer, emit_far_direct, emit_far_indirect, emit_far_ret, emit_iret,
+    };
 
-    return (row->flags & OPF_HOST) && f != emit_ret && f != emit_call_indirect && f != emit_jmp_indirect &&
-           f != emit_fxstate && !(f == emit_x87_env && bits == 64) && f != emit_wrbase &&
-           f != emit_xsave && f != emit_xrstor && f != emit_enter && f != emit_leave && f != emit_popa &&
-           f != emit_mov_to_sreg && f != emit_pop_sreg && f != emit_load_far_pointer &&
-           f != emit_far_direct && f != emit_far_indirect && f != emit_far_ret && f != emit_iret;
+    for (unsigned i = 0; i < ARRAY_LEN(alone); i++)
+        if (row->emit == alone[i])
+            return false;
+    return (row->flags & OPF_HOST) && !(row->emit == emit_x87_env && bits == 64);
 }
 
 /* ---- appending ---- */
