@@ -289,7 +289,12 @@ static void breakpoints(void)
             dr_set(6, 0xffff0ff0);
         }
     }
+}
+
+static void other_breakpoints(void)
+{
     group("debug registers");
+    dr_set(1, DATA + 4);
     T("data hit in the middle of rep movs", P32, BP_ON "99: rep movsb", .ax = 0xd00404, .cx = 8,
       .si = DATA + 0x80, .di = DATA + 2, .vec = V_DB,
       .x = { { CX, 5 } });
@@ -368,6 +373,7 @@ void program(const char *line)
     page_fault_pairs();
     single_step();
     breakpoints();
+    other_breakpoints();
     breakpoints_of_mov_ss();
     priorities();
 }
