@@ -11,11 +11,12 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/lock.h"
 
 struct loop {
     GMainContext *context;
     struct clock *clock;
-    pthread_mutex_t *lock;
+    struct lock *lock;
     int timer_fd;
     unsigned timer_watch;
     int64_t armed; /* virtual time the timerfd waits for; INT64_MAX: disarmed */
@@ -69,7 +70,7 @@ static void loop_timer_expired(void *opaque, unsigned events)
     loop_arm_timer(loop);
 }
 
-struct loop *loop_new(struct clock *clock, pthread_mutex_t *lock)
+struct loop *loop_new(struct clock *clock, struct lock *lock)
 {
     struct loop *loop = calloc(1, sizeof(*loop));
     assert(loop);
@@ -122,10 +123,10 @@ static gboolean watch_ready(gint fd, GIOCondition cond, gpointer data)
     unsigned events = (cond & G_IO_IN ? LOOP_READ : 0) | (cond & G_IO_OUT ? LOOP_WRITE : 0) |
                       (cond & (G_IO_HUP | G_IO_ERR | G_IO_NVAL) ? LOOP_HUP : 0);
     (void)fd;
-    pthread_mutex_lock(w->loop->lock);
+    lock_take(w->loop->lock);
     if (!g_source_is_destroyed(g_main_current_source()))
         w->cb(w->opaque, events);
-    pthread_mutex_unlock(w->loop->lock);
+    lock_release(w->loop->lock);
     return G_SOURCE_CONTINUE;
 }
 
@@ -154,9 +155,9 @@ void loop_unwatch(struct loop *loop, unsigned id)
 static gboolean post_run(gpointer data)
 {
     struct post *p = data;
-    pthread_mutex_lock(p->loop->lock);
+    lock_take(p->loop->lock);
     p->cb(p->opaque);
-    pthread_mutex_unlock(p->loop->lock);
+    lock_release(p->loop->lock);
     return G_SOURCE_REMOVE;
 }
 

@@ -3,17 +3,17 @@
 #ifndef MIMUS_BASE_LOOP_H
 #define MIMUS_BASE_LOOP_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 struct clock;
+struct lock;
 struct loop;
 
 enum loop_events { LOOP_READ = 1, LOOP_WRITE = 2, LOOP_HUP = 4 };
 
 /* A loop that drives `clock`'s timers and takes `lock` around every callback. */
-struct loop *loop_new(struct clock *clock, pthread_mutex_t *lock);
+struct loop *loop_new(struct clock *clock, struct lock *lock);
 void loop_free(struct loop *loop);
 
 /* Run until loop_quit(). Called without the lock. Returns the value given to loop_quit. */

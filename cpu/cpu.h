@@ -13,6 +13,7 @@ struct log;
 struct error;
 struct memory;
 struct mem_space;
+struct lock;
 
 /* The processor's pins and neighbours. Callbacks run on the processor's thread with the machine lock held. */
 struct cpu_bus {
@@ -20,7 +21,8 @@ struct cpu_bus {
     struct mem_space *ports;
     struct memory *ram;
     struct log *log;
-    pthread_mutex_t *lock;                        /* the machine lock */
+    struct lock *lock;                            /* the machine lock */
+    unsigned *accessor;                           /* NULL, or set to this processor's index whenever it has taken the lock */
     int (*ack_interrupt)(void *opaque);           /* INTA cycle: vector, or -1: nothing pending any more */
     uint64_t (*apic_base)(void *opaque);          /* IA32_APIC_BASE */
     bool (*set_apic_base)(void *opaque, uint64_t value);  /* false: #GP */
@@ -38,6 +40,11 @@ struct cpu_bus {
     void *opaque;
 };
 
+/* Threads of a core, cores of a socket, sockets; each 1 or more. */
+struct cpu_topology { unsigned sockets, cores, threads; };
+
+#define CPU_MAX 64
+
 struct cpu_options {
     const char *model;      /* NAME[,+feature][,-feature]..., NULL: the widest; see cpu_model_check() */
     bool interp;            /* engine: IR interpreter instead of the native backend */
@@ -46,6 +53,10 @@ struct cpu_options {
     bool verify;
     size_t cache_size;      /* bytes of host code, 0: default */
     uint32_t without_isa;   /* enum tcg_host_isa: extensions of the host that are not to be used */
+    struct cpu *first;      /* the processor with which it shares memory and translations; NULL: this is the first */
+    unsigned index;         /* 0 is the bootstrap processor; the others wait for SIPI after reset */
+    bool parallel;          /* others run at the same time, each on a host thread of its own: LOCK is atomic on the host */
+    struct cpu_topology topology;   /* all zero: one processor */
 };
 
 /* Is this a model with its features? -EINVAL with the reason, else 0. `notes` gets one line about features that went
@@ -68,6 +79,7 @@ enum cpu_pin {
     CPU_PIN_INIT = 8,   /* edge */
     CPU_PIN_RESET = 16, /* edge: power-on reset */
     CPU_PIN_STOP = 32,  /* level: cpu_run() returns as long as it is set */
+    CPU_PIN_SIPI = 64,  /* edge: by cpu_sipi() */
 };
 void cpu_raise(struct cpu *cpu, unsigned pins);
 void cpu_lower(struct cpu *cpu, unsigned pins);
@@ -76,6 +88,16 @@ void cpu_set_a20(struct cpu *cpu, bool enabled);       /* any thread; takes effe
 void cpu_flush_tlb_async(struct cpu *cpu);
 /* Somebody writes bytes of RAM that hold translated code: drop them. Any thread. */
 void cpu_code_written(struct cpu *cpu, uint64_t ram_off, uint64_t len);
+
+/* A start-up message: a processor that waits for one starts in real mode at vector << 12 (SDM vol. 3, 9.4). Any thread. */
+void cpu_sipi(struct cpu *cpu, uint8_t vector);
+/* APIC id of processor `index`, composed as CPUID leaf 0BH tells (SDM vol. 3, 9.9). */
+uint32_t cpu_apic_id(const struct cpu_topology *t, unsigned index);
+unsigned cpu_index(const struct cpu *cpu);
+/* Does it run instructions, or wait: "running", "halted", "waiting for SIPI", "shutdown"? While the processor is stopped. */
+const char *cpu_state_name(const struct cpu *cpu);
+/* The translator's cache is emptied. All processors are stopped. */
+void cpu_flush_translations(struct cpu *cpu);
 
 /* Run the guest on the calling thread, without the machine lock, until
  * CPU_PIN_STOP. HLT waits without using the host's processor. */

@@ -16,9 +16,9 @@ static bool apic_enabled(struct cpu *cpu)
 
     if (!cpu->bus.apic_base)
         return true;
-    pthread_mutex_lock(cpu->bus.lock);
+    cpu_lock(cpu);
     base = cpu->bus.apic_base(cpu->bus.opaque);
-    pthread_mutex_unlock(cpu->bus.lock);
+    cpu_unlock(cpu);
     return base & APIC_BASE_ENABLE;
 }
 

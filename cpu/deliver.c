@@ -404,9 +404,9 @@ void cpu_enter_shutdown(struct cpu *cpu, const char *why)
     log_guest(cpu->log, "cpu: %s at %04x:%016" PRIx64 "\n", why, cpu->seg[S_CS].selector, cpu->rip);
     cpu->delivering = -1;
     cpu->shutdown = 1;
-    pthread_mutex_lock(cpu->bus.lock);
+    cpu_lock(cpu);
     cpu->bus.shutdown(cpu->bus.opaque);
-    pthread_mutex_unlock(cpu->bus.lock);
+    cpu_unlock(cpu);
 }
 
 void cpu_deliver_exception(struct cpu *cpu)

@@ -47,6 +47,18 @@ void cpu_lower(struct cpu *cpu, unsigned pins)
     atomic_fetch_and(&cpu->pins, ~pins);
 }
 
+void cpu_sipi(struct cpu *cpu, uint8_t vector)
+{
+    atomic_store(&cpu->sipi_vector, vector);
+    cpu_raise(cpu, CPU_PIN_SIPI);
+}
+
+void cpu_flush_translations(struct cpu *cpu)
+{
+    tcg_flush(cpu->tcg);
+    mmu_code_dropped(cpu);
+}
+
 static void request(struct cpu *cpu, uint32_t what)
 {
     atomic_fetch_or(&cpu->requests, what);
@@ -203,9 +215,9 @@ static void take_interrupt(struct cpu *cpu)
 {
     int vector;
 
-    pthread_mutex_lock(cpu->bus.lock);
+    cpu_lock(cpu);
     vector = cpu->bus.ack_interrupt(cpu->bus.opaque);
-    pthread_mutex_unlock(cpu->bus.lock);
+    cpu_unlock(cpu);
     if (vector < 0)
         return;
     cpu->halted = 0;
@@ -333,9 +345,9 @@ static unsigned fetch_bytes(struct cpu *cpu, uint64_t pc, uint8_t *buf)
         if (i && !mmu_may_fetch(cpu, addr))
             return i;
         uint64_t phys = mmu_fetch_phys(cpu, addr);
-        pthread_mutex_lock(cpu->bus.lock);
+        cpu_lock(cpu);
         buf[i] = (uint8_t)mem_read(cpu->bus.memory, phys, 1);
-        pthread_mutex_unlock(cpu->bus.lock);
+        cpu_unlock(cpu);
     }
     return INSN_MAX_LEN;
 }

@@ -357,9 +357,9 @@ uint64_t helper_read_cr8(struct cpu *cpu)
 {
     uint64_t v;
 
-    pthread_mutex_lock(cpu->bus.lock);
+    cpu_lock(cpu);
     v = cpu->bus.get_tpr(cpu->bus.opaque);
-    pthread_mutex_unlock(cpu->bus.lock);
+    cpu_unlock(cpu);
     return v >> 4;
 }
 
@@ -368,9 +368,9 @@ static void write_cr8(struct cpu *cpu, uint64_t value)
     strict_reserved(cpu, "CR8", value, ~UINT64_C(15), true);
     if (value > 15)
         raise_gp(cpu);
-    pthread_mutex_lock(cpu->bus.lock);
+    cpu_lock(cpu);
     cpu->bus.set_tpr(cpu->bus.opaque, (uint8_t)(value << 4));
-    pthread_mutex_unlock(cpu->bus.lock);
+    cpu_unlock(cpu);
 }
 
 uint64_t helper_write_cr(struct cpu *cpu, uint64_t number, uint64_t value)

@@ -53,9 +53,9 @@ void fpu_update_pending(struct cpu *cpu)
         f->sw &= (uint16_t)~(FSW_ES | FSW_B);
     f->pending = (f->sw & FSW_ES) && (cpu->cr0 & CR0_NE);
     if ((f->sw & FSW_ES) && !(cpu->cr0 & CR0_NE) && cpu->bus.ferr) {
-        pthread_mutex_lock(cpu->bus.lock);
+        cpu_lock(cpu);
         cpu->bus.ferr(cpu->bus.opaque, 1);
-        pthread_mutex_unlock(cpu->bus.lock);
+        cpu_unlock(cpu);
     }
 }
 

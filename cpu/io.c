@@ -9,9 +9,9 @@ uint64_t cpu_port_in(struct cpu *cpu, uint16_t port, unsigned size)
 
     if (cpu->dr[7] & DR7_ENABLES)
         cpu_check_io_breakpoints(cpu, port, size);
-    pthread_mutex_lock(cpu->bus.lock);
+    cpu_lock(cpu);
     v = mem_read(cpu->bus.ports, port, size);
-    pthread_mutex_unlock(cpu->bus.lock);
+    cpu_unlock(cpu);
     return v;
 }
 
@@ -19,9 +19,9 @@ void cpu_port_out(struct cpu *cpu, uint16_t port, uint64_t value, unsigned size)
 {
     if (cpu->dr[7] & DR7_ENABLES)
         cpu_check_io_breakpoints(cpu, port, size);
-    pthread_mutex_lock(cpu->bus.lock);
+    cpu_lock(cpu);
     mem_write(cpu->bus.ports, port, value, size);
-    pthread_mutex_unlock(cpu->bus.lock);
+    cpu_unlock(cpu);
 }
 
 uint64_t cpu_tsc(struct cpu *cpu)

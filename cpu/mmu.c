@@ -214,9 +214,9 @@ static uint64_t io_read(struct cpu *cpu, uint64_t phys, unsigned size)
 {
     uint64_t v;
 
-    pthread_mutex_lock(cpu->bus.lock);
+    cpu_lock(cpu);
     v = mem_read(cpu->bus.memory, phys, size);
-    pthread_mutex_unlock(cpu->bus.lock);
+    cpu_unlock(cpu);
     return v;
 }
 
@@ -297,9 +297,9 @@ static void page_store(struct cpu *cpu, uint64_t addr, uint64_t value, unsigned 
         watched_store(cpu, e, addr, value, size, &r, phys);
         return;
     }
-    pthread_mutex_lock(cpu->bus.lock);
+    cpu_lock(cpu);
     mem_write(cpu->bus.memory, phys, value, size);
-    pthread_mutex_unlock(cpu->bus.lock);
+    cpu_unlock(cpu);
 }
 
 /* ---- accesses of any alignment ---- */

@@ -217,9 +217,9 @@ static uint64_t read_apic_base(struct cpu *cpu, uint32_t index)
     uint64_t v;
 
     (void)index;
-    pthread_mutex_lock(cpu->bus.lock);
+    cpu_lock(cpu);
     v = cpu->bus.apic_base(cpu->bus.opaque);
-    pthread_mutex_unlock(cpu->bus.lock);
+    cpu_unlock(cpu);
     return v;
 }
 
@@ -230,9 +230,9 @@ static void write_apic_base(struct cpu *cpu, uint32_t index, uint64_t value)
     (void)index;
     if ((value & APIC_BASE_EXTD) && !cpu_has(cpu, FEAT_X2APIC))
         cpu_raise_error(cpu, EX_GP, 0);
-    pthread_mutex_lock(cpu->bus.lock);
+    cpu_lock(cpu);
     ok = cpu->bus.set_apic_base(cpu->bus.opaque, value);
-    pthread_mutex_unlock(cpu->bus.lock);
+    cpu_unlock(cpu);
     if (!ok)
         cpu_raise_error(cpu, EX_GP, 0);
 }
@@ -247,9 +247,9 @@ static uint64_t read_x2apic(struct cpu *cpu, uint32_t index)
     uint64_t v;
     bool ok;
 
-    pthread_mutex_lock(cpu->bus.lock);
+    cpu_lock(cpu);
     ok = cpu->bus.read_x2apic(cpu->bus.opaque, index - MSR_X2APIC, &v);
-    pthread_mutex_unlock(cpu->bus.lock);
+    cpu_unlock(cpu);
     if (!ok)
         cpu_raise_error(cpu, EX_GP, 0);
     return v;
@@ -259,9 +259,9 @@ static void write_x2apic(struct cpu *cpu, uint32_t index, uint64_t value)
 {
     bool ok;
 
-    pthread_mutex_lock(cpu->bus.lock);
+    cpu_lock(cpu);
     ok = cpu->bus.write_x2apic(cpu->bus.opaque, index - MSR_X2APIC, value);
-    pthread_mutex_unlock(cpu->bus.lock);
+    cpu_unlock(cpu);
     if (!ok)
         cpu_raise_error(cpu, EX_GP, 0);
 }
@@ -276,9 +276,9 @@ static uint64_t read_tsc_deadline(struct cpu *cpu, uint32_t index)
     uint64_t v;
 
     (void)index;
-    pthread_mutex_lock(cpu->bus.lock);
+    cpu_lock(cpu);
     v = cpu->bus.tsc_deadline(cpu->bus.opaque);
-    pthread_mutex_unlock(cpu->bus.lock);
+    cpu_unlock(cpu);
     return v;
 }
 
@@ -289,9 +289,9 @@ static void write_tsc_deadline(struct cpu *cpu, uint32_t index, uint64_t deadlin
     uint64_t tsc = (uint64_t)now + cpu->tsc_offset, left = deadline > tsc ? deadline - tsc : 0;
 
     (void)index;
-    pthread_mutex_lock(cpu->bus.lock);
+    cpu_lock(cpu);
     cpu->bus.set_tsc_deadline(cpu->bus.opaque, deadline, now + (int64_t)MIN_OF(left, (uint64_t)(INT64_MAX - now)));
-    pthread_mutex_unlock(cpu->bus.lock);
+    cpu_unlock(cpu);
 }
 
 static bool has_tsc(const struct cpu *cpu)

@@ -152,9 +152,9 @@ static void area_write(struct cpu *cpu, const struct smm_state *s)
         store_le(area + f->at, f->size, *(const uint64_t *)((const char *)s + f->field));
     }
     pack_segments(area, m->segments, s);
-    pthread_mutex_lock(cpu->bus.lock);
+    cpu_lock(cpu);
     mem_write_buf(cpu->bus.memory, area_address(cpu), area, sizeof(area));
-    pthread_mutex_unlock(cpu->bus.lock);
+    cpu_unlock(cpu);
 }
 
 static void area_read(struct cpu *cpu, struct smm_state *s)
@@ -164,9 +164,9 @@ static void area_read(struct cpu *cpu, struct smm_state *s)
 
     memset(s, 0, sizeof(*s));
     memset(area, 0xff, sizeof(area)); /* where no memory is */
-    pthread_mutex_lock(cpu->bus.lock);
+    cpu_lock(cpu);
     mem_read_buf(cpu->bus.memory, area_address(cpu), area, sizeof(area));
-    pthread_mutex_unlock(cpu->bus.lock);
+    cpu_unlock(cpu);
     for (unsigned i = 0; i < m->num_fields; i++) {
         const struct area_field *f = &m->fields[i];
         *(uint64_t *)((char *)s + f->field) = load_le(area + f->at, f->size);

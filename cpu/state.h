@@ -172,6 +172,7 @@ struct cpu {
     /* Threads: requests from outside (enum cpu_pin and REQ_*). */
     _Atomic uint32_t pins;
     _Atomic uint32_t requests;
+    _Atomic uint32_t sipi_vector;   /* of CPU_PIN_SIPI */
     pthread_mutex_t wait_lock;
     pthread_cond_t wait_cond;
     pthread_t thread;
@@ -207,8 +208,9 @@ struct cpu {
     struct tcg_jump_entry jump_cache[TCG_JC_SIZE];
     struct tcg_tlb_entry tlb[MMU_NUM][TCG_TLB_SIZE];
 };
-/* Why the processor does not run, and for MWAIT whether a masked interrupt wakes it. */
-enum cpu_halt { HALT_NONE, HALT_HLT, HALT_MWAIT, HALT_MWAIT_MASKED };
+/* Why the processor does not run, and for MWAIT whether a masked interrupt wakes it. SIPI: after INIT, for a start-up
+ * message. */
+enum cpu_halt { HALT_NONE, HALT_HLT, HALT_MWAIT, HALT_MWAIT_MASKED, HALT_SIPI };
 enum cpu_request { REQ_FLUSH_TLB = 1, REQ_CODE_WRITTEN = 2, REQ_A20_ON = 4, REQ_A20_OFF = 8 };
 
 static inline unsigned cpu_cpl(const struct cpu *cpu) { return (cpu->mode & MODE_CPL) >> MODE_CPL_SHIFT; }
@@ -222,6 +224,11 @@ static inline bool cpu_canonical(const struct cpu *cpu, uint64_t addr)
 }
 /* Protected mode and not virtual-8086: selectors name descriptors. */
 static inline bool cpu_protected(const struct cpu *cpu) { return (cpu->mode & (MODE_PE | MODE_VM)) == MODE_PE; }
+
+/* ---- processors together (smp.c) ---- */
+/* The machine lock. Others do not wait for this processor while it waits for the lock. */
+void cpu_lock(struct cpu *cpu);
+void cpu_unlock(struct cpu *cpu);
 
 /* ---- models and CPUID (models.c, cpuid.c) ---- */
 const struct cpu_model *cpu_model_find(const char *name);

@@ -38,9 +38,9 @@ static void entry_read(struct cpu *cpu, struct entry *e, uint64_t addr, unsigned
                              : __atomic_load_n((uint32_t *)p, __ATOMIC_RELAXED);
         return;
     }
-    pthread_mutex_lock(cpu->bus.lock);
+    cpu_lock(cpu);
     e->value = mem_read(cpu->bus.memory, e->addr, size);
-    pthread_mutex_unlock(cpu->bus.lock);
+    cpu_unlock(cpu);
 }
 
 /* Set bits in an entry unless it changed since it was read. False: read it again. */

@@ -22,22 +22,22 @@ static void *cpu_thread(void *opaque)
 {
     struct machine *m = opaque;
 
-    pthread_mutex_lock(&m->lock);
+    lock_take(&m->lock);
     while (!m->ending) {
         if (!m->want_run) {
             m->parked = true;
             pthread_cond_broadcast(&m->parked_cond);
-            pthread_cond_wait(&m->run_cond, &m->lock);
+            lock_wait(&m->lock, &m->run_cond);
             continue;
         }
         m->parked = false;
-        pthread_mutex_unlock(&m->lock);
+        lock_release(&m->lock);
         cpu_run(m->cpu);
-        pthread_mutex_lock(&m->lock);
+        lock_take(&m->lock);
     }
     m->parked = true;
     pthread_cond_broadcast(&m->parked_cond);
-    pthread_mutex_unlock(&m->lock);
+    lock_release(&m->lock);
     return NULL;
 }
 
@@ -51,7 +51,7 @@ void machine_stop(struct machine *m)
     m->want_run = false;
     cpu_raise(m->cpu, CPU_PIN_STOP);
     while (!m->parked)
-        pthread_cond_wait(&m->parked_cond, &m->lock);
+        lock_wait(&m->lock, &m->parked_cond);
     clock_stop(m->clock);
 }
 
@@ -226,14 +226,14 @@ struct machine *machine_new(const struct options *opt, struct error *err)
         abort();
     m->opt = opt;
     m->signal_fd = -1;
-    pthread_mutex_init(&m->lock, NULL);
+    lock_init(&m->lock);
     pthread_cond_init(&m->run_cond, NULL);
     pthread_cond_init(&m->parked_cond, NULL);
     m->clock = clock_new();
     m->loop = loop_new(m->clock, &m->lock);
-    pthread_mutex_lock(&m->lock);
+    lock_take(&m->lock);
     ret = build(m, err);
-    pthread_mutex_unlock(&m->lock);
+    lock_release(&m->lock);
     if (ret) {
         machine_free(m);
         return NULL;
@@ -246,34 +246,34 @@ int machine_run(struct machine *m)
     int status;
 
     if (!m->opt->start_stopped) {
-        pthread_mutex_lock(&m->lock);
+        lock_take(&m->lock);
         machine_cont(m);
-        pthread_mutex_unlock(&m->lock);
+        lock_release(&m->lock);
     }
     status = loop_run(m->loop);
-    pthread_mutex_lock(&m->lock);
+    lock_take(&m->lock);
     machine_stop(m);
     pc_drain(m);
-    pthread_mutex_unlock(&m->lock);
+    lock_release(&m->lock);
     return status;
 }
 
 void machine_free(struct machine *m)
 {
     if (m->thread_started) {
-        pthread_mutex_lock(&m->lock);
+        lock_take(&m->lock);
         m->ending = true;
         m->want_run = false;
         cpu_raise(m->cpu, CPU_PIN_STOP);
         pthread_cond_broadcast(&m->run_cond);
-        pthread_mutex_unlock(&m->lock);
+        lock_release(&m->lock);
         pthread_join(m->cpu_thread, NULL);
     }
-    pthread_mutex_lock(&m->lock);
+    lock_take(&m->lock);
     monitor_free(m->monitor);
     pc_free(m);
     machine_close_chardevs(m);
-    pthread_mutex_unlock(&m->lock);
+    lock_release(&m->lock);
     loop_free(m->loop);
     clock_free(m->clock);
     if (m->signal_fd >= 0)
@@ -281,6 +281,6 @@ void machine_free(struct machine *m)
     log_close(&m->log);
     pthread_cond_destroy(&m->run_cond);
     pthread_cond_destroy(&m->parked_cond);
-    pthread_mutex_destroy(&m->lock);
+    lock_destroy(&m->lock);
     free(m);
 }

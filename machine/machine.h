@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+#include "base/lock.h"
 #include "base/log.h"
 #include "hw/device.h"
 #include "machine/options.h"
@@ -25,7 +26,7 @@ struct machine {
     const struct options *opt;
     struct log log;
     struct clock *clock;
-    pthread_mutex_t lock;            /* the machine lock: devices, memory tree, timers */
+    struct lock lock;                /* the machine lock: devices, memory tree, timers */
     struct loop *loop;
     struct hw_env env;
     struct pc *pc;                   /* the board */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/lock.h"
 #include "cpu/sys.h"
 #include "cpu/walk.h"
 #include "memory/memory.h"
@@ -18,7 +19,7 @@
 struct target {
     struct cpu *cpu;
     struct log log;
-    pthread_mutex_t lock;
+    struct lock lock;
     struct memory *ram;
     struct mem_region *root, *ports_root, *region, *rom;
     struct mem_space *space, *ports;
@@ -62,7 +63,7 @@ static void target_open(struct target *t)
     struct error err = { 0 };
 
     log_init(&t->log);
-    pthread_mutex_init(&t->lock, NULL);
+    lock_init(&t->lock);
     t->ram = memory_new(1u << 20, &t->log, &err);
     t->root = mem_container_new("memory", UINT64_C(1) << 52);
     t->ports_root = mem_container_new("ports", 0x10000);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "base/lock.h"
 #include "cpu/sys.h"
 #include "memory/memory.h"
 #include "tests/insn/insn.h"
@@ -32,7 +33,7 @@ struct guest {
     struct cpu *cpu;
     struct host_cpu host;
     struct log log;
-    pthread_mutex_t lock;
+    struct lock lock;
     struct memory *ram;
     struct mem_region *memory_root, *port_root, *stop_port, *sys, *area;
     struct mem_space *memory, *ports;
@@ -247,7 +248,7 @@ struct guest *guest_new(const struct guest_options *opt)
 
     host_cpu_read(&g->host);
     log_init(&g->log);
-    pthread_mutex_init(&g->lock, NULL);
+    lock_init(&g->lock);
     if (build_memory(g, &err)) {
         bus.memory = g->memory;
         bus.ports = g->ports;
@@ -284,7 +285,7 @@ void guest_free(struct guest *g)
     mem_region_free(g->memory_root);
     mem_region_free(g->port_root);
     memory_free(g->ram);
-    pthread_mutex_destroy(&g->lock);
+    lock_destroy(&g->lock);
     free(g);
 }
 

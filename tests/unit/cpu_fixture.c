@@ -180,7 +180,7 @@ void cf_setup(const struct cpu_options *opt)
 
     memset(&cf, 0, sizeof(cf));
     log_init(&cf.log);
-    pthread_mutex_init(&cf.lock, NULL);
+    lock_init(&cf.lock);
     make_memory();
     struct cpu_bus bus = { .memory = cf.space, .ports = cf.ports, .ram = cf.mem, .log = &cf.log,
         .lock = &cf.lock,
@@ -217,7 +217,7 @@ void cf_teardown(void)
     mem_region_free(cf.ram);
     mem_region_free(cf.root);
     memory_free(cf.mem);
-    pthread_mutex_destroy(&cf.lock);
+    lock_destroy(&cf.lock);
 }
 
 /* ---- modes ---- */

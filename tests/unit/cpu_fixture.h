@@ -5,6 +5,7 @@
 
 #include <setjmp.h>
 
+#include "base/lock.h"
 #include "cpu/sys.h"
 #include "memory/memory.h"
 
@@ -30,7 +31,7 @@ struct cpu_fixture {
     struct mem_space *space, *ports;
     struct cpu *cpu;
     struct log log;
-    pthread_mutex_t lock;
+    struct lock lock;
     jmp_buf jmp;                   /* where helpers called by the test raise to */
     unsigned shutdowns;
     int ferr, intr_vector;         /* intr_vector: what the interrupt controller answers */

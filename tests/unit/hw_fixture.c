@@ -25,7 +25,8 @@ void hw_fixture_init(struct hw_fixture *f)
 {
     struct error err = { "" };
 
-    *f = (struct hw_fixture){ .lock = PTHREAD_MUTEX_INITIALIZER };
+    *f = (struct hw_fixture){ 0 };
+    lock_init(&f->lock);
     log_init(&f->log);
     f->env.log = &f->log;
     f->env.clock = clock_new_manual();

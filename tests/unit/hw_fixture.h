@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include "base/lock.h"
 #include "base/loop.h"
 #include "block/block.h"
 #include "hw/device.h"
@@ -16,7 +17,7 @@ struct hw_fixture {
     struct hw_env env;
     int level[HW_NUM_LINES];  /* of the recorded lines */
     int raised[HW_NUM_LINES]; /* how often */
-    pthread_mutex_t lock;
+    struct lock lock;
     struct clock *host_clock;
     struct loop *loop;
 };

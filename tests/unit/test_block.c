@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/lock.h"
 #include "base/loop.h"
 #include "block/block.h"
 
@@ -18,7 +19,7 @@
 #define CLUSTER 65536
 
 struct fixture {
-    pthread_mutex_t lock;
+    struct lock lock;
     struct clock *clock;
     struct loop *loop;
     char path[32];
@@ -36,7 +37,8 @@ struct test_req {
 /* A fixture with an image of `size` bytes whose byte i is i / 512 + i. */
 static void setup(struct fixture *f, size_t size)
 {
-    *f = (struct fixture){ .lock = PTHREAD_MUTEX_INITIALIZER, .path = "/tmp/mimus-block-XXXXXX" };
+    *f = (struct fixture){ .path = "/tmp/mimus-block-XXXXXX" };
+    lock_init(&f->lock);
     f->clock = clock_new();
     f->loop = loop_new(f->clock, &f->lock);
     int fd = mkstemp(f->path);
@@ -82,7 +84,7 @@ static void done(void *opaque, int ret)
 {
     struct test_req *r = opaque;
     struct fixture *f = r->f;
-    ck_assert_int_eq(pthread_mutex_trylock(&f->lock), EBUSY);
+    ck_assert(!lock_try(&f->lock));
     f->order[f->num_done] = r->n;
     f->rets[f->num_done++] = ret;
     if (f->num_done == f->expected)
@@ -106,10 +108,10 @@ static int transfer(struct fixture *f, struct block *b, enum block_op op, uint64
 {
     struct test_req r = { .n = 0 };
     f->num_done = 0;
-    pthread_mutex_lock(&f->lock);
+    lock_take(&f->lock);
     submit(f, b, &r, op, offset, buf, len);
     block_drain(b);
-    pthread_mutex_unlock(&f->lock);
+    lock_release(&f->lock);
     ck_assert_int_eq(f->num_done, 1);
     return f->rets[0];
 }
@@ -201,7 +203,7 @@ START_TEST(done_in_order_from_the_loop)
     struct block *b = open_image(&f, false, false);
     memset(a, 1, SECTOR);
     memset(c, 3, SECTOR);
-    pthread_mutex_lock(&f.lock);
+    lock_take(&f.lock);
     for (int i = 0; i < 5; i++)
         r[i].n = i;
     submit(&f, b, &r[0], BLOCK_WRITE, 0, a, SECTOR);
@@ -209,7 +211,7 @@ START_TEST(done_in_order_from_the_loop)
     submit(&f, b, &r[2], BLOCK_READ, 1 << 20, b_, SECTOR);
     submit(&f, b, &r[3], BLOCK_FLUSH, 0, NULL, 0);
     submit(&f, b, &r[4], BLOCK_WRITE, 0, c, SECTOR);
-    pthread_mutex_unlock(&f.lock);
+    lock_release(&f.lock);
     loop_run(f.loop);
     for (int i = 0; i < 5; i++) {
         ck_assert_int_eq(f.order[i], i);
@@ -229,13 +231,13 @@ START_TEST(cancel)
     setup(&f, 4 * SECTOR);
     memset(data, 0x77, SECTOR);
     struct block *b = open_image(&f, false, false);
-    pthread_mutex_lock(&f.lock);
+    lock_take(&f.lock);
     submit(&f, b, &drop, BLOCK_WRITE, 0, data, SECTOR);
     submit(&f, b, &keep, BLOCK_READ, SECTOR, buf, SECTOR);
     block_cancel(b, &drop);
     memset(data, 0, SECTOR);
     block_drain(b);
-    pthread_mutex_unlock(&f.lock);
+    lock_release(&f.lock);
     ck_assert_int_eq(f.num_done, 1);
     ck_assert_int_eq(f.order[0], 1);
     ck_assert_int_eq(block_pread(b, 0, buf, SECTOR), 0);

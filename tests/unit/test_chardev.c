@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/lock.h"
 #include "base/loop.h"
 #include "ui/chardev_backends.h"
 
@@ -28,7 +29,7 @@ struct front {
 };
 
 struct fixture {
-    pthread_mutex_t lock;
+    struct lock lock;
     struct clock *clock;
     struct loop *loop;
     struct error err;
@@ -78,7 +79,8 @@ static void take_more(struct front *front, int room)
 
 static void setup(struct fixture *f)
 {
-    *f = (struct fixture){ .lock = PTHREAD_MUTEX_INITIALIZER };
+    *f = (struct fixture){ 0 };
+    lock_init(&f->lock);
     f->clock = clock_new();
     f->loop = loop_new(f->clock, &f->lock);
     f->front.f = f;

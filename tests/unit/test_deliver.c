@@ -3,6 +3,7 @@
 #include <check.h>
 #include <stdlib.h>
 
+#include "base/lock.h"
 #include "cpu/sys.h"
 #include "memory/memory.h"
 
@@ -18,7 +19,7 @@ static struct fixture {
     struct mem_space *space;
     struct cpu *cpu;
     struct log log;
-    pthread_mutex_t lock;
+    struct lock lock;
     jmp_buf jmp;
     unsigned shutdowns;
 } fix;
@@ -95,7 +96,7 @@ static void setup(void)
     memset(cpu, 0, sizeof(*cpu));
     memset(&fix, 0, sizeof(fix));
     log_init(&fix.log);
-    pthread_mutex_init(&fix.lock, NULL);
+    lock_init(&fix.lock);
     fix.mem = memory_new(16 << 20, &fix.log, NULL);
     fix.root = mem_container_new("root", UINT64_C(1) << 40);
     fix.ram = mem_ram_new(fix.mem, "ram", RAM, NULL);

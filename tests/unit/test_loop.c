@@ -4,10 +4,11 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/lock.h"
 #include "base/loop.h"
 
 struct fixture {
-    pthread_mutex_t lock;
+    struct lock lock;
     struct clock *clock;
     struct loop *loop;
     struct timer timer;
@@ -22,7 +23,8 @@ struct fixture {
 
 static void setup(struct fixture *f)
 {
-    *f = (struct fixture){ .lock = PTHREAD_MUTEX_INITIALIZER, .main = pthread_self() };
+    *f = (struct fixture){ .main = pthread_self() };
+    lock_init(&f->lock);
     f->clock = clock_new();
     f->loop = loop_new(f->clock, &f->lock);
     ck_assert_int_eq(pipe(f->fds), 0);
@@ -39,7 +41,7 @@ static void teardown(struct fixture *f)
 static void check_context(struct fixture *f)
 {
     ck_assert(pthread_equal(pthread_self(), f->main));
-    ck_assert_int_eq(pthread_mutex_trylock(&f->lock), EBUSY);
+    ck_assert(!lock_try(&f->lock));
 }
 
 static void posted_quit(void *opaque)
@@ -202,10 +204,10 @@ static void *restart_clock(void *opaque)
 {
     struct fixture *f = opaque;
     usleep(20000);
-    pthread_mutex_lock(&f->lock);
+    lock_take(&f->lock);
     f->calls = f->fired_at != 0;
     clock_start(f->clock);
-    pthread_mutex_unlock(&f->lock);
+    lock_release(&f->lock);
     return NULL;
 }
 

@@ -124,13 +124,13 @@ static void *quit_when_stopped(void *opaque)
     struct machine *m = opaque;
 
     for (bool running = true; running; usleep(1000)) {
-        pthread_mutex_lock(&m->lock);
+        lock_take(&m->lock);
         running = machine_running(m);
-        pthread_mutex_unlock(&m->lock);
+        lock_release(&m->lock);
     }
-    pthread_mutex_lock(&m->lock);
+    lock_take(&m->lock);
     machine_quit(m, 7);
-    pthread_mutex_unlock(&m->lock);
+    lock_release(&m->lock);
     return NULL;
 }
 

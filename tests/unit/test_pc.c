@@ -15,18 +15,18 @@ static const uint8_t idle[] = { 0xf4, 0xeb, 0xfd };
 
 static void out(uint16_t port, uint64_t v, unsigned size)
 {
-    pthread_mutex_lock(&t.m->lock);
+    lock_take(&t.m->lock);
     mem_write(t.m->env.ports, port, v, size);
-    pthread_mutex_unlock(&t.m->lock);
+    lock_release(&t.m->lock);
 }
 
 static uint64_t in(uint16_t port, unsigned size)
 {
     uint64_t v;
 
-    pthread_mutex_lock(&t.m->lock);
+    lock_take(&t.m->lock);
     v = mem_read(t.m->env.ports, port, size);
-    pthread_mutex_unlock(&t.m->lock);
+    lock_release(&t.m->lock);
     return v;
 }
 
