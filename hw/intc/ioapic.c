@@ -2,7 +2,8 @@
  * successors (version 0x20).
  *
  * A line carries "asserted", not a voltage: the board has taken care of the
- * sense of the wire, so the polarity bits are kept but change nothing. */
+ * sense of the wire, so the polarity bits are kept but change nothing. A message
+ * arrives when it is sent; only a level that nobody took is still to be delivered. */
 #include "hw/intc/ioapic.h"
 
 #include <glib.h>
@@ -14,6 +15,7 @@ enum ioapic_mmio { IOREGSEL = 0x00, IOWIN = 0x10, IOEOI = 0x40 };
 enum ioapic_reg { IOAPICID = 0x00, IOAPICVER = 0x01, IOAPICARB = 0x02, IOREDTBL = 0x10 };
 enum rte_bit {
     RTE_LOGICAL = 1 << 11,
+    RTE_SEND_PENDING = 1 << 12,
     RTE_REMOTE_IRR = 1 << 14,
     RTE_LEVEL = 1 << 15,
     RTE_MASKED = 1 << 16,
@@ -50,6 +52,12 @@ struct ioapic {
     struct mem_region *io;
 };
 
+/* SMI, NMI, INIT and ExtINT are edge-triggered whatever the entry says (data sheet 3.2.4). */
+static bool rte_is_level(uint64_t rte)
+{
+    return rte & RTE_LEVEL && bits_extract(rte, 8, 3) <= LAPIC_LOWEST;
+}
+
 static bool ioapic_send(struct ioapic *io, uint64_t rte)
 {
     struct lapic_msg m = {
@@ -57,19 +65,28 @@ static bool ioapic_send(struct ioapic *io, uint64_t rte)
         .vector = (uint8_t)rte,
         .mode = (uint8_t)bits_extract(rte, 8, 3),
         .logical = rte & RTE_LOGICAL,
-        .level = rte & RTE_LEVEL,
+        .level = rte_is_level(rte),
     };
     return lapic_bus_send(io->bus, &m);
 }
 
 /* A level input asks while it is asserted and no message of it is in service. */
+static bool pin_asks(const struct ioapic *io, int n)
+{
+    uint64_t rte = io->regs.redtbl[n];
+    return rte_is_level(rte) && !(rte & (RTE_MASKED | RTE_REMOTE_IRR)) && io->regs.pins >> n & 1;
+}
+
 static void ioapic_update_pin(struct ioapic *io, int n)
 {
-    uint64_t *rte = &io->regs.redtbl[n];
-    if (!(*rte & RTE_LEVEL) || *rte & (RTE_MASKED | RTE_REMOTE_IRR) || !(io->regs.pins >> n & 1))
-        return;
-    if (ioapic_send(io, *rte))
-        *rte |= RTE_REMOTE_IRR;
+    if (pin_asks(io, n) && ioapic_send(io, io->regs.redtbl[n]))
+        io->regs.redtbl[n] |= RTE_REMOTE_IRR;
+}
+
+static void ioapic_retry(void *opaque)
+{
+    for (int n = 0; n < IOAPIC_PINS; n++)
+        ioapic_update_pin(opaque, n);
 }
 
 /* An edge on a masked input is lost (data sheet 3.2.4). */
@@ -81,7 +98,7 @@ void ioapic_set_irq(void *opaque, int n, int level)
     bool rise = level && !(io->regs.pins >> n & 1);
     io->regs.pins = (uint32_t)bits_deposit(io->regs.pins, (unsigned)n, 1, !!level);
     uint64_t rte = io->regs.redtbl[n];
-    if (rte & RTE_LEVEL)
+    if (rte_is_level(rte))
         ioapic_update_pin(io, n);
     else if (rise && !(rte & RTE_MASKED))
         ioapic_send(io, rte);
@@ -99,11 +116,17 @@ static void ioapic_eoi(void *opaque, uint8_t vector)
     }
 }
 
+static uint32_t ioapic_read_rte(const struct ioapic *io, int n, bool high)
+{
+    uint64_t rte = io->regs.redtbl[n] | (pin_asks(io, n) ? RTE_SEND_PENDING : 0);
+    return (uint32_t)(rte >> (high ? 32 : 0));
+}
+
 static uint32_t ioapic_read_reg(struct ioapic *io)
 {
     uint8_t sel = io->regs.select;
     if (sel >= IOREDTBL && sel < IOREDTBL + 2 * IOAPIC_PINS)
-        return (uint32_t)(io->regs.redtbl[(sel - IOREDTBL) / 2] >> (sel & 1 ? 32 : 0));
+        return ioapic_read_rte(io, (sel - IOREDTBL) / 2, sel & 1);
     switch (sel) {
     case IOAPICID:
     case IOAPICARB:
@@ -120,7 +143,7 @@ static void ioapic_write_rte(struct ioapic *io, int n, bool high, uint32_t v)
     uint64_t old = io->regs.redtbl[n];
     uint64_t rte = bits_deposit(old, high ? 32 : 0, 32, v);
     rte = (rte & RTE_WRITABLE) | (old & ~RTE_WRITABLE);
-    if (!(rte & RTE_LEVEL))
+    if (!rte_is_level(rte))
         rte &= ~(uint64_t)RTE_REMOTE_IRR;
     io->regs.redtbl[n] = rte;
     ioapic_update_pin(io, n);
@@ -181,6 +204,7 @@ struct ioapic *ioapic_new(struct hw_env *env, uint64_t base, struct lapic_bus *b
     io->io = mem_io_new("ioapic", MEM_PAGE_SIZE, &ioapic_ops, io);
     mem_region_add(env->mem_root, base, io->io, 0);
     lapic_bus_set_eoi(bus, ioapic_eoi, io);
+    lapic_bus_set_ready(bus, ioapic_retry, io);
     io->dev = (struct device){
         .name = "ioapic", .reset = ioapic_reset, .state = &ioapic_state_table, .regs = &io->regs,
         .opaque = io,

@@ -10,6 +10,7 @@ struct lapic;
 struct lapic_bus;
 
 extern const struct state_table lapic_state_table;
+extern const struct state_table lapic_bus_state_table;
 
 enum { LAPIC_MAX = 64 };
 
@@ -44,21 +45,31 @@ struct lapic_msg {
     bool x2apic;     /* dest has 32 bits, 0xffffffff is everybody */
 };
 
-/* The bus owns the MMIO page at 0xfee00000, which shows the first local APIC. */
+/* The bus owns the pages of registers: one at each address that IA32_APIC_BASE of some APIC in xAPIC mode
+ * names, 0xfee00000 after reset. A page shows the APIC of the processor that accesses it, and nothing (all
+ * ones) to one whose APIC is somewhere else, disabled, or in x2APIC mode. */
 struct lapic_bus *lapic_bus_new(struct hw_env *env);
+/* After its APICs; nothing is sent while they are freed. */
 void lapic_bus_free(struct lapic_bus *bus);
-/* Route a message. False if no local APIC took it. */
+/* Where the index of the processor stands that accesses memory, in the order of lapic_new(). It is read in
+ * accesses to a page only. Without one it is always the first that accesses. */
+void lapic_bus_set_accessor(struct lapic_bus *bus, const unsigned *index);
+/* Route a message of the board: not LAPIC_SIPI, which processors alone can send. False if no local APIC took
+ * it. */
 bool lapic_bus_send(struct lapic_bus *bus, const struct lapic_msg *msg);
-/* A message-signalled interrupt: the write of `data` to `addr` in 0xfeexxxxx (SDM 3A 11.11). */
+/* A message-signalled interrupt: the write of `data` to `addr` in 0xfeexxxxx (SDM 3A 11.11). False if no
+ * local APIC took it. */
 bool lapic_bus_send_msi(struct lapic_bus *bus, uint64_t addr, uint32_t data);
 /* `eoi(opaque, vector)` is called for each end of a level-triggered interrupt. One receiver. */
 void lapic_bus_set_eoi(struct lapic_bus *bus, void (*eoi)(void *opaque, uint8_t vector), void *opaque);
+/* `ready(opaque)` is called when an APIC may take messages that it refused before. One receiver. */
+void lapic_bus_set_ready(struct lapic_bus *bus, void (*ready)(void *opaque), void *opaque);
 
 /* At most LAPIC_MAX on a bus; NULL beyond. The first is the bootstrap processor's. */
 struct lapic *lapic_new(struct hw_env *env, struct lapic_bus *bus, uint8_t id, const struct lapic_cpu *cpu);
 void lapic_free(struct lapic *l);
 
-/* The MMIO page of this APIC. Only aligned 4-byte accesses mean something. */
+/* The page of registers of this APIC. Only 4-byte accesses at multiples of 16 mean something. */
 uint64_t lapic_mmio_read(struct lapic *l, uint64_t off, unsigned size);
 void lapic_mmio_write(struct lapic *l, uint64_t off, uint64_t value, unsigned size);
 /* One register by its number (MMIO offset >> 4). */
@@ -74,11 +85,11 @@ bool lapic_msr_write(struct lapic *l, unsigned index, uint64_t value);
 bool lapic_has_interrupt(const struct lapic *l);
 /* Must the next INTA be answered by the 8259? Fixed interrupts go first. */
 bool lapic_extint_pending(const struct lapic *l);
-/* INTA: the vector, now in service; the spurious vector if the request is gone;
- * -1 if the answer is not ours (software-disabled with nothing pending, or
- * lapic_extint_pending()). */
+/* INTA: the vector, now in service; the spurious vector if the request is gone; -1 if the answer is not ours
+ * (software-disabled with nothing pending, or lapic_extint_pending()). Several processors may see the one
+ * request of the 8259: the first to answer takes it, the others have no interrupt any more. */
 int lapic_ack(struct lapic *l);
-/* LINT0: the 8259's INT output. LINT1: the board's NMI. */
+/* LINT0: the 8259's INT output, connected to every local APIC. LINT1: the board's NMI. */
 void lapic_set_extint(struct lapic *l, int level);
 void lapic_set_nmi(struct lapic *l, int level);
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/bits.h"
+#include "hw/pci/msi.h"
 
 enum {
     CONFADD = 0xCF8,              /* ports 0xCF8-0xCFB address, 0xCFC-0xCFF data */
@@ -21,6 +22,7 @@ enum {
     NUM_PIRQS = 4,
     NUM_DEVFNS = 256,
     FIRST_FREE_SLOT = 2,
+    MESSAGE_BASE = 0xFEE,         /* bits 31:20 of the address of a message that is an interrupt */
 };
 
 struct pci_bus_regs {
@@ -48,6 +50,8 @@ struct pci_bus {
     int level[NUM_PIRQS]; /* as last told to the router */
     void (*route)(void *opaque, int pirq, int level);
     void *route_opaque;
+    void (*message)(void *opaque, uint64_t addr, uint32_t data);
+    void *message_opaque;
     uint8_t (*cf9_read)(void *opaque);
     void (*cf9_write)(void *opaque, uint8_t value);
     void *cf9_opaque;
@@ -126,7 +130,7 @@ static void bars_update(struct pci_device *d)
 
 static bool intx_asserted(const struct pci_device *d)
 {
-    return d->regs.intx && !(command_of(d) & PCI_COMMAND_INTX_DISABLE);
+    return d->regs.intx && !(command_of(d) & PCI_COMMAND_INTX_DISABLE) && !msi_is_enabled(d);
 }
 
 /* The board's wiring: INTA of slot 1 is PIRQA, each further slot or pin moves on by one. */
@@ -163,6 +167,25 @@ void pci_device_set_irq(struct pci_device *d, int level)
     pci_bus_update_irq(d->bus);
 }
 
+/* Whatever else the address leads to is not told: a message never makes a device send another. */
+void pci_device_send_message(struct pci_device *d, uint64_t addr, uint32_t data)
+{
+    struct mem_range range;
+
+    if (!pci_device_is_master(d))
+        return;
+    if (addr >> 20 == MESSAGE_BASE) {
+        if (d->bus->message)
+            d->bus->message(d->bus->message_opaque, addr, data);
+        return;
+    }
+    range = mem_space_find(d->env->memory, addr);
+    if (range.writable && range.last - addr >= 3)
+        mem_write(d->env->memory, addr, data, 4);
+    else
+        log_guest(d->env->log, "pci: %s sends a message to 0x%llx\n", d->dev.name, (unsigned long long)addr);
+}
+
 bool pci_device_is_master(const struct pci_device *d)
 {
     return command_of(d) & PCI_COMMAND_MASTER;
@@ -181,6 +204,8 @@ static void config_changed(struct pci_device *d, unsigned reg, unsigned len)
         bars_update(d);
         pci_bus_update_irq(d->bus);
     }
+    if (msi_config_written(d, reg, len))
+        pci_bus_update_irq(d->bus);
     if (d->written)
         d->written(d, reg, len);
 }
@@ -307,6 +332,13 @@ void pci_bus_set_cf9(struct pci_bus *bus, uint8_t (*read)(void *opaque),
     bus->cf9_read = read;
     bus->cf9_write = write;
     bus->cf9_opaque = opaque;
+}
+
+void pci_bus_set_message(struct pci_bus *bus, void (*send)(void *opaque, uint64_t addr, uint32_t data),
+                         void *opaque)
+{
+    bus->message = send;
+    bus->message_opaque = opaque;
 }
 
 int pci_bus_free_slot(const struct pci_bus *bus)

@@ -49,6 +49,7 @@ enum pci_bar_type {
 };
 
 struct pci_bus;
+struct msix;
 
 /* What identifies a function; the interrupt pin is 0 (none) or 1..4 (INTA..INTD). */
 struct pci_id {
@@ -85,6 +86,8 @@ struct pci_device {
     struct hw_env *env;
     struct pci_bus *bus;
     uint8_t devfn;
+    uint8_t msi;           /* offset of the capability MSI, or 0; hw/pci/msi.h */
+    struct msix *msix;     /* NULL: no MSI-X */
     /* Called after configuration bytes [reg, reg+len) may have changed: a write, a reset, a load. May be
      * NULL. */
     void (*written)(struct pci_device *d, unsigned reg, unsigned len);
@@ -103,6 +106,9 @@ void pci_bus_set_router(struct pci_bus *bus, void (*set)(void *opaque, int pirq,
 /* Byte accesses to port 0xCF9 go to these (the reset control register of the south bridge). */
 void pci_bus_set_cf9(struct pci_bus *bus, uint8_t (*read)(void *opaque),
                      void (*write)(void *opaque, uint8_t value), void *opaque);
+/* `send(opaque, addr, data)` gets the messages of the functions: writes of 4 bytes to 0xFEExxxxx. */
+void pci_bus_set_message(struct pci_bus *bus, void (*send)(void *opaque, uint64_t addr, uint32_t data),
+                         void *opaque);
 /* devfn of function 0 of the first slot from 2 up that nobody uses, or -1. */
 int pci_bus_free_slot(const struct pci_bus *bus);
 /* The function at devfn 0..255, or NULL. */
@@ -119,8 +125,11 @@ void pci_device_remove(struct pci_device *d);
 void pci_device_add_bar(struct pci_device *d, unsigned n, enum pci_bar_type type, struct mem_region *region);
 /* Link `len` bytes at `offset` (>= 0x40, dword-aligned) into the capability list as capability `id`. */
 void pci_device_add_capability(struct pci_device *d, uint8_t id, unsigned offset, unsigned len);
-/* Drive the interrupt pin. */
+/* Drive the interrupt pin. It is let go while INTX_DISABLE is set or MSI or MSI-X is enabled. */
 void pci_device_set_irq(struct pci_device *d, int level);
+/* Write a message, 4 bytes at a multiple of 4: an interrupt at 0xFEExxxxx, else only memory takes it. It is
+ * lost while the device is no bus master. */
+void pci_device_send_message(struct pci_device *d, uint64_t addr, uint32_t data);
 /* May the device read and write memory? */
 bool pci_device_is_master(const struct pci_device *d);
 
