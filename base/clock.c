@@ -1,5 +1,6 @@
 /* Virtual time and timers. Time is `base` while the clock stands and
- * `base` + CLOCK_MONOTONIC while it runs. Readers take no lock: a sequence
+ * `base` + CLOCK_MONOTONIC while it runs; of a counted clock it is `base` and
+ * the time of what was counted. Readers take no lock: a sequence
  * counter, odd during a change, tells them to look again. */
 #include "base/clock.h"
 
@@ -13,6 +14,9 @@ struct clock {
     int64_t base;
     bool running;
     bool manual;
+    int64_t (*count)(void *opaque); /* of a counted clock, else NULL */
+    void *counter;
+    unsigned shift;   /* ns for each unit: 1 << shift */
     bool firing;      /* in clock_run_timers(): one notification at its end */
     int64_t notified; /* earliest deadline at the last notification */
     struct timer *head;
@@ -77,7 +81,9 @@ int64_t clock_now(struct clock *clock)
     for (;;) {
         uint32_t seq = __atomic_load_n(&clock->seq, __ATOMIC_ACQUIRE);
         int64_t now = __atomic_load_n(&clock->base, __ATOMIC_ACQUIRE);
-        if (__atomic_load_n(&clock->running, __ATOMIC_ACQUIRE))
+        if (clock->count)
+            now += clock->count(clock->counter) * (INT64_C(1) << clock->shift);
+        else if (__atomic_load_n(&clock->running, __ATOMIC_ACQUIRE))
             now += host_now();
         if (!(seq & 1) && seq == __atomic_load_n(&clock->seq, __ATOMIC_ACQUIRE))
             return now;
@@ -105,7 +111,7 @@ static void clock_list_changed(struct clock *clock)
 
 void clock_start(struct clock *clock)
 {
-    if (clock->running || clock->manual)
+    if (clock->running || clock->manual || clock->count)
         return;
     clock_begin(clock);
     clock_end(clock, clock->base - host_now(), true);
@@ -125,6 +131,32 @@ void clock_set_notify(struct clock *clock, void (*changed)(void *opaque), void *
 {
     clock->changed = changed;
     clock->opaque = opaque;
+}
+
+void clock_set_counter(struct clock *clock, int64_t (*count)(void *opaque), void *opaque, unsigned shift)
+{
+    assert(!clock->running && !clock->manual);
+    clock->count = count;
+    clock->counter = opaque;
+    clock->shift = shift;
+}
+
+int64_t clock_units_until(struct clock *clock, int64_t when)
+{
+    int64_t ns = when == INT64_MAX ? INT64_MAX : when - clock_now(clock);
+
+    if (ns == INT64_MAX || ns <= 0)
+        return ns <= 0 ? 0 : INT64_MAX;
+    return ((ns - 1) >> clock->shift) + 1;
+}
+
+void clock_jump(struct clock *clock, int64_t ns)
+{
+    int64_t now = clock_now(clock);
+
+    assert(clock->count);
+    if (ns > now)
+        clock_set(clock, clock->base + (ns - now));
 }
 
 void timer_init(struct timer *t, struct clock *clock, void (*fire)(void *opaque), void *opaque)

@@ -1,8 +1,9 @@
 /* Virtual time and timers of one machine. Time stops while the machine is
  * stopped. All device time comes from here.
  *
- * Timers run on the main thread with the machine lock held; every function
- * but clock_now() needs the machine lock. */
+ * Timers run with the machine lock held, on the main thread; those of a counted
+ * clock on the thread that counts. Every function but clock_now() needs the
+ * machine lock. */
 #ifndef MIMUS_BASE_CLOCK_H
 #define MIMUS_BASE_CLOCK_H
 
@@ -29,7 +30,7 @@ void clock_free(struct clock *clock);
 int64_t clock_now(struct clock *clock);
 void clock_start(struct clock *clock);
 void clock_stop(struct clock *clock);
-/* Is time passing? Always false for a manual clock. */
+/* Does time pass with the host's? Always false for a manual and for a counted clock. */
 bool clock_running(struct clock *clock);
 
 /* `fire(opaque)` runs once after each arming. The timer's storage is the caller's. */
@@ -46,6 +47,16 @@ void clock_run_timers(struct clock *clock);
 /* `changed(opaque)` is called when the earliest deadline changes or the clock
  * starts or stops; the event loop re-arms its host timer there. */
 void clock_set_notify(struct clock *clock, void (*changed)(void *opaque), void *opaque);
+
+/* A counted clock: from now on time is what was shown so far and 2^shift ns for each unit of
+ * `count(opaque)`, which never goes back and starts at 0. `count` is called by whoever asks for the time:
+ * any thread, no lock. Nobody but the caller of clock_run_timers() fires its timers. Before clock_start(). */
+void clock_set_counter(struct clock *clock, int64_t (*count)(void *opaque), void *opaque, unsigned shift);
+/* How many units of the counter until `when` is reached, at least 0; INT64_MAX stays what it is. */
+int64_t clock_units_until(struct clock *clock, int64_t when);
+/* Move a counted clock forward to `ns` without counting. Fires nothing. */
+void clock_jump(struct clock *clock, int64_t ns);
+
 /* For unit tests: a clock whose time is set by hand. clock_advance fires timers on the way, in order. */
 struct clock *clock_new_manual(void);
 void clock_advance(struct clock *clock, int64_t ns);

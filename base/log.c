@@ -27,6 +27,7 @@ static const struct log_name log_names[] = {
     { "guest_errors", LOG_GUEST, "what the guest does wrong" },
     { "strict", LOG_STRICT, "what may fail on hardware: stale translations, segments, reserved bits, MSRs (slow)" },
     { "uninit", LOG_UNINIT, "reads of RAM that nobody has written since power-on (slow)" },
+    { "digest", LOG_DIGEST, "with -icount: a sum of all blocks and registers, to compare runs (slow)" },
     { "in_asm", LOG_IN, NULL },
     { "op", LOG_IR, NULL },
     { "op_opt", LOG_OPT, NULL },

@@ -18,6 +18,7 @@ enum log_item {
     LOG_CPU = 1 << 8,   /* registers at every block entered (with exec) */
     LOG_STRICT = 1 << 9,  /* what works here by luck and may fail on hardware; from the processor's creation on */
     LOG_UNINIT = 1 << 10, /* reads of RAM that nobody has written; as above */
+    LOG_DIGEST = 1 << 11, /* a sum of all blocks entered, to compare runs that count instructions */
 };
 
 struct log {

@@ -32,7 +32,7 @@ struct watch {
 
 struct post {
     struct loop *loop;
-    void (*cb)(void *opaque);
+    void (*cb)(void *opaque);   /* written last, read first: hands over the rest, whatever GLib does in between */
     void *opaque;
 };
 
@@ -155,8 +155,9 @@ void loop_unwatch(struct loop *loop, unsigned id)
 static gboolean post_run(gpointer data)
 {
     struct post *p = data;
+    void (*cb)(void *opaque) = __atomic_load_n(&p->cb, __ATOMIC_ACQUIRE);
     lock_take(p->loop->lock);
-    p->cb(p->opaque);
+    cb(p->opaque);
     lock_release(p->loop->lock);
     return G_SOURCE_REMOVE;
 }
@@ -165,7 +166,8 @@ void loop_post(struct loop *loop, void (*cb)(void *opaque), void *opaque)
 {
     struct post *p = malloc(sizeof(*p));
     assert(p);
-    *p = (struct post){ loop, cb, opaque };
+    *p = (struct post){ .loop = loop, .opaque = opaque };
+    __atomic_store_n(&p->cb, cb, __ATOMIC_RELEASE);
     GSource *source = g_idle_source_new();
     g_source_set_priority(source, G_PRIORITY_DEFAULT);
     g_source_set_callback(source, post_run, p, free);

@@ -184,7 +184,8 @@ static int block_setup(struct block *b, const struct block_options *opt, struct 
     ret = block_start_worker(b);
     if (ret)
         return error_set(err, ret, "%s: cannot start a thread: %s", b->name, strerror(-ret));
-    b->watch = loop_watch(b->loop, b->event_fd, LOOP_READ, block_finished, b);
+    if (b->loop)
+        b->watch = loop_watch(b->loop, b->event_fd, LOOP_READ, block_finished, b);
     return 0;
 }
 
@@ -217,7 +218,8 @@ void block_close(struct block *b)
     pthread_cond_signal(&b->wake);
     pthread_mutex_unlock(&b->lock);
     pthread_join(b->thread, NULL);
-    loop_unwatch(b->loop, b->watch);
+    if (b->loop)
+        loop_unwatch(b->loop, b->watch);
     if (!b->read_only && !b->overlay)
         raw_flush(&b->raw);
     block_release(b);

@@ -13,7 +13,7 @@ struct error;
 enum block_op { BLOCK_READ, BLOCK_WRITE, BLOCK_FLUSH };
 
 /* One request. The struct and the buffer are the caller's and stay untouched
- * by it until `done`, which runs on the main thread with the machine lock held,
+ * by it until `done`, which runs on the main thread or in block_drain(), with the machine lock held,
  * never from inside block_submit(). */
 struct block_req {
     enum block_op op;
@@ -34,7 +34,8 @@ struct block_options {
 };
 
 /* Open an image. The file is checked (regular file or block device, readable,
- * writable when it must be). NULL with `err` naming the file on failure. */
+ * writable when it must be). NULL with `err` naming the file on failure.
+ * Without a `loop`, requests are finished by block_drain() alone. */
 struct block *block_open(const struct block_options *opt, struct loop *loop, struct error *err);
 /* Finish what was submitted, flush, close. No callback runs any more. */
 void block_close(struct block *b);
@@ -46,7 +47,8 @@ void block_submit(struct block *b, struct block_req *req);
  * already submitted still goes through. Waits for the transfers of these
  * requests, so that requests and buffers are the caller's again at return. */
 void block_cancel(struct block *b, void *opaque);
-/* Wait until nothing is in flight (main thread; used at reset and at exit). */
+/* Wait until nothing is in flight, and run the callbacks: at reset and at exit; without a loop also at
+ * points of the machine's choice. */
 void block_drain(struct block *b);
 /* Synchronous access for start-up code only (kernel probing, tests). 0 or -errno. */
 int block_pread(struct block *b, uint64_t offset, void *buf, size_t len);

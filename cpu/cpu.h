@@ -37,6 +37,7 @@ struct cpu_bus {
     void (*ferr)(void *opaque, int level);        /* FERR#: x87 error to IRQ 13 */
     void (*shutdown)(void *opaque);               /* triple fault */
     int64_t (*now)(void *opaque);                 /* virtual ns, no lock needed: time-stamp counter */
+    void (*woken)(void *opaque);                  /* NULL, or: a pin or a request came. Any thread */
     void *opaque;
 };
 
@@ -57,6 +58,8 @@ struct cpu_options {
     unsigned index;         /* 0 is the bootstrap processor; the others wait for SIPI after reset */
     bool parallel;          /* others run at the same time, each on a host thread of its own: LOCK is atomic on the host */
     struct cpu_topology topology;   /* all zero: one processor */
+    bool counted;           /* instructions are counted: to be run by cpu_run_slice() */
+    bool seeded;            /* random numbers are the same in each run */
 };
 
 /* Is this a model with its features? -EINVAL with the reason, else 0. `notes` gets one line about features that went
@@ -83,10 +86,15 @@ enum cpu_pin {
 };
 void cpu_raise(struct cpu *cpu, unsigned pins);
 void cpu_lower(struct cpu *cpu, unsigned pins);
+/* cpu_raise() with the machine lock held: if another processor holds it, the wake-up comes when it lets go, so that the
+ * woken one does not have to wait for it. Not for CPU_PIN_RESET. */
+void cpu_raise_locked(struct cpu *cpu, unsigned pins);
 void cpu_set_a20(struct cpu *cpu, bool enabled);       /* any thread; takes effect at the next block */
-/* Guest-physical layout changed / pages turned clean for display: drop cached translations of addresses. Any thread. */
+/* Guest-physical layout changed: drop cached translations of addresses. Any thread. */
 void cpu_flush_tlb_async(struct cpu *cpu);
-/* Somebody writes bytes of RAM that hold translated code: drop them. Any thread. */
+/* Pages have got a flag: stores to them have to be told from now on. Any thread. */
+void cpu_watch_async(struct cpu *cpu);
+/* Somebody has written bytes of RAM that hold translated code: drop them, for all processors. Any thread. */
 void cpu_code_written(struct cpu *cpu, uint64_t ram_off, uint64_t len);
 
 /* A start-up message: a processor that waits for one starts in real mode at vector << 12 (SDM vol. 3, 9.4). Any thread. */
@@ -102,6 +110,25 @@ void cpu_flush_translations(struct cpu *cpu);
 /* Run the guest on the calling thread, without the machine lock, until
  * CPU_PIN_STOP. HLT waits without using the host's processor. */
 void cpu_run(struct cpu *cpu);
+
+/* ---- processors that take turns: those with `counted`, all on one thread ---- */
+
+enum cpu_slice {
+    CPU_SLICE_USED,         /* the instructions were executed */
+    CPU_SLICE_WAITS,        /* HLT and the like, until cpu_can_run() */
+    CPU_SLICE_PAUSED,       /* PAUSE: it waits for another processor */
+    CPU_SLICE_STOPPED,      /* CPU_PIN_STOP */
+};
+/* Run the guest on the calling thread, without the machine lock, until `insns` instructions (> 0) are
+ * complete, or another reason. Faults, interrupts and what requests do to the run loop count nothing. */
+enum cpu_slice cpu_run_slice(struct cpu *cpu, int64_t insns);
+/* How many of them are not complete: exact between instructions and within one. */
+int64_t cpu_slice_left(struct cpu *cpu);
+/* From within an instruction: let at most `insns` be complete after those that are; the block that runs is
+ * finished in any case. Returns by how many the slice is now shorter. */
+int64_t cpu_slice_cut(struct cpu *cpu, int64_t insns);
+/* Is there something to run or to serve? On the thread that runs them. */
+bool cpu_can_run(struct cpu *cpu);
 
 /* For monitors, while the processor is stopped. */
 typedef void cpu_print_fn(void *opaque, const char *line);

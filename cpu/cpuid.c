@@ -52,19 +52,99 @@ static const char *vendor_name(const struct cpu_model *m)
     return m->vendor == VENDOR_AMD ? "AuthenticAMD" : "GenuineIntel";
 }
 
-/* Leaf 4, caches: level, type (1 data, 2 instruction, 3 unified), ways, sets; lines of 64 bytes. */
-static void cache_leaf(uint32_t subleaf, uint32_t out[4])
+/* ---- topology: SDM vol. 3, 9.9; AMD64 manual vol. 3, E.5 ---- */
+
+static unsigned threads_per_core(const struct cpu *cpu)
+{
+    return MAX_OF(cpu->opt.topology.threads, 1u);
+}
+
+static unsigned threads_per_package(const struct cpu *cpu)
+{
+    return threads_per_core(cpu) * MAX_OF(cpu->opt.topology.cores, 1u);
+}
+
+static uint32_t apic_id(const struct cpu *cpu)
+{
+    return cpu_apic_id(&cpu->opt.topology, cpu->opt.index);
+}
+
+/* APIC ids set aside for a core and for a package, used or not: where those of the next one begin. */
+static uint32_t ids_per_core(const struct cpu *cpu)
+{
+    return cpu_apic_id(&cpu->opt.topology, threads_per_core(cpu));
+}
+
+static uint32_t ids_per_package(const struct cpu *cpu)
+{
+    return cpu_apic_id(&cpu->opt.topology, threads_per_package(cpu));
+}
+
+static unsigned id_bits(uint32_t ids)
+{
+    return (unsigned)__builtin_ctz(ids);
+}
+
+/* HTT: a package of several logical processors. Models without the leaf that tells cores from threads are
+ * older than the bit: to them each logical processor is a package. */
+static bool shows_htt(const struct cpu *cpu)
+{
+    const struct cpu_model *m = cpu->model;
+    bool leaf = m->vendor == VENDOR_AMD ? m->max_extended >= 0x80000008 : m->max_basic >= 4;
+
+    return leaf && threads_per_package(cpu) > 1;
+}
+
+#define HTT BIT(28)
+#define CMP_LEGACY BIT(1)
+
+/* Leaf 1 EBX: the initial APIC id, its low 8 bits; how many logical processors a package has ids for (Intel)
+ * or has (AMD), where HTT says that this counts. */
+static uint32_t processor_ids(const struct cpu *cpu)
+{
+    uint32_t count = cpu->model->vendor == VENDOR_AMD ? threads_per_package(cpu) : ids_per_package(cpu);
+
+    return (apic_id(cpu) & 0xff) << 24 | (shows_htt(cpu) ? MIN_OF(count, 255u) << 16 : 0);
+}
+
+/* Leaf 4, caches: level, type (1 data, 2 instruction, 3 unified), ways, sets; lines of 64 bytes. A core has
+ * level 1 of its own, the package shares level 2. */
+static void cache_leaf(const struct cpu *cpu, uint32_t subleaf, uint32_t out[4])
 {
     static const struct { uint8_t level, type, ways; uint16_t sets; } cache[] = {
         { 1, 1, 8, 64 }, { 1, 2, 8, 64 }, { 2, 3, 8, 4096 },
     };
+    uint32_t core = ids_per_core(cpu), package = ids_per_package(cpu);
 
     if (subleaf >= ARRAY_LEN(cache))
         return;
     out[0] = cache[subleaf].type | (uint32_t)cache[subleaf].level << 5 | 1u << 8;
+    out[0] |= (cache[subleaf].level == 1 ? core - 1 : package - 1) << 14; /* ids that share it */
+    out[0] |= (package / core - 1) << 26;                                 /* ids of cores */
     out[1] = (cache[subleaf].ways - 1u) << 22 | 63;
     out[2] = cache[subleaf].sets - 1u;
 }
+
+/* Leaf 0BH, one level of threads, one of cores in the package: bits of the x2APIC id up to there, logical
+ * processors, type of the level. A subleaf behind the last tells only its number and, like all, the id. */
+static void topology_leaf(const struct cpu *cpu, uint32_t subleaf, uint32_t out[4])
+{
+    enum { LEVEL_THREAD = 1, LEVEL_CORE = 2 };
+    const struct { uint32_t ids, processors, type; } levels[] = {
+        { ids_per_core(cpu), threads_per_core(cpu), LEVEL_THREAD },
+        { ids_per_package(cpu), threads_per_package(cpu), LEVEL_CORE },
+    };
+
+    out[2] = subleaf & 0xff;
+    out[3] = apic_id(cpu);
+    if (subleaf >= ARRAY_LEN(levels))
+        return;
+    out[0] = id_bits(levels[subleaf].ids);
+    out[1] = levels[subleaf].processors;
+    out[2] |= levels[subleaf].type << 8;
+}
+
+/* ---- leaves ---- */
 
 /* Bits of leaf 1 ECX and leaf 7 ECX that show what CR4 enables. */
 #define OSXSAVE BIT(27)
@@ -93,20 +173,6 @@ static void xstate_leaf(struct cpu *cpu, uint32_t subleaf, uint32_t out[4])
     }
 }
 
-/* Leaf 0BH, one level of threads, one of cores in the package. A subleaf behind the last tells only its
- * number. */
-static void topology_leaf(uint32_t subleaf, uint32_t out[4])
-{
-    enum { LEVEL_THREAD = 1, LEVEL_CORE = 2 };
-    static const uint8_t type[] = { LEVEL_THREAD, LEVEL_CORE };
-
-    out[2] = subleaf & 0xff;
-    if (subleaf >= ARRAY_LEN(type))
-        return;
-    out[1] = 1; /* logical processors; the x2APIC ID, which EDX holds, is 0 and has no bits for them */
-    out[2] |= (uint32_t)type[subleaf] << 8;
-}
-
 #define BUS_MHZ 100
 
 static void basic_leaf(struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
@@ -120,9 +186,10 @@ static void basic_leaf(struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_
         break;
     case 1:
         out[0] = cpu_signature(m);
-        out[1] = cpu_has(cpu, FEAT_CLFSH) ? 8 << 8 : 0;
+        out[1] = processor_ids(cpu) | (cpu_has(cpu, FEAT_CLFSH) ? 8 << 8 : 0);
         add_features(cpu, 1, 0, out);
         out[2] |= cpu->cr4 & CR4_OSXSAVE ? OSXSAVE : 0;
+        out[3] |= shows_htt(cpu) ? HTT : 0;
         break;
     case 2:
         if (m->vendor == VENDOR_INTEL) {
@@ -132,7 +199,7 @@ static void basic_leaf(struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_
         break;
     case 4:
         if (m->vendor == VENDOR_INTEL)
-            cache_leaf(subleaf, out);
+            cache_leaf(cpu, subleaf, out);
         break;
     case 5:
         if (cpu_has(cpu, FEAT_MONITOR)) {
@@ -149,7 +216,7 @@ static void basic_leaf(struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_
         out[2] |= subleaf == 0 && (cpu->cr4 & CR4_PKE) ? OSPKE : 0;
         break;
     case 0xb:
-        topology_leaf(subleaf, out);
+        topology_leaf(cpu, subleaf, out);
         break;
     case 0xd:
         if (cpu_has(cpu, FEAT_XSAVE))
@@ -196,6 +263,7 @@ static void extended_leaf(struct cpu *cpu, uint32_t leaf, uint32_t out[4])
         if (amd) {
             out[0] = cpu_signature(m);
             add_features(cpu, 1, 0, one);
+            out[2] |= shows_htt(cpu) ? CMP_LEGACY : 0;
             out[3] |= one[3] & AMD_SHARED_BITS;
         }
         break;
@@ -214,6 +282,8 @@ static void extended_leaf(struct cpu *cpu, uint32_t leaf, uint32_t out[4])
         break;
     case 0x80000008:
         out[0] = (cpu_has(cpu, FEAT_LA57) ? 57u : 48u) << 8 | 40; /* linear and physical address bits */
+        if (amd)
+            out[2] = id_bits(ids_per_package(cpu)) << 12 | (threads_per_package(cpu) - 1);
         break;
     }
 }
@@ -247,7 +317,7 @@ void cpu_cpuid(struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t out[4]
         basic_leaf(cpu, m->max_basic, subleaf, out);
 }
 
-/* The model alone decides: unlike cpu_cpuid() this looks at no register. */
+/* The model and the topology decide: unlike cpu_cpuid() this looks at no register. */
 void cpu_identify(struct cpu *cpu, uint32_t *eax, uint32_t *edx)
 {
     uint32_t out[4] = { 0 };
@@ -256,5 +326,5 @@ void cpu_identify(struct cpu *cpu, uint32_t *eax, uint32_t *edx)
     for (unsigned f = FEAT_486 + 1; f < FEAT_NUM; f++)
         if (feature_bits[f].leaf == 1 && cpu_has(cpu, f))
             out[feature_bits[f].reg] |= UINT32_C(1) << feature_bits[f].bit;
-    *edx = out[3];
+    *edx = out[3] | (shows_htt(cpu) ? (uint32_t)HTT : 0);
 }

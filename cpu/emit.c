@@ -213,6 +213,28 @@ void emit_store_rmw(struct emit *e, unsigned n, ir_ref addr, ir_ref v)
         put_reg_operand(e, op, v);
 }
 
+/* ---- atomic operations ---- */
+
+bool emit_parallel(const struct emit *e)
+{
+    return e->cpu->opt.parallel;
+}
+
+bool emit_locked(const struct emit *e)
+{
+    return (e->insn->prefix & PFX_LOCK) && emit_parallel(e);
+}
+
+ir_ref emit_atomic_at(struct emit *e, enum ir_atomic kind, ir_ref addr, ir_ref v)
+{
+    return ir_atomic(e->b, kind, emit_type(e->insn->op[0].size), addr, v, emit_mem_flags(e));
+}
+
+ir_ref emit_atomic(struct emit *e, enum ir_atomic kind, ir_ref v)
+{
+    return emit_atomic_at(e, kind, emit_mem(e, 0, e->insn->op[0].size, true), v);
+}
+
 /* ---- the stack ---- */
 
 static unsigned stack_size(const struct emit *e)
@@ -258,9 +280,10 @@ void emit_pop_done(struct emit *e, unsigned bytes)
 
 /* ---- block ends ---- */
 
+/* Comes back to the run loop whatever its end: an exclusive section is for one instruction. */
 static bool stepped(const struct emit *e)
 {
-    return e->mode & MODE_STEPPED;
+    return (e->mode & MODE_STEPPED) || e->cpu->exclusive;
 }
 
 /* Is the target in another page than the block's first byte, or not to be chained at all? */
@@ -429,6 +452,8 @@ static void emit_insn(struct emit *e)
     else if (emit_unit_checks(e)) {
         if ((row->flags & OPF_UMIP) && (e->mode & MODE_CPL))
             emit_umip_check(e);
+        if ((row->flags & OPF_SERIAL) && emit_parallel(e))
+            ir_fence(e->b);
         row->emit(e);
         if ((row->flags & OPF_FPU) && !e->ended)
             emit_fpu_done(e);

@@ -55,6 +55,14 @@ ir_ref emit_load_rmw(struct emit *e, unsigned n, ir_ref *addr);
 void emit_store(struct emit *e, unsigned n, ir_ref v);
 void emit_store_rmw(struct emit *e, unsigned n, ir_ref addr, ir_ref v);
 
+/* Do other processors run at the same time? Then what the manual says to be atomic is so on the host. */
+bool emit_parallel(const struct emit *e);
+/* Is this a locked instruction with a memory destination, operand 0, that is to be changed in one atomic step? */
+bool emit_locked(const struct emit *e);
+/* That step at linear address `addr`, or at operand 0: its old value. */
+ir_ref emit_atomic_at(struct emit *e, enum ir_atomic kind, ir_ref addr, ir_ref v);
+ir_ref emit_atomic(struct emit *e, enum ir_atomic kind, ir_ref v);
+
 /* Push and pop of `size` bytes with the stack's width. A pop changes (E)SP only in emit_pop_done (after everything that may fault). */
 void emit_push(struct emit *e, unsigned size, ir_ref v);
 ir_ref emit_pop(struct emit *e, unsigned size);

@@ -53,6 +53,20 @@ static ir_ref alu(struct emit *e, enum ir_type t, enum alu op, ir_ref x, ir_ref 
     }
 }
 
+/* x before the locked x op y; the old value of the destination is all that result and flags need. */
+static ir_ref alu_locked(struct emit *e, enum ir_type t, enum alu op, ir_ref y)
+{
+    static const uint8_t kind[8] = { [ALU_OR] = IR_ATOMIC_OR, [ALU_AND] = IR_ATOMIC_AND,
+                                     [ALU_XOR] = IR_ATOMIC_XOR };
+
+    if (op == ALU_ADC || op == ALU_SBB)
+        y = ir_bin(e->b, IR_ADD, t, y, ir_zext(e->b, t, carry(e)));
+    if (op == ALU_SUB || op == ALU_SBB)
+        y = ir_un(e->b, IR_NEG, t, y);
+    _Static_assert(IR_ATOMIC_ADD == 0, "ADD, ADC, SUB, SBB");
+    return emit_atomic(e, (enum ir_atomic)kind[op], y);
+}
+
 void emit_alu(struct emit *e)
 {
     enum ir_type t = emit_type(op_size(e));
@@ -63,9 +77,13 @@ void emit_alu(struct emit *e)
         ir_putfl(e->b, ir_flags(e->b, IR_FL_CMP, t, emit_load(e, 0), y, 0));
         return;
     }
-    x = emit_load_rmw(e, 0, &addr);
-    res = alu(e, t, op, x, y, &fl);
-    emit_store_rmw(e, 0, addr, res);
+    if (emit_locked(e)) {
+        alu(e, t, op, alu_locked(e, t, op, y), y, &fl);
+    } else {
+        x = emit_load_rmw(e, 0, &addr);
+        res = alu(e, t, op, x, y, &fl);
+        emit_store_rmw(e, 0, addr, res);
+    }
     ir_putfl(e->b, fl);
 }
 
@@ -81,29 +99,43 @@ void emit_test(struct emit *e)
 void emit_inc(struct emit *e)
 {
     enum ir_type t = emit_type(op_size(e));
-    bool dec = e->insn->row->arg;
-    ir_ref addr, x = emit_load_rmw(e, 0, &addr);
-    ir_ref res = ir_bini(e->b, dec ? IR_SUB : IR_ADD, t, x, 1);
-    ir_ref fl = ir_flags(e->b, dec ? IR_FL_DEC : IR_FL_INC, t, res, carry(e), 0);
+    bool dec = e->insn->row->arg, locked = emit_locked(e);
+    ir_ref addr, x, res, fl;
 
-    emit_store_rmw(e, 0, addr, res);
+    if (locked)
+        x = emit_atomic(e, IR_ATOMIC_ADD, ir_const(e->b, t, dec ? UINT64_MAX : 1));
+    else
+        x = emit_load_rmw(e, 0, &addr);
+    res = ir_bini(e->b, dec ? IR_SUB : IR_ADD, t, x, 1);
+    fl = ir_flags(e->b, dec ? IR_FL_DEC : IR_FL_INC, t, res, carry(e), 0);
+    if (!locked)
+        emit_store_rmw(e, 0, addr, res);
     ir_putfl(e->b, fl);
 }
 
 void emit_not(struct emit *e)
 {
-    ir_ref addr, x = emit_load_rmw(e, 0, &addr);
+    enum ir_type t = emit_type(op_size(e));
+    ir_ref addr, x;
 
-    emit_store_rmw(e, 0, addr, ir_un(e->b, IR_NOT, emit_type(op_size(e)), x));
+    if (emit_locked(e)) {
+        emit_atomic(e, IR_ATOMIC_XOR, ir_const(e->b, t, UINT64_MAX));
+        return;
+    }
+    x = emit_load_rmw(e, 0, &addr);
+    emit_store_rmw(e, 0, addr, ir_un(e->b, IR_NOT, t, x));
 }
 
 void emit_neg(struct emit *e)
 {
     enum ir_type t = emit_type(op_size(e));
-    ir_ref addr, x = emit_load_rmw(e, 0, &addr);
-    ir_ref res = ir_un(e->b, IR_NEG, t, x);
+    bool locked = emit_locked(e);
+    ir_ref addr, x, res;
 
-    emit_store_rmw(e, 0, addr, res);
+    x = locked ? emit_atomic(e, IR_ATOMIC_NEG, ir_const(e->b, t, 0)) : emit_load_rmw(e, 0, &addr);
+    res = ir_un(e->b, IR_NEG, t, x);
+    if (!locked)
+        emit_store_rmw(e, 0, addr, res);
     ir_putfl(e->b, ir_flags(e->b, IR_FL_SUB, t, res, x, 0));
 }
 
@@ -233,12 +265,19 @@ void emit_movsxd(struct emit *e)
     emit_store(e, 0, ir_sext(e->b, emit_type(size), v));
 }
 
-/* A memory operand is stored to first, so that the register survives a fault. The no-operation 90 with
- * prefix 48 or 66 needs no care: the exchange of a register with itself at 64 or 16 bits changes nothing. */
+/* With memory it is locked without a prefix. A memory operand is stored to first, so that the register
+ * survives a fault. The no-operation 90 with prefix 48 or 66 needs no care: the exchange of a register with
+ * itself at 64 or 16 bits changes nothing. */
 void emit_xchg(struct emit *e)
 {
-    ir_ref addr, x = emit_load_rmw(e, 0, &addr), y = emit_load(e, 1);
+    ir_ref addr, x, y;
 
+    if (e->insn->has_mem && emit_parallel(e)) {
+        emit_store(e, 1, emit_atomic(e, IR_ATOMIC_XCHG, emit_load(e, 1)));
+        return;
+    }
+    x = emit_load_rmw(e, 0, &addr);
+    y = emit_load(e, 1);
     emit_store_rmw(e, 0, addr, y);
     emit_store(e, 1, x);
 }
@@ -300,6 +339,18 @@ void emit_nop(struct emit *e)
     (void)e;
 }
 
+/* Who pauses waits for another processor: one that takes turns with it gets its turn. */
+void emit_pause(struct emit *e)
+{
+    const struct cpu_options *opt = &e->cpu->opt;
+    bool turns = opt->counted && opt->topology.sockets * opt->topology.cores * opt->topology.threads > 1;
+
+    if (opt->parallel || turns)
+        ir_call(e->b, HELP_pause, 0, 0, 0, 0);
+    if (turns)
+        emit_exit_next(e);
+}
+
 void emit_ud(struct emit *e)
 {
     emit_raise(e, EX_UD);
@@ -310,10 +361,19 @@ void emit_ud(struct emit *e)
 void emit_xadd(struct emit *e)
 {
     enum ir_type t = emit_type(op_size(e));
-    ir_ref addr, x = emit_load_rmw(e, 0, &addr), y = emit_load(e, 1);
-    ir_ref sum = ir_bin(e->b, IR_ADD, t, x, y);
+    ir_ref addr = 0, x, y, sum;
 
-    if (addr) {
+    if (emit_locked(e)) {
+        y = emit_load(e, 1);
+        x = emit_atomic(e, IR_ATOMIC_ADD, y);
+    } else {
+        x = emit_load_rmw(e, 0, &addr);
+        y = emit_load(e, 1);
+    }
+    sum = ir_bin(e->b, IR_ADD, t, x, y);
+    if (emit_locked(e)) {
+        emit_store(e, 1, x);
+    } else if (addr) {
         emit_store_rmw(e, 0, addr, sum);
         emit_store(e, 1, x);
     } else {
@@ -333,8 +393,19 @@ static void put_unless(struct emit *e, unsigned reg, unsigned size, ir_ref keep,
     emit_put_reg(e, reg, full, ir_select(e->b, t, keep, emit_get_reg(e, reg, full), ir_zext(e->b, t, v)));
 }
 
+static void cmpxchg_locked(struct emit *e)
+{
+    unsigned size = op_size(e);
+    enum ir_type t = emit_type(size);
+    ir_ref addr = emit_mem(e, 0, size, true), src = emit_load(e, 1), acc = emit_get_reg(e, R_AX, size);
+    ir_ref dst = ir_cas(e->b, t, addr, acc, src, emit_mem_flags(e));
+
+    put_unless(e, R_AX, size, ir_cmp(e->b, IR_CMP_EQ, t, acc, dst), dst);
+    ir_putfl(e->b, ir_flags(e->b, IR_FL_CMP, t, acc, dst, 0));
+}
+
 /* A memory destination is written in either case, a register destination only when equal. */
-void emit_cmpxchg(struct emit *e)
+static void cmpxchg(struct emit *e)
 {
     const struct operand *op = &e->insn->op[0];
     unsigned size = op_size(e);
@@ -351,6 +422,14 @@ void emit_cmpxchg(struct emit *e)
     else if (!addr)
         emit_store(e, 0, res);
     ir_putfl(e->b, ir_flags(e->b, IR_FL_CMP, t, acc, dst, 0));
+}
+
+void emit_cmpxchg(struct emit *e)
+{
+    if (emit_locked(e))
+        cmpxchg_locked(e);
+    else
+        cmpxchg(e);
 }
 
 /* Only ZF changes. */
@@ -378,6 +457,11 @@ static void emit_cmpxchg16b(struct emit *e)
     addr = emit_mem(e, 0, 16, true);
     ir_trapif(e->b, ir_zext(e->b, IR_I32, ir_bini(e->b, IR_AND, IR_I64, addr, 15)), HELP_raise,
               raise_arg_code(EX_GP, 0));
+    if (emit_locked(e)) {
+        equal = ir_call(e->b, HELP_cmpxchg16b, addr, ir_const(e->b, IR_I32, emit_mem_flags(e)), 0, 0);
+        put_zero_flag(e, equal);
+        return;
+    }
     addr_hi = ir_bini(e->b, IR_ADD, IR_I64, addr, 8);
     lo = ir_ld(e->b, IR_I64, addr, IR_MEM_RMW | emit_mem_flags(e));
     hi = ir_ld(e->b, IR_I64, addr_hi, IR_MEM_RMW | emit_mem_flags(e));
@@ -404,10 +488,16 @@ void emit_cmpxchg8b(struct emit *e)
         return;
     }
     addr = emit_mem(e, 0, 8, true);
-    old = ir_ld(e->b, IR_I64, addr, IR_MEM_RMW | emit_mem_flags(e));
-    equal = ir_cmp(e->b, IR_CMP_EQ, IR_I64, old, reg_pair(e, R_DX, R_AX));
-    ir_st(e->b, IR_I64, addr, ir_select(e->b, IR_I64, equal, reg_pair(e, R_CX, R_BX), old),
-          emit_mem_flags(e));
+    if (emit_locked(e)) {
+        ir_ref acc = reg_pair(e, R_DX, R_AX);
+        old = ir_cas(e->b, IR_I64, addr, acc, reg_pair(e, R_CX, R_BX), emit_mem_flags(e));
+        equal = ir_cmp(e->b, IR_CMP_EQ, IR_I64, old, acc);
+    } else {
+        old = ir_ld(e->b, IR_I64, addr, IR_MEM_RMW | emit_mem_flags(e));
+        equal = ir_cmp(e->b, IR_CMP_EQ, IR_I64, old, reg_pair(e, R_DX, R_AX));
+        ir_st(e->b, IR_I64, addr, ir_select(e->b, IR_I64, equal, reg_pair(e, R_CX, R_BX), old),
+              emit_mem_flags(e));
+    }
     high = ir_bini(e->b, IR_SHR, IR_I64, old, 32);
     put_unless(e, R_AX, 4, equal, ir_zext(e->b, IR_I32, old));
     put_unless(e, R_DX, 4, equal, ir_zext(e->b, IR_I32, high));
@@ -441,26 +531,57 @@ static ir_ref bt_address(struct emit *e, unsigned size, ir_ref index, bool write
     return emit_linear(e, e->insn->seg, ea, size, write);
 }
 
+/* The number of bit `index` in its unit. */
+static ir_ref bt_count(struct emit *e, ir_ref index)
+{
+    return ir_bini(e->b, IR_AND, IR_I32, ir_zext(e->b, IR_I32, index), 8 * op_size(e) - 1);
+}
+
+static ir_ref bt_mask(struct emit *e, enum ir_type t, ir_ref count)
+{
+    return ir_bin(e->b, IR_SHL, t, ir_const(e->b, t, 1), count);
+}
+
+static ir_ref bt_bit(struct emit *e, enum ir_type t, ir_ref v, ir_ref count)
+{
+    return ir_bini(e->b, IR_AND, IR_I32, ir_zext(e->b, IR_I32, ir_bin(e->b, IR_SHR, t, v, count)), 1);
+}
+
+/* The unit's value before. */
+static ir_ref bt_locked(struct emit *e, ir_ref index, ir_ref count)
+{
+    static const uint8_t kind[] = { [BT_SET] = IR_ATOMIC_OR, [BT_RESET] = IR_ATOMIC_AND,
+                                    [BT_COMPLEMENT] = IR_ATOMIC_XOR };
+    unsigned size = op_size(e), op = e->insn->row->arg;
+    enum ir_type t = emit_type(size);
+    ir_ref mask = bt_mask(e, t, count), addr;
+
+    if (op == BT_RESET)
+        mask = ir_un(e->b, IR_NOT, t, mask);
+    addr = e->insn->op[1].class == OC_REG ? bt_address(e, size, index, true) : emit_mem(e, 0, size, true);
+    return emit_atomic_at(e, (enum ir_atomic)kind[op], addr, mask);
+}
+
 /* BT, BTS, BTR, BTC: a register as bit number reaches beyond a memory operand. */
 void emit_bt(struct emit *e)
 {
     unsigned size = op_size(e);
     enum ir_type t = emit_type(size);
-    bool write = e->insn->row->arg != BT_TEST;
-    ir_ref index = emit_load(e, 1), addr = 0, v, bit, count, one;
+    bool write = e->insn->row->arg != BT_TEST, locked = emit_locked(e);
+    ir_ref index = emit_load(e, 1), addr = 0, v, bit, count;
 
-    if (e->insn->has_mem && e->insn->op[1].class == OC_REG) {
+    if (locked) {
+        v = bt_locked(e, index, bt_count(e, index));
+    } else if (e->insn->has_mem && e->insn->op[1].class == OC_REG) {
         addr = bt_address(e, size, index, write);
         v = ir_ld(e->b, t, addr, (write ? IR_MEM_RMW : 0) | emit_mem_flags(e));
     } else {
         v = write ? emit_load_rmw(e, 0, &addr) : emit_load(e, 0);
     }
-    count = ir_bini(e->b, IR_AND, IR_I32, ir_zext(e->b, IR_I32, index), 8 * size - 1);
-    bit = ir_bini(e->b, IR_AND, IR_I32, ir_zext(e->b, IR_I32, ir_bin(e->b, IR_SHR, t, v, count)), 1);
-    if (write) {
-        one = ir_bin(e->b, IR_SHL, t, ir_const(e->b, t, 1), count);
-        emit_store_rmw(e, 0, addr, bt_result(e, t, v, one));
-    }
+    count = bt_count(e, index);
+    bit = bt_bit(e, t, v, count);
+    if (write && !locked)
+        emit_store_rmw(e, 0, addr, bt_result(e, t, v, bt_mask(e, t, count)));
     ir_putfl(e->b, ir_flags(e->b, IR_FL_SETC, IR_I32, ir_getfl(e->b), bit, 0));
 }
 

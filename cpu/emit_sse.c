@@ -382,7 +382,7 @@ void emit_clflush(struct emit *e)
     ir_ld(e->b, IR_I8, emit_mem(e, 0, 1, false), emit_mem_flags(e));
 }
 
-/* One processor, host memory order at least as strong: nothing to do. */
+/* Loads stay in order among themselves, and stores too. MFENCE is OPF_SERIAL. */
 void emit_fence(struct emit *e)
 {
     (void)e;

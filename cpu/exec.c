@@ -6,6 +6,8 @@
 
 #include "base/error.h"
 #include "cpu/emit.h"
+#include "cpu/smp.h"
+#include "cpu/digest.h"
 #include "cpu/strict.h"
 #include "memory/memory.h"
 
@@ -21,7 +23,7 @@ static void set_host_mxcsr(uint32_t v) { (void)v; }
 #define MAX_BLOCK_INSNS 64
 
 /* What longjmp to cpu->fault_jmp says. */
-enum { JMP_EXCEPTION = 1, JMP_RESTART_ONE = 2 };
+enum { JMP_EXCEPTION = 1, JMP_RESTART_ONE = 2, JMP_RESTART_EXCLUSIVE = 3 };
 
 /* Modes in which the run loop has something to do after every instruction. */
 #define MODE_STEPPED (MODE_TF | MODE_SHADOW | MODE_DR | MODE_RF)
@@ -31,15 +33,49 @@ enum { JMP_EXCEPTION = 1, JMP_RESTART_ONE = 2 };
 static void wake(struct cpu *cpu)
 {
     __atomic_store_n(&cpu->exit_request, 1, __ATOMIC_SEQ_CST);
-    pthread_mutex_lock(&cpu->wait_lock);
-    pthread_cond_signal(&cpu->wait_cond);
-    pthread_mutex_unlock(&cpu->wait_lock);
+    cpu_wake_sleeper(cpu);
+}
+
+void cpu_wake_sleeper(struct cpu *cpu)
+{
+    if (atomic_load(&cpu->sleeping)) {
+        pthread_mutex_lock(&cpu->wait_lock); /* it has begun to wait, or has not looked yet */
+        pthread_mutex_unlock(&cpu->wait_lock);
+        pthread_cond_signal(&cpu->wait_cond);
+    }
+    if (cpu->bus.woken)
+        cpu->bus.woken(cpu->bus.opaque);
+}
+
+/* A reset forgets what came before it, not what comes before it is served: another processor, quicker, may have sent
+ * the start-up message already. */
+static void begin_reset(struct cpu *cpu, unsigned pins)
+{
+    if (pins & CPU_PIN_RESET)
+        cpu_lower(cpu, CPU_PIN_SMI);
+    if (pins & (CPU_PIN_RESET | CPU_PIN_INIT)) {
+        cpu_lower(cpu, CPU_PIN_SIPI);
+        atomic_store(&cpu->awaits_sipi, cpu->opt.index != 0);
+    }
 }
 
 void cpu_raise(struct cpu *cpu, unsigned pins)
 {
+    begin_reset(cpu, pins);
     if ((atomic_fetch_or(&cpu->pins, pins) & pins) != pins)
         wake(cpu);
+}
+
+void cpu_raise_locked(struct cpu *cpu, unsigned pins)
+{
+    begin_reset(cpu, pins);
+    if ((atomic_fetch_or(&cpu->pins, pins) & pins) == pins)
+        return;
+    __atomic_store_n(&cpu->exit_request, 1, __ATOMIC_SEQ_CST);
+    if (cpu->group->lock_owner)
+        cpu->group->to_wake |= UINT64_C(1) << cpu->opt.index;
+    else
+        cpu_wake_sleeper(cpu);
 }
 
 void cpu_lower(struct cpu *cpu, unsigned pins)
@@ -47,8 +83,11 @@ void cpu_lower(struct cpu *cpu, unsigned pins)
     atomic_fetch_and(&cpu->pins, ~pins);
 }
 
+/* Only the first message after INIT or a reset counts. */
 void cpu_sipi(struct cpu *cpu, uint8_t vector)
 {
+    if (!atomic_exchange(&cpu->awaits_sipi, 0))
+        return;
     atomic_store(&cpu->sipi_vector, vector);
     cpu_raise(cpu, CPU_PIN_SIPI);
 }
@@ -56,7 +95,6 @@ void cpu_sipi(struct cpu *cpu, uint8_t vector)
 void cpu_flush_translations(struct cpu *cpu)
 {
     tcg_flush(cpu->tcg);
-    mmu_code_dropped(cpu);
 }
 
 static void request(struct cpu *cpu, uint32_t what)
@@ -65,9 +103,11 @@ static void request(struct cpu *cpu, uint32_t what)
     wake(cpu);
 }
 
+/* Only the processor's own thread can find itself there. */
 static bool on_own_thread(const struct cpu *cpu)
 {
-    return cpu->thread_known && pthread_equal(cpu->thread, pthread_self());
+    return __atomic_load_n(&cpu->thread_known, __ATOMIC_RELAXED) &&
+           pthread_equal(__atomic_load_n(&cpu->thread, __ATOMIC_RELAXED), pthread_self());
 }
 
 static void switch_a20(struct cpu *cpu, bool enabled)
@@ -96,46 +136,25 @@ void cpu_flush_tlb_async(struct cpu *cpu)
         request(cpu, REQ_FLUSH_TLB);
 }
 
-void cpu_code_written(struct cpu *cpu, uint64_t ram_off, uint64_t len)
+void cpu_watch_async(struct cpu *cpu)
 {
-    if (on_own_thread(cpu)) {
-        if (tcg_invalidate(cpu->tcg, ram_off, len))
-            mmu_code_dropped(cpu);
-        return;
-    }
-    pthread_mutex_lock(&cpu->wait_lock);
-    if (cpu->num_written == ARRAY_LEN(cpu->written)) {
-        cpu->written_all = true;
-    } else {
-        cpu->written[cpu->num_written].off = ram_off;
-        cpu->written[cpu->num_written++].len = len;
-    }
-    pthread_mutex_unlock(&cpu->wait_lock);
-    request(cpu, REQ_CODE_WRITTEN);
+    if (on_own_thread(cpu))
+        mmu_revoke_stores(cpu);
+    else
+        request(cpu, REQ_WATCH);
 }
 
-static void drop_written_code(struct cpu *cpu)
+void cpu_code_written(struct cpu *cpu, uint64_t ram_off, uint64_t len)
 {
-    pthread_mutex_lock(&cpu->wait_lock);
-    if (cpu->written_all)
-        tcg_flush(cpu->tcg);
-    else
-        for (unsigned i = 0; i < cpu->num_written; i++)
-            tcg_invalidate(cpu->tcg, cpu->written[i].off, cpu->written[i].len);
-    cpu->num_written = 0;
-    cpu->written_all = false;
-    pthread_mutex_unlock(&cpu->wait_lock);
-    mmu_code_dropped(cpu);
+    tcg_invalidate(cpu->tcg, ram_off, len);
 }
 
 static void serve_requests(struct cpu *cpu)
 {
-    uint32_t req = atomic_exchange(&cpu->requests, 0);
+    uint32_t req = atomic_fetch_and(&cpu->requests, REQ_WATCH); /* that one is the safe point's */
 
     if (req & (REQ_A20_ON | REQ_A20_OFF))
         switch_a20(cpu, req & REQ_A20_ON);
-    if (req & REQ_CODE_WRITTEN)
-        drop_written_code(cpu);
     if (req & REQ_FLUSH_TLB)
         mmu_flush(cpu, true);
 }
@@ -144,13 +163,19 @@ static void serve_requests(struct cpu *cpu)
 
 static bool may_interrupt(const struct cpu *cpu)
 {
-    return (cpu->eflags & FL_IF) && !(cpu->mode & MODE_SHADOW);
+    return (cpu->eflags & FL_IF) && !(cpu->mode & MODE_SHADOW) && cpu->halted != HALT_SIPI;
 }
 
-/* An SMI waits for the end of system management mode and, by our choice, of an interrupt shadow. */
+/* Who waits for a start-up message takes nothing but that, INIT and RESET (SDM vol. 3, 9.4.1). An SMI waits for the end
+ * of system management mode and, by our choice, of an interrupt shadow. */
 static bool may_enter_smm(const struct cpu *cpu)
 {
-    return !(cpu->mode & (MODE_SMM | MODE_SHADOW)) && !cpu->shutdown;
+    return !(cpu->mode & (MODE_SMM | MODE_SHADOW)) && !cpu->shutdown && cpu->halted != HALT_SIPI;
+}
+
+static bool may_take_nmi(const struct cpu *cpu)
+{
+    return !cpu->nmi_blocked && !(cpu->mode & MODE_SHADOW) && !cpu->shutdown && cpu->halted != HALT_SIPI;
 }
 
 /* The pins of a reset that nothing holds off: INIT# waits for RSM (SDM vol. 3, 32.3). */
@@ -165,9 +190,32 @@ static bool event_pending(struct cpu *cpu)
     uint32_t pins = atomic_load(&cpu->pins);
 
     return (pins & (CPU_PIN_STOP | reset_pins(cpu))) || ((pins & CPU_PIN_SMI) && may_enter_smm(cpu)) ||
-           ((pins & CPU_PIN_NMI) && !cpu->nmi_blocked && !cpu->shutdown) ||
+           ((pins & CPU_PIN_NMI) && may_take_nmi(cpu)) || (pins & CPU_PIN_SIPI) ||
            ((pins & CPU_PIN_INTR) && may_interrupt(cpu) && !cpu->shutdown) ||
            atomic_load(&cpu->requests);
+}
+
+static bool in_mwait(const struct cpu *cpu)
+{
+    return (cpu->halted == HALT_MWAIT || cpu->halted == HALT_MWAIT_MASKED) && !cpu->shutdown;
+}
+
+/* Something that ends MWAIT but not HLT. */
+static bool mwait_over(struct cpu *cpu)
+{
+    return in_mwait(cpu) && (cpu_line_changed(cpu) || (cpu->halted == HALT_MWAIT_MASKED &&
+                                                       (atomic_load(&cpu->pins) & CPU_PIN_INTR)));
+}
+
+bool cpu_can_run(struct cpu *cpu)
+{
+    return (!cpu->halted && !cpu->shutdown) || event_pending(cpu) || mwait_over(cpu);
+}
+
+static void leave_mwait(struct cpu *cpu)
+{
+    cpu->monitor_line = NULL;
+    cpu->halted = HALT_NONE;
 }
 
 #define MWAIT_LIMIT_NS 1000000 /* a store to the monitored line is seen this late */
@@ -181,19 +229,23 @@ static void wait_once(struct cpu *cpu)
     until.tv_nsec += MWAIT_LIMIT_NS;
     until.tv_sec += until.tv_nsec / 1000000000;
     until.tv_nsec %= 1000000000;
-    if (!event_pending(cpu) && !(cpu->halted == HALT_MWAIT_MASKED && (atomic_load(&cpu->pins) & CPU_PIN_INTR)))
+    if (!event_pending(cpu) && !mwait_over(cpu))
         pthread_cond_timedwait(&cpu->wait_cond, &cpu->wait_lock, &until);
-    cpu->halted = HALT_NONE;
+    leave_mwait(cpu);
 }
 
 static void wait_for_event(struct cpu *cpu)
 {
+    cpu_go_outside(cpu);
     pthread_mutex_lock(&cpu->wait_lock);
-    if (cpu->halted >= HALT_MWAIT && !cpu->shutdown)
+    atomic_store(&cpu->sleeping, 1);
+    if (in_mwait(cpu))
         wait_once(cpu);
     while ((cpu->halted || cpu->shutdown) && !event_pending(cpu))
         pthread_cond_wait(&cpu->wait_cond, &cpu->wait_lock);
+    atomic_store(&cpu->sleeping, 0);
     pthread_mutex_unlock(&cpu->wait_lock);
+    cpu_come_back(cpu);
 }
 
 static void log_interrupt(struct cpu *cpu, const char *what, int vector)
@@ -245,16 +297,31 @@ static void take_reset(struct cpu *cpu, uint32_t pins)
 {
     atomic_fetch_and(&cpu->pins, ~(uint32_t)(CPU_PIN_RESET | CPU_PIN_INIT | CPU_PIN_NMI));
     cpu->halted = cpu->shutdown = cpu->nmi_blocked = 0;
-    if (pins & CPU_PIN_RESET) {
-        cpu_lower(cpu, CPU_PIN_SMI);
+    if (pins & CPU_PIN_RESET)
         cpu_reset(cpu);
-        tcg_flush(cpu->tcg);
-        mmu_flush(cpu, true);
-    } else {
+    else
         cpu_init_signal(cpu);
-        mmu_flush(cpu, true);
-    }
+    if (cpu->opt.index)
+        cpu->halted = HALT_SIPI;
+    mmu_flush(cpu, true);
     strict_flush(cpu);
+}
+
+/* Real mode at vector << 12; everything else is as INIT left it (SDM vol. 3, 9.4.4.2). A processor that does not wait
+ * ignores the message. */
+static void take_sipi(struct cpu *cpu)
+{
+    struct segment *cs = &cpu->seg[S_CS];
+
+    atomic_fetch_and(&cpu->pins, ~(uint32_t)CPU_PIN_SIPI);
+    if (cpu->halted != HALT_SIPI)
+        return;
+    cpu->halted = HALT_NONE;
+    cs->selector = (uint16_t)(atomic_load(&cpu->sipi_vector) << 8);
+    cs->base = (uint64_t)cs->selector << 4;
+    cpu->rip = 0;
+    cpu_update_mode(cpu);
+    log_interrupt(cpu, "start-up", (int)atomic_load(&cpu->sipi_vector));
 }
 
 enum served { SERVED_NOTHING, SERVED_EVENT, SERVED_STOP };
@@ -271,7 +338,9 @@ static enum served serve_pins(struct cpu *cpu, uint32_t pins)
         take_reset(cpu, pins);
     else if (cpu->shutdown)
         return SERVED_EVENT;
-    else if ((pins & CPU_PIN_NMI) && !cpu->nmi_blocked && !(cpu->mode & MODE_SHADOW))
+    else if (pins & CPU_PIN_SIPI)
+        take_sipi(cpu);
+    else if ((pins & CPU_PIN_NMI) && may_take_nmi(cpu))
         take_nmi(cpu);
     else if ((pins & CPU_PIN_INTR) && may_interrupt(cpu))
         take_interrupt(cpu);
@@ -288,11 +357,13 @@ static enum served serve_events(struct cpu *cpu)
         return SERVED_NOTHING;
     if (cpu->halted || cpu->shutdown)
         wait_for_event(cpu);
+    __atomic_store_n(&cpu->exit_request, 0, __ATOMIC_SEQ_CST); /* before all that it stands for is looked at */
+    cpu_safe_point(cpu);
     if (atomic_load(&cpu->requests)) {
         serve_requests(cpu);
-        return SERVED_EVENT; /* blocks may be gone; exit_request stays set, so the pins are looked at next */
+        __atomic_store_n(&cpu->exit_request, 1, __ATOMIC_SEQ_CST);
+        return SERVED_EVENT; /* blocks may be gone; the pins are looked at next */
     }
-    __atomic_store_n(&cpu->exit_request, 0, __ATOMIC_SEQ_CST);
     return serve_pins(cpu, atomic_load(&cpu->pins));
 }
 
@@ -360,7 +431,9 @@ struct fetch {
     size_t avail;             /* bytes to the page's end */
     uint64_t tail_phys;       /* RAM offset of the next page when the block may cross, else ~0 */
     const uint8_t *tail;
-    uint8_t buf[INSN_MAX_LEN];
+    /* What is translated: copies, because others may write there meanwhile. */
+    uint8_t copy[MAX_BLOCK_INSNS * INSN_MAX_LEN], tail_copy[INSN_MAX_LEN];
+    unsigned limit;           /* instructions at most, when the slice has no more; else 0 */
 };
 
 static void fetch_code(struct cpu *cpu, struct fetch *f)
@@ -370,41 +443,88 @@ static void fetch_code(struct cpu *cpu, struct fetch *f)
     f->avail = MEM_PAGE_SIZE - (f->pc & (MEM_PAGE_SIZE - 1));
     f->tail_phys = UINT64_MAX;
     f->tail = NULL;
+    f->limit = 0;
     if (f->avail < INSN_MAX_LEN)
         f->tail = tail_page(cpu, f->pc, &f->tail_phys);
     if (f->phys == UINT64_MAX || (f->avail < INSN_MAX_LEN && !f->tail && next_page_mapped(cpu, f->pc))) {
         f->phys = UINT64_MAX;
-        f->avail = fetch_bytes(cpu, f->pc, f->buf);
-        f->code = f->buf;
+        f->avail = fetch_bytes(cpu, f->pc, f->copy);
+        f->code = NULL;
         f->tail = NULL;
     }
 }
 
-static struct tcg_block *translate(struct cpu *cpu, struct fetch *f, bool one_insn, bool *flushed)
+/* Copies of the code's bytes, made after others have been told to report their stores. */
+static void watch_and_copy(struct cpu *cpu, struct fetch *f)
+{
+    if (f->phys == UINT64_MAX)
+        return; /* fetched byte by byte */
+    mmu_watch_code(cpu, f->phys);
+    if (f->tail)
+        mmu_watch_code(cpu, f->tail_phys);
+    f->avail = MIN_OF(f->avail, sizeof(f->copy));
+    copy_shared(f->copy, f->code, f->avail);
+    if (f->tail)
+        copy_shared(f->tail_copy, f->tail, sizeof(f->tail_copy));
+}
+
+/* NULL with *why: see tcg_translate(). */
+static struct tcg_block *translate(struct cpu *cpu, struct fetch *f, bool one_insn, enum tcg_miss *why)
 {
     uint64_t start = now_ns();
     bool crossed = false;
     struct tcg_block *blk;
+    struct tcg_source src = { { f->code, f->tail }, { f->copy, f->tail_copy } };
     struct ir_block *ir;
 
     one_insn |= f->phys == UINT64_MAX;
-    if (f->phys != UINT64_MAX)
-        mmu_watch_code(cpu, f->phys);
-    if (f->tail)
-        mmu_watch_code(cpu, f->tail_phys);
-    ir = emit_block(cpu, tcg_builder(cpu->tcg), f->code, f->avail, f->tail, f->pc,
-                    one_insn || cpu->opt.one_insn ? 1 : MAX_BLOCK_INSNS, &crossed);
+    watch_and_copy(cpu, f);
+    ir = emit_block(cpu, tcg_builder(cpu->tcg), f->copy, f->avail, f->tail ? f->tail_copy : NULL, f->pc,
+                    one_insn || cpu->opt.one_insn ? 1 : f->limit ? f->limit : MAX_BLOCK_INSNS, &crossed);
     ir->phys = f->phys;
     ir->phys2 = crossed ? f->tail_phys : UINT64_MAX;
     ir->pc = f->pc;
     ir->mode = cpu->mode;
     ir->mmu = (uint8_t)cpu_mmu_set(cpu);
-    if (crossed && !f->tail)
-        one_insn = true; /* the fault depends on the mapping of the next page: not to be kept */
-    blk = tcg_translate(cpu->tcg, ir, one_insn, flushed);
-    if (*flushed)
-        mmu_code_dropped(cpu);
+    if (f->limit || (crossed && !f->tail)) {
+        one_insn = true; /* cut short, or the fault depends on the mapping of the next page: not to be kept */
+    } else if (one_insn && f->phys != UINT64_MAX) {
+        ir->keep = true;
+        ir->mode |= MODE_ALONE;
+    }
+    blk = tcg_translate(cpu->tcg, ir, one_insn, &src, why);
     tcg_add_time(cpu->tcg, now_ns() - start);
+    return blk;
+}
+
+/* The cache is full. Nobody is in it but devices that drop blocks, with the machine lock. An exclusive section for an
+ * instruction cannot hold another one: it ends and begins anew. */
+static void flush_cache(struct cpu *cpu)
+{
+    if (cpu->exclusive)
+        cpu_exclusive_end(cpu);
+    cpu_exclusive_begin(cpu, EXCLUSIVE_CACHE);
+    cpu_lock(cpu);
+    tcg_flush(cpu->tcg);
+    cpu_unlock(cpu);
+    cpu_exclusive_end(cpu);
+    if (cpu->exclusive)
+        cpu_exclusive_begin(cpu, EXCLUSIVE_INSN);
+}
+
+/* A block of one instruction serves where code changes while it is being translated. */
+static struct tcg_block *make_block(struct cpu *cpu, struct fetch *f, bool one_insn)
+{
+    struct tcg_block *blk;
+    enum tcg_miss why;
+
+    while (!(blk = translate(cpu, f, one_insn, &why))) {
+        if (why == TCG_STALE) {
+            one_insn = true;
+        } else {
+            flush_cache(cpu);
+        }
+    }
     return blk;
 }
 
@@ -427,29 +547,31 @@ static bool logging_blocks(const struct cpu *cpu)
  * must not find its way into this one by itself. */
 static bool watching_blocks(const struct cpu *cpu)
 {
-    return (cpu->mode & MODE_STEPPED) || logging_blocks(cpu) || cpu->strict;
+    return (cpu->mode & MODE_STEPPED) || logging_blocks(cpu) || cpu->strict || cpu->digest;
 }
 
-/* The block to run next. Raises what fetching its first instruction raises.
- * *flushed is set when the cache had to be emptied: pointers to blocks are stale. */
-static struct tcg_block *find_block(struct cpu *cpu, bool *flushed)
+/* The block to run next. Raises what fetching its first instruction raises. */
+static struct tcg_block *find_block(struct cpu *cpu)
 {
-    struct tcg_block *blk;
+    uint32_t mode = cpu->mode | (cpu->one_insn_next ? MODE_ALONE : 0);
+    struct tcg_block *blk = NULL;
     struct fetch f;
 
     fetch_code(cpu, &f);
-    if (cpu->one_insn_next) {
-        cpu->one_insn_next = false;
-        return translate(cpu, &f, true, flushed);
-    }
-    blk = NULL;
+    cpu->one_insn_next = false;
     if (f.phys != UINT64_MAX) {
-        blk = tcg_find(cpu->tcg, f.phys, UINT64_MAX, cpu->mode);
+        blk = tcg_find(cpu->tcg, f.phys, UINT64_MAX, mode);
         if (!blk && f.tail)
-            blk = tcg_find(cpu->tcg, f.phys, f.tail_phys & ~(MEM_PAGE_SIZE - 1), cpu->mode);
+            blk = tcg_find(cpu->tcg, f.phys, f.tail_phys & ~(MEM_PAGE_SIZE - 1), mode);
     }
     if (!blk)
-        blk = translate(cpu, &f, false, flushed);
+        blk = make_block(cpu, &f, mode & MODE_ALONE);
+    if (cpu->opt.counted && blk->insns > cpu->budget) {
+        f.limit = (unsigned)cpu->budget;
+        blk = make_block(cpu, &f, false);
+    }
+    if (cpu->generation != tcg_generation(cpu->tcg))
+        mmu_forget_blocks(cpu);
     if (!watching_blocks(cpu) && !blk->one_insn)
         remember_entry(cpu, f.pc, blk);
     return blk;
@@ -507,6 +629,65 @@ static bool code_breakpoint_hit(struct cpu *cpu)
 
 /* ---- the loop ---- */
 
+static void begin_exclusive(struct cpu *cpu)
+{
+    cpu->exclusive_next = false;
+    cpu->one_insn_next = true;
+    cpu_exclusive_begin(cpu, EXCLUSIVE_INSN);
+    cpu->exclusive = true;
+}
+
+static void end_exclusive(struct cpu *cpu)
+{
+    cpu->exclusive = false;
+    cpu_exclusive_end(cpu);
+}
+
+/* ---- counting ---- */
+
+/* A block was left by its end. A repetition counts when it is complete; one that has not gone on, since the
+ * block was left at its entry, still has some of its elements done. */
+static void settle_budget(struct cpu *cpu, int64_t before, bool repeating)
+{
+    if (!cpu->opt.counted)
+        return;
+    if (cpu->rep_partial)
+        cpu->budget++;
+    else if (cpu->budget == before)
+        cpu->rep_partial = repeating;
+    if (cpu->digest)
+        digest_leave(cpu);
+}
+
+int64_t cpu_slice_left(struct cpu *cpu)
+{
+    return cpu->budget + (cpu->in_block ? tcg_current_left(cpu->tcg, cpu) : 0);
+}
+
+int64_t cpu_slice_cut(struct cpu *cpu, int64_t insns)
+{
+    int64_t left = cpu_slice_left(cpu), before = cpu->budget;
+
+    if (insns < left)
+        cpu->budget = MAX_OF(insns - (left - before), 0);
+    return before - cpu->budget;
+}
+
+static bool slice_is_over(struct cpu *cpu, enum cpu_slice *why)
+{
+    bool paused = cpu->paused;
+
+    cpu->paused = false;
+    *why = cpu->budget <= 0 ? CPU_SLICE_USED : paused ? CPU_SLICE_PAUSED : CPU_SLICE_WAITS;
+    if (cpu->budget <= 0 || paused || !cpu_can_run(cpu))
+        return true;
+    if (mwait_over(cpu))
+        leave_mwait(cpu);
+    return false;
+}
+
+/* ---- entering ---- */
+
 /* Run from the current pc until something leaves translated code. `prev` was
  * left through its exit *exit_no to here; returns the same for the next call. */
 static struct tcg_block *enter_block(struct cpu *cpu, struct tcg_block *prev, unsigned *exit_no)
@@ -514,14 +695,18 @@ static struct tcg_block *enter_block(struct cpu *cpu, struct tcg_block *prev, un
     struct tcg_block *blk;
     uint32_t mode = cpu->mode;
     uint8_t ss_shadow = cpu->ss_shadow;
-    bool flushed = false;
+    uint32_t generation = cpu->generation;
+    bool repeating = cpu->rep_partial;
+    int64_t budget = cpu->budget;
 
     if (code_breakpoint_hit(cpu)) {
         cpu->eflags |= FL_RF; /* a fault: the saved image lets the instruction run once (SDM vol. 3, 17.3.1.1) */
         cpu_raise_exception(cpu, EX_DB);
     }
-    blk = find_block(cpu, &flushed);
-    if (prev && !flushed && !blk->one_insn && !watching_blocks(cpu))
+    if (cpu->exclusive_next)
+        begin_exclusive(cpu);
+    blk = find_block(cpu);
+    if (prev && generation == cpu->generation && !watching_blocks(cpu))
         tcg_chain(cpu->tcg, prev, *exit_no, blk);
     if (logging_blocks(cpu))
         log_block(cpu, blk);
@@ -529,11 +714,17 @@ static struct tcg_block *enter_block(struct cpu *cpu, struct tcg_block *prev, un
     if (!cpu->ss_shadow)
         cpu->dr6_pending = 0;
     cpu->ss_shadow = 0;
+    if (cpu->digest)
+        digest_enter(cpu);
     cpu->rep_partial = false;
     cpu->in_block = true;
     set_host_mxcsr(cpu->mxcsr_run);
+    cpu_end_turn(cpu);
     prev = tcg_run(cpu->tcg, cpu, blk, exit_no);
     cpu->in_block = false;
+    settle_budget(cpu, budget, repeating);
+    if (cpu->exclusive)
+        end_exclusive(cpu);
     if (mode & MODE_STEPPED) {
         prev = NULL;
         if (cpu->stepped)
@@ -552,6 +743,10 @@ static void locate_fault(struct cpu *cpu)
     struct tcg_block *blk = NULL;
     uint32_t offset;
 
+    if (cpu->in_block && cpu->opt.counted)
+        cpu->budget += tcg_current_left(cpu->tcg, cpu);
+    if (cpu->digest)
+        digest_leave(cpu);
     if (!cpu->in_block)
         return;
     cpu->in_block = false;
@@ -569,32 +764,40 @@ static void log_exception(struct cpu *cpu)
                    cpu->ex.vector, cpu->ex.code, cpu->seg[S_CS].selector, cpu->rip, cpu->ex.cr2);
 }
 
-/* Exceptions raised anywhere below arrive in setjmp; an exception during
- * delivery arrives there again, with cpu->delivering set. */
-void cpu_run(struct cpu *cpu)
+/* Until CPU_PIN_STOP or, of a counted processor, the end of its slice. Exceptions raised anywhere below
+ * arrive in setjmp; an exception during delivery arrives there again, with cpu->delivering set. */
+static enum cpu_slice run(struct cpu *cpu)
 {
     struct tcg_block *volatile prev = NULL;
+    enum cpu_slice end = CPU_SLICE_STOPPED;
     jmp_buf jmp;
     unsigned exit_no = 0;
     int why;
 
-    cpu->thread = pthread_self();
-    cpu->thread_known = true;
+    __atomic_store_n(&cpu->thread, pthread_self(), __ATOMIC_RELAXED);
+    __atomic_store_n(&cpu->thread_known, true, __ATOMIC_RELAXED);
     cpu->fault_jmp = &jmp;
+    cpu_come_back(cpu);
     why = setjmp(jmp);
     if (why) {
         prev = NULL;
         locate_fault(cpu);
+        if (cpu->exclusive)
+            end_exclusive(cpu);
+        cpu_end_turn(cpu);
         if (why == JMP_RESTART_ONE) {
             cpu->one_insn_next = true;
+        } else if (why == JMP_RESTART_EXCLUSIVE) {
+            cpu->exclusive_next = true;
         } else {
             log_exception(cpu);
             cpu_deliver_exception(cpu);
             cpu->delivering = -1;
         }
     }
-    for (;;) {
+    while (!cpu->opt.counted || !slice_is_over(cpu, &end)) {
         enum served served = serve_events(cpu);
+        end = CPU_SLICE_STOPPED;
         if (served == SERVED_STOP)
             break;
         if (served == SERVED_EVENT)
@@ -602,13 +805,31 @@ void cpu_run(struct cpu *cpu)
         if (!cpu->halted && !cpu->shutdown)
             prev = enter_block(cpu, prev, &exit_no);
     }
+    cpu_go_outside(cpu);
     cpu->fault_jmp = NULL;
-    cpu->thread_known = false;
+    __atomic_store_n(&cpu->thread_known, false, __ATOMIC_RELAXED);
+    return end;
+}
+
+void cpu_run(struct cpu *cpu)
+{
+    run(cpu);
+}
+
+enum cpu_slice cpu_run_slice(struct cpu *cpu, int64_t insns)
+{
+    cpu->budget = insns;
+    return run(cpu);
 }
 
 _Noreturn void cpu_restart_one(struct cpu *cpu)
 {
     longjmp(*cpu->fault_jmp, JMP_RESTART_ONE);
+}
+
+_Noreturn void cpu_restart_exclusive(struct cpu *cpu)
+{
+    longjmp(*cpu->fault_jmp, JMP_RESTART_EXCLUSIVE);
 }
 
 uint64_t cpu_pc(struct cpu *cpu)
@@ -631,6 +852,8 @@ struct cpu *cpu_new(const struct cpu_options *opt, const struct cpu_bus *bus, st
         .verify = opt->verify,
         .cache_size = opt->cache_size,
         .without_isa = opt->without_isa,
+        .count = opt->counted,
+        .page_flags = bus->ram ? memory_page_flags(bus->ram) : NULL,
     };
     struct cpu *cpu = aligned_alloc(64, align_up(sizeof(*cpu), 64));
     pthread_condattr_t clock;
@@ -655,8 +878,9 @@ struct cpu *cpu_new(const struct cpu_options *opt, const struct cpu_bus *bus, st
         topt.engine = TCG_INTERP;
         cpu->opt.interp = true;
     }
-    cpu->tcg = tcg_new(&cpu_guest, &topt, bus->log, err);
-    if (!cpu->tcg) {
+    cpu->tcg = opt->first ? tcg_join(opt->first->tcg, err) : tcg_new(&cpu_guest, &topt, bus->log, err);
+    if (!cpu->tcg || cpu_group_join(cpu)) {
+        tcg_free(cpu->tcg);
         free(cpu);
         return NULL;
     }
@@ -667,8 +891,14 @@ struct cpu *cpu_new(const struct cpu_options *opt, const struct cpu_bus *bus, st
     pthread_condattr_destroy(&clock);
     cpu->a20_mask = UINT64_MAX;
     cpu->delivering = -1;
+    cpu->random = (uint64_t)opt->index << 32;
+    digest_init(cpu);
     strict_init(cpu);
     cpu_reset(cpu);
+    if (opt->index) {
+        cpu->halted = HALT_SIPI;
+        atomic_store(&cpu->awaits_sipi, 1);
+    }
     mmu_flush(cpu, true);
     return cpu;
 }
@@ -677,6 +907,8 @@ void cpu_free(struct cpu *cpu)
 {
     if (!cpu)
         return;
+    digest_free(cpu);
+    cpu_group_leave(cpu);
     tcg_free(cpu->tcg);
     strict_free(cpu);
     pthread_cond_destroy(&cpu->wait_cond);

@@ -24,6 +24,7 @@ const struct tcg_guest cpu_guest = {
     .off_mode = offsetof(struct cpu, mode),
     .off_flags = offsetof(struct cpu, fl),
     .off_exit_request = offsetof(struct cpu, exit_request),
+    .off_budget = offsetof(struct cpu, budget),
     .off_tlb = offsetof(struct cpu, tlb),
     .off_jump_cache = offsetof(struct cpu, jump_cache),
     .off_host_pc = offsetof(struct cpu, host_pc),
@@ -36,4 +37,6 @@ const struct tcg_guest cpu_guest = {
     .store = mmu_store,
     .load16 = mmu_load16,
     .store16 = mmu_store16,
+    .atomic = mmu_atomic,
+    .cas = mmu_cas,
 };

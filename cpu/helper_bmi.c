@@ -102,10 +102,20 @@ uint64_t helper_crc32_host(struct cpu *cpu, uint64_t crc, uint64_t v, uint64_t s
 
 /* ---- random numbers ---- */
 
+/* SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014). */
+static uint64_t next_of_sequence(uint64_t *state)
+{
+    uint64_t v = *state += UINT64_C(0x9e3779b97f4a7c15);
+
+    v = (v ^ v >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    v = (v ^ v >> 27) * UINT64_C(0x94d049bb133111eb);
+    return v ^ v >> 31;
+}
+
 uint64_t helper_random(struct cpu *cpu)
 {
-    uint64_t v;
-    bool got = getrandom(&v, sizeof(v), 0) == sizeof(v);
+    uint64_t v = cpu->opt.seeded ? next_of_sequence(&cpu->random) : 0;
+    bool got = cpu->opt.seeded || getrandom(&v, sizeof(v), 0) == sizeof(v);
 
     cpu_set_flags6(cpu, got ? FL_CF : 0);
     return got ? v : 0;

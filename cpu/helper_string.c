@@ -138,16 +138,42 @@ static bool run_feeds_itself(const struct string_op *s, const uint8_t *dst, cons
     return s->back ? d < v && v - d < bytes : d > v && d - v < bytes;
 }
 
+static void copy_elements(const struct string_op *s, uint8_t *dst, uint8_t *src, uint64_t n)
+{
+    for (uint64_t i = 0; i < n; i++)
+        store_shared_le(run_element(s, dst, i), s->size, load_shared_le(run_element(s, src, i), s->size));
+}
+
+/* Upwards, by the host's own string instruction: each element is one access, as other processors see it. */
+#if defined(__x86_64__)
+static void copy_up(const struct string_op *s, uint8_t *dst, uint8_t *src, uint64_t n)
+{
+    if (s->size == 2)
+        __asm__ volatile("rep movsw" : "+D"(dst), "+S"(src), "+c"(n) : : "memory");
+    else if (s->size == 4)
+        __asm__ volatile("rep movsl" : "+D"(dst), "+S"(src), "+c"(n) : : "memory");
+    else
+        __asm__ volatile("rep movsq" : "+D"(dst), "+S"(src), "+c"(n) : : "memory");
+}
+#else
+#define copy_up copy_elements
+#endif
+
+/* The library may move a part of an element twice, or in pieces: never while others look. */
 static void run_copy(const struct string_op *s, uint8_t *dst, uint8_t *src, uint64_t n)
 {
+    bool whole = s->cpu->opt.parallel && s->size > 1;
     uint64_t bytes = n * s->size;
 
-    if (run_feeds_itself(s, dst, src, bytes)) {
-        for (uint64_t i = 0; i < n; i++)
-            memmove(run_element(s, dst, i), run_element(s, src, i), s->size);
+    if (run_feeds_itself(s, dst, src, bytes) || (whole && s->back)) {
+        copy_elements(s, dst, src, n);
         return;
     }
-    memmove(s->back ? run_element(s, dst, n - 1) : dst, s->back ? run_element(s, src, n - 1) : src, bytes);
+    if (whole) {
+        copy_up(s, dst, src, n);
+        return;
+    }
+    copy_shared(s->back ? run_element(s, dst, n - 1) : dst, s->back ? run_element(s, src, n - 1) : src, bytes);
 }
 
 static uint64_t step_movs(struct string_op *s, uint64_t max)
@@ -178,10 +204,10 @@ static uint64_t step_stos(struct string_op *s, uint64_t max)
         element_store(s, R_DI, v);
         n = 1;
     } else if (s->size == 1) {
-        memset(s->back ? dst - (n - 1) : dst, (int)v, n);
+        fill_shared(s->back ? dst - (n - 1) : dst, (uint8_t)v, n);
     } else {
         for (uint64_t i = 0; i < n; i++)
-            store_le(run_element(s, dst, i), s->size, v);
+            store_shared_le(run_element(s, dst, i), s->size, v);
     }
     reg_advance(s, R_DI, n);
     return n;
@@ -194,7 +220,7 @@ static uint64_t step_lods(struct string_op *s, uint64_t max)
     uint8_t *src = run_at(s, R_SI, false, &n);
 
     if (src) {
-        v = load_le(run_element(s, src, n - 1), s->size);
+        v = load_shared_le(run_element(s, src, n - 1), s->size);
     } else {
         v = element_load(s, R_SI);
         n = 1;
@@ -218,9 +244,11 @@ static bool compare(struct string_op *s, uint64_t x, uint64_t y)
 
 static uint64_t run_compare(struct string_op *s, uint8_t *src, uint8_t *dst, uint64_t n)
 {
-    for (uint64_t i = 0; i < n; i++)
-        if (compare(s, load_le(run_element(s, src, i), s->size), load_le(run_element(s, dst, i), s->size)))
+    for (uint64_t i = 0; i < n; i++) {
+        uint64_t x = load_shared_le(run_element(s, src, i), s->size);
+        if (compare(s, x, load_shared_le(run_element(s, dst, i), s->size)))
             return i + 1;
+    }
     return n;
 }
 
@@ -247,7 +275,7 @@ static uint64_t run_scan(struct string_op *s, uint8_t *dst, uint64_t n)
     uint64_t x = get_acc(s);
 
     for (uint64_t i = 0; i < n; i++)
-        if (compare(s, x, load_le(run_element(s, dst, i), s->size)))
+        if (compare(s, x, load_shared_le(run_element(s, dst, i), s->size)))
             return i + 1;
     return n;
 }

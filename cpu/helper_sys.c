@@ -1,4 +1,6 @@
 /* Helpers of the system instructions, SDM vol. 2. What the mode word decides is checked at translation. */
+#include <sched.h>
+
 #include "cpu/helper_int.h"
 #include "cpu/helpers.h"
 #include "cpu/strict.h"
@@ -217,6 +219,18 @@ uint64_t helper_sti_virtual(struct cpu *cpu)
 uint64_t helper_hlt(struct cpu *cpu)
 {
     cpu->halted = 1;
+    return 0;
+}
+
+#define PAUSES_TO_YIELD 64 /* a few times what a short wait takes */
+
+/* A host with fewer cores than the guest has processors may have taken the core of the one that is waited for. */
+uint64_t helper_pause(struct cpu *cpu)
+{
+    if (cpu->opt.counted)
+        cpu->paused = true;
+    else if (++cpu->pauses % PAUSES_TO_YIELD == 0)
+        sched_yield();
     return 0;
 }
 

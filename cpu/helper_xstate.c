@@ -132,7 +132,7 @@ static void area_write(const struct area *a, unsigned off, const uint8_t *from, 
         uint8_t *host = mmu_host(a->cpu, addr, ACC_WRITE, &room);
         n = host ? MIN_OF(room, len - done) : 8;
         if (host)
-            memcpy(host, from + done, n);
+            copy_shared(host, from + done, n);
         else
             mmu_store(a->cpu, addr, load_le(from + done, 8), 8, a->mem);
     }
@@ -146,7 +146,7 @@ static void area_read(const struct area *a, unsigned off, uint8_t *to, unsigned 
         uint8_t *host = mmu_host(a->cpu, addr, ACC_READ, &room);
         n = host ? MIN_OF(room, len - done) : 8;
         if (host)
-            memcpy(to + done, host, n);
+            copy_shared(to + done, host, n);
         else
             store_le(to + done, 8, mmu_load(a->cpu, addr, 8, a->mem));
     }
@@ -421,6 +421,11 @@ uint64_t helper_write_base(struct cpu *cpu, uint64_t seg, uint64_t value)
 #define MONITOR_LINE 64
 #define MWAIT_MASKED_INTERRUPTS 1 /* ECX: a masked interrupt ends the wait, too */
 
+bool cpu_line_changed(const struct cpu *cpu)
+{
+    return !cpu->monitor_line || !equal_shared(cpu->monitor_line, cpu->monitor_copy, MONITOR_LINE);
+}
+
 /* A line that is no RAM is never armed: MWAIT goes on at once. */
 uint64_t helper_monitor(struct cpu *cpu, uint64_t linear, uint64_t ecx)
 {
@@ -431,7 +436,7 @@ uint64_t helper_monitor(struct cpu *cpu, uint64_t linear, uint64_t ecx)
     mmu_load(cpu, linear, 1, 0);
     cpu->monitor_line = mmu_host(cpu, align_down(linear, MONITOR_LINE), ACC_READ, &room);
     if (cpu->monitor_line)
-        memcpy(cpu->monitor_copy, cpu->monitor_line, MONITOR_LINE);
+        copy_shared(cpu->monitor_copy, cpu->monitor_line, MONITOR_LINE);
     return 0;
 }
 
@@ -439,12 +444,11 @@ uint64_t helper_monitor(struct cpu *cpu, uint64_t linear, uint64_t ecx)
  * after a while, since a store to the line is not noticed otherwise (cpu/exec.c). */
 uint64_t helper_mwait(struct cpu *cpu, uint64_t ecx)
 {
-    const uint8_t *line = cpu->monitor_line;
-
     if (ecx & ~(uint64_t)MWAIT_MASKED_INTERRUPTS)
         cpu_raise_error(cpu, EX_GP, 0);
-    cpu->monitor_line = NULL;
-    if (line && !memcmp(line, cpu->monitor_copy, MONITOR_LINE))
+    if (cpu_line_changed(cpu))
+        cpu->monitor_line = NULL;
+    else
         cpu->halted = ecx ? HALT_MWAIT_MASKED : HALT_MWAIT;
     return 0;
 }

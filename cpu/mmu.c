@@ -4,11 +4,13 @@
  * Entry states per right: tag = page: translated code may access it directly;
  * tag = page | TLB_SLOW: allowed, but through here (I/O, ROM writes, RAM whose
  * writes must be noticed); other: not known, walk. */
+#include "cpu/smp.h"
 #include "cpu/strict.h"
 
 #include <inttypes.h>
 
 #include "memory/memory.h"
+#include "tcg/atomic.h"
 
 #define TLB_SLOW UINT64_C(1)
 #define TLB_EMPTY (~UINT64_C(0))
@@ -98,6 +100,12 @@ static void note_large_page(struct cpu *cpu, uint64_t addr, uint64_t size)
     cpu->tlb_large[half].hi = MAX_OF(cpu->tlb_large[half].hi, hi);
 }
 
+/* Any processor and any device may change them. */
+static uint8_t page_flags(struct cpu *cpu, uint64_t ram_off)
+{
+    return __atomic_load_n(&memory_page_flags(cpu->bus.ram)[ram_off >> MEM_PAGE_SHIFT], __ATOMIC_SEQ_CST);
+}
+
 /* Tags of a fresh or widened entry from what the walk found and what the page is. */
 static void tlb_set_tags(struct cpu *cpu, struct tcg_tlb_entry *e, uint64_t page, const struct walk *w)
 {
@@ -108,7 +116,7 @@ static void tlb_set_tags(struct cpu *cpu, struct tcg_tlb_entry *e, uint64_t page
     bool traps = (cpu->dr[7] & DR7_ENABLES) && cpu_data_breakpoint_in(cpu, page, MEM_PAGE_SIZE);
     uint64_t slow = whole && !(cpu->mode & MODE_AC) && !traps && !cpu->strict ? 0 : TLB_SLOW;
     bool watched = !whole || !r.writable ||
-                   memory_page_flags(cpu->bus.ram)[(r.ram_off + phys_page - r.start) >> MEM_PAGE_SHIFT];
+                   page_flags(cpu, r.ram_off + phys_page - r.start);
 
     e->addend = whole ? (uintptr_t)r.host + (phys_page - r.start) - page : 0;
     e->tag_read = w->allowed >> ACC_READ & 1 ? page | slow : TLB_EMPTY;
@@ -226,7 +234,7 @@ static uint64_t page_load(struct cpu *cpu, uint64_t addr, unsigned size, enum mm
 
     strict_read(cpu, addr, tlb_phys_of(cpu, addr, mmu), size, false);
     if (e->addend)
-        return load_le((void *)(uintptr_t)(addr + e->addend), size);
+        return load_shared_le((void *)(uintptr_t)(addr + e->addend), size);
     return io_read(cpu, tlb_phys_of(cpu, addr, mmu), size);
 }
 
@@ -250,16 +258,27 @@ static void code_about_to_change(struct cpu *cpu, uint64_t ram_off, unsigned siz
 {
     struct tcg_block *blk;
 
-    if (!tcg_has_code(cpu->tcg, ram_off, size))
+    if (!cpu->in_block || !tcg_has_code(cpu->tcg, ram_off, size))
         return;
-    blk = cpu->in_block ? tcg_current(cpu->tcg, cpu) : NULL;
+    blk = tcg_current(cpu->tcg, cpu);
     if (blk && !blk->one_insn && block_holds(blk, ram_off, size))
         cpu_restart_one(cpu);
-    if (tcg_invalidate(cpu->tcg, ram_off, size)) {
-        if (log_enabled(cpu->log, LOG_MMU))
-            log_printf(cpu->log, "mmu: code written at RAM offset %" PRIx64 ", %u bytes\n", ram_off, size);
-        jump_cache_clear(cpu);
-    }
+}
+
+void mmu_code_stored(struct cpu *cpu, uint64_t ram_off, unsigned size)
+{
+    uint8_t *flags = &memory_page_flags(cpu->bus.ram)[ram_off >> MEM_PAGE_SHIFT];
+
+    memory_mark_written(cpu->bus.ram, ram_off, size);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (!__atomic_load_n(flags, __ATOMIC_SEQ_CST))
+        return;
+    if (tcg_invalidate(cpu->tcg, ram_off, size) && log_enabled(cpu->log, LOG_MMU))
+        log_printf(cpu->log, "mmu: code written at RAM offset %" PRIx64 ", %u bytes\n", ram_off, size);
+    if ((page_flags(cpu, ram_off) & MEM_PAGE_CODE) && !tcg_page_has_code(cpu->tcg, ram_off))
+        tcg_unwatch(cpu->tcg, ram_off);
+    if (page_flags(cpu, ram_off) & MEM_PAGE_CLEAN_VGA)
+        __atomic_and_fetch(flags, (uint8_t)~MEM_PAGE_CLEAN_VGA, __ATOMIC_SEQ_CST);
 }
 
 /* A store to RAM whose writes are watched. */
@@ -269,15 +288,11 @@ static void watched_store(struct cpu *cpu, struct tcg_tlb_entry *e, uint64_t add
     uint64_t ram_off = r->ram_off + (phys - r->start);
     uint8_t *flags = &memory_page_flags(cpu->bus.ram)[ram_off >> MEM_PAGE_SHIFT];
 
-    if (*flags & MEM_PAGE_CODE) {
+    if (__atomic_load_n(flags, __ATOMIC_RELAXED) & MEM_PAGE_CODE)
         code_about_to_change(cpu, ram_off, size);
-        if (!tcg_page_has_code(cpu->tcg, ram_off))
-            __atomic_and_fetch(flags, (uint8_t)~MEM_PAGE_CODE, __ATOMIC_SEQ_CST);
-    }
-    __atomic_and_fetch(flags, (uint8_t)~MEM_PAGE_CLEAN_VGA, __ATOMIC_SEQ_CST);
-    memory_mark_written(cpu->bus.ram, ram_off, size);
-    store_le((void *)(uintptr_t)(addr + e->addend), size, value);
-    if (!*flags && !(e->tag_read & TLB_SLOW))
+    store_shared_le((void *)(uintptr_t)(addr + e->addend), size, value);
+    mmu_code_stored(cpu, ram_off, size);
+    if (!__atomic_load_n(flags, __ATOMIC_SEQ_CST) && !(e->tag_read & TLB_SLOW))
         e->tag_write &= ~TLB_SLOW;
 }
 
@@ -288,7 +303,7 @@ static void page_store(struct cpu *cpu, uint64_t addr, uint64_t value, unsigned 
     uint64_t phys;
 
     if (!(e->tag_write & TLB_SLOW)) {
-        store_le((void *)(uintptr_t)(addr + e->addend), size, value);
+        store_shared_le((void *)(uintptr_t)(addr + e->addend), size, value);
         return;
     }
     phys = tlb_phys_of(cpu, addr, mmu);
@@ -322,7 +337,7 @@ static void prepare_store(struct cpu *cpu, uint64_t addr, unsigned size, unsigne
     phys = tlb_phys_of(cpu, addr, mmu);
     r = mem_space_find(cpu->bus.memory, phys);
     ram_off = r.ram_off + (phys - r.start);
-    if (r.writable && (memory_page_flags(cpu->bus.ram)[ram_off >> MEM_PAGE_SHIFT] & MEM_PAGE_CODE))
+    if (r.writable && (page_flags(cpu, ram_off) & MEM_PAGE_CODE))
         code_about_to_change(cpu, ram_off, size);
 }
 
@@ -386,6 +401,42 @@ void mmu_store(void *env, uint64_t addr, uint64_t value, uint32_t size, uint32_t
     if (cpu->dr[7] & DR7_ENABLES)
         cpu_check_data_breakpoints(cpu, addr, size, true);
     store_at(cpu, addr, value, size, mmu_set_of(cpu, mem));
+}
+
+/* ---- atomic accesses ---- */
+
+bool mmu_atomic_begin(struct cpu *cpu, uint64_t addr, unsigned size, uint32_t mem, struct atomic_place *p)
+{
+    unsigned mmu = mmu_set_of(cpu, mem);
+    struct tcg_tlb_entry *e;
+    struct mem_range r;
+    uint64_t phys;
+
+    addr = check_address(cpu, addr, size, mem);
+    check_alignment(cpu, addr, size, mem);
+    if ((cpu->dr[7] & DR7_ENABLES) && !(mem & IR_MEM_SUPER))
+        cpu_check_data_breakpoints(cpu, addr, size, true);
+    if (size > room_in_page(addr))
+        return false;
+    e = tlb_get(cpu, addr, ACC_WRITE, mmu);
+    phys = tlb_phys_of(cpu, addr, mmu);
+    strict_read(cpu, addr, phys, size, false);
+    *p = (struct atomic_place){ .host = (uint8_t *)(uintptr_t)(addr + e->addend),
+                                .watched = e->tag_write & TLB_SLOW };
+    if (p->watched) {
+        r = mem_space_find(cpu->bus.memory, phys);
+        if (!e->addend || !r.writable)
+            return false;
+        p->ram_off = r.ram_off + (phys - r.start);
+        code_about_to_change(cpu, p->ram_off, size);
+    }
+    return atomic_possible(p->host, size);
+}
+
+void mmu_atomic_end(struct cpu *cpu, const struct atomic_place *p, unsigned size)
+{
+    if (p->watched)
+        mmu_code_stored(cpu, p->ram_off, size);
 }
 
 /* Bytes that a vector access checks. */
@@ -510,19 +561,15 @@ uint64_t mmu_fetch(struct cpu *cpu, uint64_t addr, const uint8_t **host)
 {
     unsigned mmu = cpu_mmu_set(cpu);
     struct tcg_tlb_entry *e;
-    struct mem_range r;
-    uint64_t phys;
 
     if (cpu_code64(cpu) && !cpu_canonical(cpu, addr))
         cpu_raise_error(cpu, EX_GP, 0);
     e = tlb_get(cpu, addr, ACC_FETCH, mmu);
     if (e->tag_exec & TLB_SLOW)
         return UINT64_MAX;
-    phys = tlb_phys_of(cpu, addr, mmu);
-    strict_read(cpu, addr, phys, 1, true);
-    r = mem_space_find(cpu->bus.memory, phys);
+    strict_read(cpu, addr, tlb_phys_of(cpu, addr, mmu), 1, true);
     *host = (const uint8_t *)(uintptr_t)(addr + e->addend);
-    return r.ram_off + (phys - r.start);
+    return (uint64_t)(*host - memory_host(cpu->bus.ram, 0)); /* all RAM and ROM is one piece of the host's memory */
 }
 
 uint64_t mmu_fetch_phys(struct cpu *cpu, uint64_t addr)
@@ -542,23 +589,48 @@ bool mmu_may_fetch(struct cpu *cpu, uint64_t addr)
     return (e->tag_exec & ~TLB_SLOW) == (addr & PAGE_MASK) || tlb_fill(cpu, addr, ACC_FETCH, mmu, &error);
 }
 
-void mmu_watch_code(struct cpu *cpu, uint64_t ram_off)
-{
-    uint64_t page = ram_off & PAGE_MASK;
-    uintptr_t host = (uintptr_t)memory_host(cpu->bus.ram, page);
-    uint8_t *flags = &memory_page_flags(cpu->bus.ram)[page >> MEM_PAGE_SHIFT];
+_Static_assert((int)MEM_PAGE_CODE == TCG_PAGE_CODE, "the translator sets the flag");
 
-    if (__atomic_fetch_or(flags, MEM_PAGE_CODE, __ATOMIC_SEQ_CST) & MEM_PAGE_CODE)
-        return;
+/* The page flags of what the entry stores to directly; NULL: it does not. */
+static uint8_t *direct_store_flags(struct cpu *cpu, const struct tcg_tlb_entry *e)
+{
+    uintptr_t host = (e->tag_write & PAGE_MASK) + e->addend;
+
+    if (e->tag_write == TLB_EMPTY || (e->tag_write & TLB_SLOW))
+        return NULL;
+    return &memory_page_flags(cpu->bus.ram)[(host - (uintptr_t)memory_host(cpu->bus.ram, 0)) >> MEM_PAGE_SHIFT];
+}
+
+/* A page that has turned clean for the display may have been written since: it is reported. */
+void mmu_revoke_stores(struct cpu *cpu)
+{
     for (unsigned m = 0; m < MMU_NUM; m++)
         for (unsigned i = 0; i < TCG_TLB_SIZE && !cpu->tlb_clean[m]; i++) {
             struct tcg_tlb_entry *e = &cpu->tlb[m][i];
-            if (e->tag_write != TLB_EMPTY && e->addend && (e->tag_write & PAGE_MASK) + e->addend == host)
-                e->tag_write |= TLB_SLOW;
+            uint8_t *flags = direct_store_flags(cpu, e);
+            uint8_t set = flags ? __atomic_load_n(flags, __ATOMIC_SEQ_CST) : 0;
+
+            if (!set)
+                continue;
+            e->tag_write |= TLB_SLOW;
+            if (set & MEM_PAGE_CLEAN_VGA)
+                __atomic_and_fetch(flags, (uint8_t)~MEM_PAGE_CLEAN_VGA, __ATOMIC_SEQ_CST);
         }
 }
 
-void mmu_code_dropped(struct cpu *cpu)
+void mmu_watch_code(struct cpu *cpu, uint64_t ram_off)
 {
+    uint32_t ticket = tcg_watch(cpu->tcg, ram_off);
+
+    if (!ticket)
+        return;
+    mmu_revoke_stores(cpu);
+    cpu_sync_others(cpu);
+    tcg_watch_done(cpu->tcg, ram_off, ticket);
+}
+
+void mmu_forget_blocks(struct cpu *cpu)
+{
+    cpu->generation = tcg_generation(cpu->tcg);
     jump_cache_clear(cpu);
 }

@@ -72,7 +72,7 @@ void desc_set_accessed(struct cpu *cpu, struct descriptor *d)
     if (d->attr & ATTR_A)
         return;
     d->attr |= ATTR_A;
-    mmu_store_super(cpu, d->addr + 5, d->attr & 0xff, 1);
+    mmu_change_super(cpu, d->addr + 5, IR_ATOMIC_OR, ATTR_A);
 }
 
 static uint64_t busy_address(const struct cpu *cpu, uint16_t selector)
@@ -87,10 +87,10 @@ void desc_probe_busy(struct cpu *cpu, uint16_t selector)
 
 void desc_set_busy(struct cpu *cpu, uint16_t selector, bool busy)
 {
-    uint64_t addr = busy_address(cpu, selector);
-    uint64_t type = mmu_load_super(cpu, addr, 1);
-
-    mmu_store_super(cpu, addr, busy ? type | SYS_BUSY : type & ~(uint64_t)SYS_BUSY, 1);
+    if (busy)
+        mmu_change_super(cpu, busy_address(cpu, selector), IR_ATOMIC_OR, SYS_BUSY);
+    else
+        mmu_change_super(cpu, busy_address(cpu, selector), IR_ATOMIC_AND, (uint8_t)~SYS_BUSY);
 }
 
 /* ---- segment caches ---- */

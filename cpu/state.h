@@ -72,6 +72,7 @@ enum cpu_mode {
     MODE_SMAP = 1 << 26,    /* supervisor accesses to user pages fault: CR4.SMAP, CPL < 3, EFLAGS.AC clear */
     MODE_SMM = 1 << 27,     /* system management mode */
     MODE_LA57 = 1 << 28,    /* linear addresses of long mode have 57 bits: CR4.LA57 */
+    MODE_ALONE = 1 << 29,   /* only in the key of a block: one instruction, which comes back to the run loop */
 };
 #define MODE_CPL_SHIFT 6
 #define MODE_IOPL_SHIFT 8
@@ -138,6 +139,7 @@ struct cpu {
     uint32_t eflags;                /* the rest of EFLAGS; bit 1 set, arithmetic bits 0 */
     uint32_t mxcsr_run;             /* MXCSR in translated code: masks all set, flags sticky */
     uint64_t host_pc;
+    int64_t budget;                 /* opt.counted: instructions of the slice that may still begin */
     struct segment seg[S_ALL];      /* + LDTR, TR */
     uint64_t spill[TCG_NUM_SPILL];
     union vec128 xmm[16];
@@ -172,14 +174,20 @@ struct cpu {
     /* Threads: requests from outside (enum cpu_pin and REQ_*). */
     _Atomic uint32_t pins;
     _Atomic uint32_t requests;
+    _Atomic uint32_t sleeping;      /* waits for wait_cond, or is about to look at the pins and then wait */
+    _Atomic uint32_t awaits_sipi;   /* since INIT or a reset; the next start-up message counts */
     _Atomic uint32_t sipi_vector;   /* of CPU_PIN_SIPI */
     pthread_mutex_t wait_lock;
     pthread_cond_t wait_cond;
     pthread_t thread;
     bool thread_known;
-    struct { uint64_t off, len; } written[64];  /* under wait_lock: code written by other threads */
-    unsigned num_written;
-    bool written_all;
+    struct cpu_group *group;        /* this and the other processors of the machine (smp.h) */
+    _Atomic uint32_t where;         /* enum cpu_where */
+    _Atomic uint32_t sync_wanted, sync_done;    /* tickets of cpu_sync_others() */
+    uint32_t generation;            /* of the translations that the jump cache and chains refer to */
+    bool exclusive;                 /* all others stand while this instruction runs */
+    bool turn;                      /* others wait until this one enters a block (smp.h) */
+    bool exclusive_next;            /* the next block, of one instruction, is to run so */
 
     struct cpu_bus bus;
     struct cpu_options opt;
@@ -196,6 +204,10 @@ struct cpu {
     bool no_step;                   /* an event was delivered by the instruction itself: no single-step trap after it */
     bool stepped;                   /* the block of a stepped mode has begun: it did not leave at its entry for a request */
     bool rep_partial;               /* rip stands at a repeated string instruction that has done some of its elements */
+    bool paused;                    /* opt.counted: the block just run ended with PAUSE */
+    uint32_t pauses;                /* opt.parallel: PAUSEs so far */
+    uint64_t random;                /* opt.seeded: state of the generator */
+    struct cpu_digest *digest;      /* of -d digest, the group's; NULL: not asked for */
     bool rf_loaded;                 /* the instruction itself loaded RF (IRET): it does not clear it when complete */
     uint64_t tlb_fills, tlb_flushes;
     /* Linear ranges that cached large pages cover, lower and upper half of the address space: INVLPG there flushes all. */
@@ -211,7 +223,8 @@ struct cpu {
 /* Why the processor does not run, and for MWAIT whether a masked interrupt wakes it. SIPI: after INIT, for a start-up
  * message. */
 enum cpu_halt { HALT_NONE, HALT_HLT, HALT_MWAIT, HALT_MWAIT_MASKED, HALT_SIPI };
-enum cpu_request { REQ_FLUSH_TLB = 1, REQ_CODE_WRITTEN = 2, REQ_A20_ON = 4, REQ_A20_OFF = 8 };
+/* WATCH: flags of pages were set (memory/memory.h). */
+enum cpu_request { REQ_FLUSH_TLB = 1, REQ_WATCH = 2, REQ_A20_ON = 4, REQ_A20_OFF = 8 };
 
 static inline unsigned cpu_cpl(const struct cpu *cpu) { return (cpu->mode & MODE_CPL) >> MODE_CPL_SHIFT; }
 static inline unsigned cpu_iopl(const struct cpu *cpu) { return (cpu->eflags >> 12) & 3; }
@@ -229,6 +242,11 @@ static inline bool cpu_protected(const struct cpu *cpu) { return (cpu->mode & (M
 /* The machine lock. Others do not wait for this processor while it waits for the lock. */
 void cpu_lock(struct cpu *cpu);
 void cpu_unlock(struct cpu *cpu);
+/* Something it may be sleeping for has happened. */
+void cpu_wake_sleeper(struct cpu *cpu);
+
+/* Is the line that MONITOR watches another one, or is there none? (helper_xstate.c) */
+bool cpu_line_changed(const struct cpu *cpu);
 
 /* ---- models and CPUID (models.c, cpuid.c) ---- */
 const struct cpu_model *cpu_model_find(const char *name);
@@ -264,6 +282,8 @@ _Noreturn void cpu_raise_error(struct cpu *cpu, unsigned vector, uint32_t code);
 _Noreturn void cpu_raise_pf(struct cpu *cpu, uint64_t linear, uint32_t code);
 /* Leave translated code at the current instruction, state precise, and re-execute it as a block of its own. */
 _Noreturn void cpu_restart_one(struct cpu *cpu);
+/* The same while all other processors stand: cpu->exclusive is set then. */
+_Noreturn void cpu_restart_exclusive(struct cpu *cpu);
 
 /* ---- delivery (deliver.c) ---- */
 /* Deliver an event through the IDT: state is at the instruction; rip is the address to be pushed. May raise
@@ -295,6 +315,23 @@ uint64_t mmu_load(void *env, uint64_t addr, uint32_t size, uint32_t mem);
 void mmu_store(void *env, uint64_t addr, uint64_t value, uint32_t size, uint32_t mem);
 void mmu_load16(void *env, uint64_t addr, void *field, uint32_t mem);
 void mmu_store16(void *env, uint64_t addr, const void *field, uint32_t mem);
+/* Slow paths of ATOMIC and CAS (atomic.c): struct tcg_guest. */
+uint64_t mmu_atomic(void *env, uint64_t addr, uint64_t value, uint32_t size, uint32_t what);
+uint64_t mmu_cas(void *env, uint64_t addr, uint64_t expected, uint64_t desired, uint32_t size, uint32_t mem);
+/* A place in RAM for one atomic operation of the host on up to 16 bytes. */
+struct atomic_place {
+    uint8_t *host;
+    uint64_t ram_off;
+    bool watched;       /* somebody wants to know of writes to the page */
+};
+/* All that an access for writing checks, breakpoints of both directions included; raises. False: the host
+ * cannot do it (I/O, ROM, across pages, misaligned for the host). mem: IR_MEM_*. */
+bool mmu_atomic_begin(struct cpu *cpu, uint64_t addr, unsigned size, uint32_t mem, struct atomic_place *p);
+/* The operation is done. */
+void mmu_atomic_end(struct cpu *cpu, const struct atomic_place *p, unsigned size);
+/* A byte of a descriptor := byte <kind> value, as an implicit access; atomic while processors run at the same
+ * time. */
+void mmu_change_super(struct cpu *cpu, uint64_t addr, enum ir_atomic kind, uint8_t value);
 /* Implicit accesses (descriptor tables, TSS, IDT): supervisor rights whatever the CPL, and no user page with
  * SMAP. */
 uint64_t mmu_load_super(struct cpu *cpu, uint64_t addr, unsigned size);
@@ -317,10 +354,15 @@ uint64_t mmu_fetch(struct cpu *cpu, uint64_t addr, const uint8_t **host);
 uint64_t mmu_fetch_phys(struct cpu *cpu, uint64_t addr);
 /* Would a fetch at `addr` succeed? Raises nothing. */
 bool mmu_may_fetch(struct cpu *cpu, uint64_t addr);
-/* The page of RAM at `ram_off` is about to be translated: from now on its writes are noticed. */
+/* The page of RAM at `ram_off` is about to be translated: from now on its writes are noticed. Called in the run loop;
+ * may let others' requests through. */
 void mmu_watch_code(struct cpu *cpu, uint64_t ram_off);
-/* Blocks were dropped: forget their entry points. */
-void mmu_code_dropped(struct cpu *cpu);
+/* Take back the direct way of storing to pages that have got a flag. */
+void mmu_revoke_stores(struct cpu *cpu);
+/* RAM at `ram_off` was stored to by another way than mmu_store(), maybe where blocks are. */
+void mmu_code_stored(struct cpu *cpu, uint64_t ram_off, unsigned size);
+/* The translator's cache was emptied: forget entry points. */
+void mmu_forget_blocks(struct cpu *cpu);
 void mmu_flush(struct cpu *cpu, bool global);        /* global: also global pages */
 void mmu_invlpg(struct cpu *cpu, uint64_t addr);
 bool mmu_try_load_pdptes(struct cpu *cpu, uint64_t cr3); /* as below; false instead of #GP(0) */

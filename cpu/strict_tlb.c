@@ -161,7 +161,7 @@ static bool still_good(const struct cpu *cpu, const struct strict_tlb *tlb, cons
         c->cr4 != (uint32_t)cpu->cr4 || c->pkru != cpu->pkru)
         return false;
     for (unsigned i = 0; i < c->path.n; i++)
-        if (load_le(c->path.host[i], c->path.size) != c->path.value[i])
+        if (load_shared_le(c->path.host[i], c->path.size) != c->path.value[i])
             return false;
     return true;
 }

@@ -50,8 +50,6 @@ static bool entry_set(struct cpu *cpu, struct entry *e, uint64_t bits)
 
     if ((e->value & bits) == bits || !e->host)
         return true;
-    if (memory_page_flags(cpu->bus.ram)[e->ram_off >> MEM_PAGE_SHIFT])
-        mem_ram_written(cpu->bus.ram, e->ram_off, e->size);
     if (e->size == 8) {
         uint64_t old = e->value;
         ok = __atomic_compare_exchange_n((uint64_t *)e->host, &old, old | bits, false,
@@ -61,6 +59,8 @@ static bool entry_set(struct cpu *cpu, struct entry *e, uint64_t bits)
         ok = __atomic_compare_exchange_n((uint32_t *)e->host, &old, old | (uint32_t)bits, false,
                                          __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
     }
+    if (ok && __atomic_load_n(&memory_page_flags(cpu->bus.ram)[e->ram_off >> MEM_PAGE_SHIFT], __ATOMIC_SEQ_CST))
+        mem_ram_written(cpu->bus.ram, e->ram_off, e->size);
     e->value |= bits;
     return ok;
 }

@@ -8,6 +8,7 @@
 #include "hw/misc/fw_cfg.h"
 #include "machine/acpi_dsdt.h"
 #include "machine/table_loader.h"
+#include "machine/topology.h"
 
 #define RSDP_FILE "etc/acpi/rsdp"
 #define TABLES_FILE "etc/acpi/tables"
@@ -24,8 +25,11 @@ enum fadt_flag {
     WBINVD = 1 << 0, PROC_C1 = 1 << 2, SLP_BUTTON = 1 << 5, RTC_S4 = 1 << 7, RESET_REG_SUP = 1 << 10
 };
 enum iapc_boot_flag { LEGACY_DEVICES = 1, BOOT_8042 = 2 };
-enum madt_type { MADT_LOCAL_APIC, MADT_IO_APIC, MADT_OVERRIDE, MADT_LOCAL_NMI = 4 };
-enum { PCAT_COMPAT = 1, MPS_HIGH_EDGE = 0x05, MPS_HIGH_LEVEL = 0x0D };
+enum madt_type {
+    MADT_LOCAL_APIC = 0, MADT_IO_APIC = 1, MADT_OVERRIDE = 2, MADT_LOCAL_NMI = 4,
+    MADT_LOCAL_X2APIC = 9, MADT_X2APIC_NMI = 10
+};
+enum { MADT_ENABLED = 1, PCAT_COMPAT = 1, MPS_HIGH_LEVEL = 0x0D };
 
 /* The tables as they grow, and the loader's script beside them. */
 struct tables {
@@ -155,34 +159,80 @@ static void put_override(GByteArray *b, uint8_t isa_irq, uint32_t gsi, uint16_t 
     put(b, 2, flags);
 }
 
-static uint32_t build_madt(struct tables *t, unsigned num_cpus)
+static void put_processor(GByteArray *b, unsigned index, uint32_t apic_id)
+{
+    bool x2apic = apic_id >= ACPI_X2APIC_FIRST;
+
+    put(b, 1, x2apic ? MADT_LOCAL_X2APIC : MADT_LOCAL_APIC);
+    put(b, 1, x2apic ? 16 : 8);
+    if (x2apic) {
+        put(b, 2, 0);
+        put(b, 4, apic_id);
+        put(b, 4, MADT_ENABLED);
+        put(b, 4, index);
+    } else {
+        put(b, 1, index);
+        put(b, 1, apic_id);
+        put(b, 4, MADT_ENABLED);
+    }
+}
+
+static void put_ioapic(GByteArray *b, uint8_t id)
+{
+    put(b, 1, MADT_IO_APIC);
+    put(b, 1, 12);
+    put(b, 1, id);
+    put(b, 1, 0);
+    put(b, 4, IO_APIC);
+    put(b, 4, 0);
+}
+
+/* NMI is LINT1 of every processor. */
+static void put_nmi(GByteArray *b, bool x2apic)
+{
+    put(b, 1, MADT_LOCAL_NMI);
+    put(b, 1, 6);
+    put(b, 1, 0xFF);
+    put(b, 2, 0);
+    put(b, 1, 1);
+    if (!x2apic)
+        return;
+    put(b, 1, MADT_X2APIC_NMI);
+    put(b, 1, 12);
+    put(b, 2, 0);
+    put(b, 4, UINT32_MAX);
+    put(b, 1, 1);
+    put(b, 3, 0);
+}
+
+/* Old systems want an id of 4 bits, 15 excepted, that no local APIC has. Where none is free, 0, as after
+ * reset: APICs that talk over the system bus do not mind. */
+static uint8_t ioapic_id(const struct cpu_topology *topology)
+{
+    unsigned cpus = topology_cpus(topology), id = 0;
+
+    while (id < cpus && cpu_apic_id(topology, id) == id)
+        id++;
+    return id < 15 ? (uint8_t)id : 0;
+}
+
+static uint32_t build_madt(struct tables *t, const struct cpu_topology *topology)
 {
     static const uint8_t level_irqs[] = { 5, 9, 10, 11 }; /* what the interrupt links and SCI may use */
-    uint32_t at = table_begin(t, "APIC", 1);
+    unsigned cpus = topology_cpus(topology);
+    bool x2apic = cpu_apic_id(topology, cpus - 1) >= ACPI_X2APIC_FIRST;
+    uint32_t at = table_begin(t, "APIC", x2apic ? 3 : 1);
     GByteArray *b = t->bytes;
 
     put(b, 4, LOCAL_APIC);
     put(b, 4, PCAT_COMPAT);
-    for (unsigned i = 0; i < num_cpus; i++) {
-        put(b, 1, MADT_LOCAL_APIC);
-        put(b, 1, 8);
-        put(b, 1, i);
-        put(b, 1, i);
-        put(b, 4, 1); /* enabled */
-    }
-    put(b, 1, MADT_IO_APIC);
-    put(b, 1, 12);
-    put(b, 2, 0);
-    put(b, 4, IO_APIC);
-    put(b, 4, 0);
+    for (unsigned i = 0; i < cpus; i++)
+        put_processor(b, i, cpu_apic_id(topology, i));
+    put_ioapic(b, ioapic_id(topology));
     put_override(b, 0, 2, 0);
     for (unsigned i = 0; i < ARRAY_LEN(level_irqs); i++)
         put_override(b, level_irqs[i], level_irqs[i], MPS_HIGH_LEVEL);
-    put(b, 1, MADT_LOCAL_NMI);
-    put(b, 1, 6);
-    put(b, 1, 0xFF); /* of every processor */
-    put(b, 2, 0);
-    put(b, 1, 1);
+    put_nmi(b, x2apic);
     table_end(t, at);
     return at;
 }
@@ -247,7 +297,7 @@ void acpi_setup(struct fw_cfg *fw, const struct acpi_config *config)
     uint32_t facs = build_facs(&t); /* first, so that it is aligned to 64 bytes */
     uint32_t dsdt = build_dsdt(&t, config);
     list[count++] = build_fadt(&t, facs, dsdt);
-    list[count++] = build_madt(&t, config->num_cpus);
+    list[count++] = build_madt(&t, &config->topology);
     if (config->hpet)
         list[count++] = build_hpet(&t);
     add_rsdp(fw, &t, build_rsdt(&t, list, count));

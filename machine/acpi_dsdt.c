@@ -7,6 +7,7 @@
 #include "base/bits.h"
 #include "machine/acpi.h"
 #include "machine/aml.h"
+#include "machine/topology.h"
 
 enum {
     PCI_SLOTS = 32, PCI_PINS = 4, NUM_LINKS = 4,
@@ -32,16 +33,39 @@ static void name_eisaid(struct aml *a, const char *name, const char *id)
 
 /* ---- processors, sleep states ---- */
 
-static void build_processors(struct aml *a, unsigned count)
+static bool has_x2apic_id(const struct acpi_config *config, unsigned index)
 {
+    return cpu_apic_id(&config->topology, index) >= ACPI_X2APIC_FIRST;
+}
+
+/* Processor objects, which every system knows, for those that their 8 bits suffice for: the first ones, as
+ * APIC ids rise. Returns how many. */
+static unsigned build_processors(struct aml *a, const struct acpi_config *config)
+{
+    unsigned cpus = topology_cpus(&config->topology), i;
     char name[5];
 
     aml_scope(a, "\\_PR");
-    for (unsigned i = 0; i < count; i++) {
+    for (i = 0; i < cpus && !has_x2apic_id(config, i); i++) {
         snprintf(name, sizeof(name), "CP%02X", i & 0xFF);
         aml_processor(a, name, (uint8_t)i);
     }
     aml_end(a);
+    return i;
+}
+
+static void build_processor_devices(struct aml *a, unsigned first, unsigned cpus)
+{
+    char name[5];
+
+    for (unsigned i = first; i < cpus; i++) {
+        snprintf(name, sizeof(name), "C%03X", i & 0xFFF);
+        aml_device(a, name);
+        aml_name(a, "_HID");
+        aml_string(a, "ACPI0007");
+        name_int(a, "_UID", i);
+        aml_end(a);
+    }
 }
 
 /* The two values go to SLP_TYP of PM1a and PM1b. */
@@ -278,8 +302,9 @@ GByteArray *acpi_dsdt_body(const struct acpi_config *config)
     struct aml a;
 
     aml_init(&a);
-    build_processors(&a, config->num_cpus);
+    unsigned objects = build_processors(&a, config);
     aml_scope(&a, "\\_SB");
+    build_processor_devices(&a, objects, topology_cpus(&config->topology));
     build_host_bridge(&a, config);
     for (unsigned n = 0; n < NUM_LINKS; n++)
         build_link(&a, n);

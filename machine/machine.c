@@ -16,29 +16,92 @@
 #include "monitor/monitor.h"
 #include "ui/chardev.h"
 
-/* ---- the processor's thread ---- */
+/* ---- the processors' threads ---- */
 
-static void *cpu_thread(void *opaque)
+void machine_raise(struct machine *m, unsigned pins)
 {
-    struct machine *m = opaque;
+    for (unsigned i = 0; i < m->num_cpus; i++)
+        cpu_raise(m->cpu[i], pins);
+}
+
+bool machine_enter_run(struct machine *m)
+{
+    while (!m->ending && (!m->want_run || m->held))
+        lock_wait(&m->lock, &m->run_cond);
+    if (m->ending)
+        return false;
+    m->num_running++;
+    if (m->num_due && !--m->num_due)
+        lock_wake(&m->lock, &m->stopped_cond);
+    return true;
+}
+
+void machine_leave_run(struct machine *m)
+{
+    if (!--m->num_running)
+        lock_wake(&m->lock, &m->stopped_cond);
+}
+
+/* One thread, one processor. */
+static void *vcpu_thread(void *opaque)
+{
+    struct vcpu_thread *t = opaque;
+    struct machine *m = t->machine;
 
     lock_take(&m->lock);
-    while (!m->ending) {
-        if (!m->want_run) {
-            m->parked = true;
-            pthread_cond_broadcast(&m->parked_cond);
-            lock_wait(&m->lock, &m->run_cond);
-            continue;
-        }
-        m->parked = false;
+    while (machine_enter_run(m)) {
         lock_release(&m->lock);
-        cpu_run(m->cpu);
+        cpu_run(m->cpu[t->index]);
         lock_take(&m->lock);
+        machine_leave_run(m);
     }
-    m->parked = true;
-    pthread_cond_broadcast(&m->parked_cond);
     lock_release(&m->lock);
     return NULL;
+}
+
+static void *begin_thread(void *opaque)
+{
+    struct vcpu_thread *t = opaque;
+    struct machine *m = t->machine;
+    char name[16];
+
+    snprintf(name, sizeof(name), "CPU %u", t->index);
+    pthread_setname_np(pthread_self(), name);
+    lock_take(&m->lock);
+    t->id = gettid();
+    m->num_ready++;
+    lock_wake(&m->lock, &m->stopped_cond);
+    lock_release(&m->lock);
+    return m->opt->single_thread ? roundrobin_thread(t) : vcpu_thread(t);
+}
+
+/* Returns when the threads are known by their numbers. */
+static int start_threads(struct machine *m, struct error *err)
+{
+    unsigned n = m->opt->single_thread ? 1 : m->num_cpus;
+
+    for (unsigned i = 0; i < n; i++) {
+        m->thread[i].machine = m;
+        m->thread[i].index = i;
+        if (pthread_create(&m->thread[i].thread, NULL, begin_thread, &m->thread[i]))
+            return error_set(err, -EAGAIN, "cannot start a thread for processor %u", i);
+        m->num_threads++;
+    }
+    while (m->num_ready < m->num_threads)
+        lock_wait(&m->lock, &m->stopped_cond);
+    return 0;
+}
+
+/* Without the lock. */
+static void end_threads(struct machine *m)
+{
+    lock_take(&m->lock);
+    m->ending = true;
+    machine_raise(m, CPU_PIN_STOP);
+    lock_wake(&m->lock, &m->run_cond);
+    lock_release(&m->lock);
+    for (unsigned i = 0; i < m->num_threads; i++)
+        pthread_join(m->thread[i].thread, NULL);
 }
 
 bool machine_running(struct machine *m)
@@ -46,13 +109,35 @@ bool machine_running(struct machine *m)
     return m->want_run;
 }
 
+/* A machine that goes on and is stopped again and again gets somewhere: each processor has its turn first. */
 void machine_stop(struct machine *m)
 {
+    while (m->num_due && !m->held)
+        lock_wait(&m->lock, &m->stopped_cond);
     m->want_run = false;
-    cpu_raise(m->cpu, CPU_PIN_STOP);
-    while (!m->parked)
-        lock_wait(&m->lock, &m->parked_cond);
+    m->num_due = 0;
+    machine_raise(m, CPU_PIN_STOP);
+    while (m->num_running)
+        lock_wait(&m->lock, &m->stopped_cond);
     clock_stop(m->clock);
+}
+
+/* Processors run, unless they have to wait for the main thread. */
+static void release_processors(struct machine *m)
+{
+    if (!m->want_run || m->held)
+        return;
+    for (unsigned i = 0; i < m->num_cpus; i++)
+        cpu_lower(m->cpu[i], CPU_PIN_STOP);
+    lock_wake(&m->lock, &m->run_cond);
+}
+
+/* Any thread: the main thread will reset, stop or leave. */
+static void hold_processors(struct machine *m)
+{
+    m->held = true;
+    machine_raise(m, CPU_PIN_STOP);
+    lock_wake(&m->lock, &m->stopped_cond);
 }
 
 void machine_cont(struct machine *m)
@@ -60,10 +145,9 @@ void machine_cont(struct machine *m)
     if (m->want_run)
         return;
     m->want_run = true;
-    m->parked = false;
-    cpu_lower(m->cpu, CPU_PIN_STOP);
+    m->num_due = m->num_threads;
     clock_start(m->clock);
-    pthread_cond_broadcast(&m->run_cond);
+    release_processors(m);
 }
 
 /* ---- reset and the end ---- */
@@ -82,17 +166,20 @@ static void do_reset(void *opaque)
 
     machine_stop(m);
     m->reset_pending = false;
+    m->held = m->leaving;
     pc_drain(m);
     reset_devices(m);
     pc_boot_again(m);
-    cpu_set_a20(m->cpu, true);
-    cpu_raise(m->cpu, CPU_PIN_RESET);
+    pc_set_a20(m, true);
+    machine_raise(m, CPU_PIN_RESET);
+    cpu_flush_translations(m->cpu[0]);
+    m->accessor = 0;
     if (running)
         machine_cont(m);
 }
 
-/* The processor may be in the middle of an access to the device that asks:
- * it is stopped at its next block, and the reset happens on the main thread. */
+/* A processor may be in the middle of an access to the device that asks: all are held at their next blocks, and the
+ * reset happens on the main thread. */
 void machine_request_reset(struct machine *m)
 {
     if (m->opt->no_reboot) {
@@ -102,19 +189,22 @@ void machine_request_reset(struct machine *m)
     if (m->reset_pending)
         return;
     m->reset_pending = true;
-    cpu_raise(m->cpu, CPU_PIN_STOP);
+    hold_processors(m);
     loop_post(m->loop, do_reset, m);
 }
 
 static void do_stop(void *opaque)
 {
-    machine_stop(opaque);
+    struct machine *m = opaque;
+
+    machine_stop(m);
+    m->held = m->leaving || m->reset_pending;
 }
 
 void machine_request_poweroff(struct machine *m)
 {
     if (m->opt->no_shutdown) {
-        cpu_raise(m->cpu, CPU_PIN_STOP);
+        hold_processors(m);
         loop_post(m->loop, do_stop, m);
         return;
     }
@@ -123,7 +213,8 @@ void machine_request_poweroff(struct machine *m)
 
 void machine_quit(struct machine *m, int status)
 {
-    cpu_raise(m->cpu, CPU_PIN_STOP);
+    m->leaving = true;
+    hold_processors(m);
     loop_quit(m->loop, status);
 }
 
@@ -162,15 +253,28 @@ static void mon_power_button(void *opaque) { pc_power_button(opaque); }
 static void mon_key(void *opaque, uint8_t code, bool down) { pc_key(opaque, code, down); }
 static bool mon_running(void *opaque) { return machine_running(opaque); }
 
+static int mon_thread_id(void *opaque, unsigned cpu)
+{
+    struct machine *m = opaque;
+
+    return m->thread[m->opt->single_thread ? 0 : cpu].id;
+}
+
+static void mon_access_as(void *opaque, unsigned cpu)
+{
+    ((struct machine *)opaque)->accessor = cpu;
+}
+
 /* Unlike the guest's own reset this one is not stopped by -no-reboot's exit: QEMU leaves there too, and so do we. */
 static void mon_reset(void *opaque) { machine_request_reset(opaque); }
 
 static void start_monitor(struct machine *m)
 {
     struct monitor_machine mm = {
-        .cpu = m->cpu, .memory = m->env.memory, .ports = m->env.ports, .display = pc_display(m),
-        .quit = mon_quit, .stop = mon_stop, .cont = mon_cont, .reset = mon_reset,
-        .power_button = mon_power_button, .key = mon_key, .running = mon_running, .opaque = m,
+        .lock = &m->lock, .cpu = m->cpu, .num_cpus = m->num_cpus, .memory = m->env.memory, .ports = m->env.ports,
+        .display = pc_display(m), .quit = mon_quit, .stop = mon_stop, .cont = mon_cont, .reset = mon_reset,
+        .power_button = mon_power_button, .key = mon_key, .running = mon_running, .thread_id = mon_thread_id,
+        .access_as = mon_access_as, .opaque = m,
     };
 
     if (m->monitor_chr)
@@ -189,12 +293,15 @@ static int open_log(struct machine *m, struct error *err)
         return error_set(err, -EINVAL, "-d %s: unknown item; -d help lists what there is", bad);
     if (m->opt->log_filter && log_parse_filter(&m->log, m->opt->log_filter))
         return error_set(err, -EINVAL, "-dfilter %s: expected START+LEN, START-LEN or START..END", m->opt->log_filter);
+    if (log_enabled(&m->log, LOG_DIGEST) && !m->opt->icount)
+        return error_set(err, -EINVAL, "-d digest: needs -icount; other runs are never the same");
     ret = m->opt->log_file ? log_open(&m->log, m->opt->log_file) : 0;
     if (ret)
         return error_set(err, ret, "-D %s: %s", m->opt->log_file, strerror(-ret));
     return 0;
 }
 
+/* Without the lock: nobody else is there before the processors' threads are. */
 static int build(struct machine *m, struct error *err)
 {
     int ret = open_log(m, err);
@@ -202,19 +309,20 @@ static int build(struct machine *m, struct error *err)
     if (ret)
         return ret;
     watch_signals(m);
+    m->rr = m->opt->single_thread ? roundrobin_new(m) : NULL;
     ret = machine_open_chardevs(m, err);
     if (!ret)
         ret = pc_build(m, err);
     if (ret)
         return ret;
     reset_devices(m);
-    cpu_set_a20(m->cpu, true);
+    pc_set_a20(m, true);
+    machine_raise(m, CPU_PIN_STOP);
     start_monitor(m);
-    cpu_raise(m->cpu, CPU_PIN_STOP);
-    if (pthread_create(&m->cpu_thread, NULL, cpu_thread, m))
-        return error_set(err, -EAGAIN, "cannot start the processor's thread");
-    m->thread_started = true;
-    return 0;
+    lock_take(&m->lock);
+    ret = start_threads(m, err);
+    lock_release(&m->lock);
+    return ret;
 }
 
 struct machine *machine_new(const struct options *opt, struct error *err)
@@ -228,12 +336,10 @@ struct machine *machine_new(const struct options *opt, struct error *err)
     m->signal_fd = -1;
     lock_init(&m->lock);
     pthread_cond_init(&m->run_cond, NULL);
-    pthread_cond_init(&m->parked_cond, NULL);
+    pthread_cond_init(&m->stopped_cond, NULL);
     m->clock = clock_new();
     m->loop = loop_new(m->clock, &m->lock);
-    lock_take(&m->lock);
     ret = build(m, err);
-    lock_release(&m->lock);
     if (ret) {
         machine_free(m);
         return NULL;
@@ -260,27 +366,18 @@ int machine_run(struct machine *m)
 
 void machine_free(struct machine *m)
 {
-    if (m->thread_started) {
-        lock_take(&m->lock);
-        m->ending = true;
-        m->want_run = false;
-        cpu_raise(m->cpu, CPU_PIN_STOP);
-        pthread_cond_broadcast(&m->run_cond);
-        lock_release(&m->lock);
-        pthread_join(m->cpu_thread, NULL);
-    }
-    lock_take(&m->lock);
+    end_threads(m);
     monitor_free(m->monitor);
     pc_free(m);
     machine_close_chardevs(m);
-    lock_release(&m->lock);
+    roundrobin_free(m->rr);
     loop_free(m->loop);
     clock_free(m->clock);
     if (m->signal_fd >= 0)
         close(m->signal_fd);
     log_close(&m->log);
     pthread_cond_destroy(&m->run_cond);
-    pthread_cond_destroy(&m->parked_cond);
+    pthread_cond_destroy(&m->stopped_cond);
     lock_destroy(&m->lock);
     free(m);
 }

@@ -12,8 +12,10 @@
 #include "config.h"
 #include "cpu/cpu.h"
 #include "machine/keyval.h"
+#include "machine/topology.h"
 
 #define RAM_MAX (UINT64_C(64) << 30)
+#define ICOUNT_SHIFT_MAX 10
 
 struct option_row {
     const char *name;
@@ -97,6 +99,8 @@ static int parse_accel(struct options *o, struct keyval *kv, const char *name, s
     const char *thread = keyval_get(kv, "thread");
     if (thread && strcmp(thread, "single") && strcmp(thread, "multi"))
         return error_set(err, -EINVAL, "%s: thread=%s: expected single or multi", name, thread);
+    o->single_thread = thread && !strcmp(thread, "single");
+    o->multi_thread = thread && !o->single_thread;
     return keyval_check_used(kv, name, err);
 }
 
@@ -107,6 +111,42 @@ static int opt_accel(struct options *o, const char *name, const char *arg, struc
 
     if (!ret)
         ret = parse_accel(o, &kv, name, err);
+    keyval_free(&kv);
+    return ret;
+}
+
+/* shift=N[,sleep=on|off][,align=off]. */
+static int parse_icount(struct options *o, struct keyval *kv, struct error *err)
+{
+    static const char name[] = "-icount";
+    const char *shift = keyval_first(kv);
+    bool align = false;
+    uint64_t n = 0;
+
+    if (!shift)
+        shift = keyval_get(kv, "shift");
+    if (!shift || parse_number(shift, &n) || n > ICOUNT_SHIFT_MAX)
+        return error_set(err, -EINVAL, "-icount shift=%s: expected a number from 0 to %d; there is no "
+                         "shift=auto", shift ? shift : "", ICOUNT_SHIFT_MAX);
+    if (keyval_get(kv, "rr"))
+        return error_set(err, -EINVAL, "-icount rr=: recording and replaying are not supported");
+    if (keyval_get_bool(kv, name, "sleep", &o->icount_sleep, err) ||
+        keyval_get_bool(kv, name, "align", &align, err))
+        return -EINVAL;
+    if (align)
+        return error_set(err, -EINVAL, "-icount align=on: not supported");
+    o->icount = true;
+    o->icount_shift = (unsigned)n;
+    return keyval_check_used(kv, name, err);
+}
+
+static int opt_icount(struct options *o, const char *name, const char *arg, struct error *err)
+{
+    struct keyval kv;
+    int ret = keyval_parse(&kv, name, arg, err);
+
+    if (!ret)
+        ret = parse_icount(o, &kv, err);
     keyval_free(&kv);
     return ret;
 }
@@ -140,23 +180,12 @@ static int opt_machine(struct options *o, const char *name, const char *arg, str
 
 static int opt_smp(struct options *o, const char *name, const char *arg, struct error *err)
 {
-    struct keyval kv;
-    const char *n;
-    uint64_t cpus = 0;
-    int ret = keyval_parse(&kv, name, arg, err);
-
-    (void)o;
-    if (ret)
-        return ret;
-    n = keyval_first(&kv);
-    if (!n)
-        n = keyval_get(&kv, "cpus");
-    if (!n || parse_number(n, &cpus) || cpus != 1)
-        ret = error_set(err, -EINVAL, "-smp %s: only one processor is supported so far", arg);
-    else
-        ret = keyval_check_used(&kv, name, err);
-    keyval_free(&kv);
-    return ret;
+    (void)name;
+    if (!strcmp(arg, "help")) {
+        puts("smp-opts options:\n  cores=<num>\n  cpus=<num>\n  maxcpus=<num>\n  sockets=<num>\n  threads=<num>");
+        return 1;
+    }
+    return topology_parse(&o->topology, arg, err);
 }
 
 static struct drive_option *add_drive(struct options *o, const char *name, struct error *err)
@@ -308,6 +337,7 @@ static int opt_rtc(struct options *o, const char *name, const char *arg, struct 
         return ret;
     base = keyval_get(&kv, "base");
     clock = keyval_get(&kv, "clock");
+    o->rtc_host = base != NULL;
     if (base && strcmp(base, "utc")) {
         o->rtc_local = !strcmp(base, "localtime");
         o->rtc_fixed = !o->rtc_local;
@@ -454,9 +484,10 @@ static const struct option_row rows[] = {
     { "-m", true, opt_m, "SIZE               memory in MiB, or with suffix K M G (default 128M)" },
     { "-cpu", true, opt_cpu, "MODEL[,+FEATURE][,-FEATURE]  processor model; -cpu help lists both" },
     { "-accel", true, opt_accel, "jit|interp[,opt=on|off][,one-insn-per-tb=on][,verify=on][,tb-size=MiB]\n"
-      "                      [,host-isa=native|base]\n"
+      "                      [,host-isa=native|base][,thread=multi|single]\n"
       "                      engine: translator (tcg is another name) or IR interpreter" },
-    { "-smp", true, opt_smp, "1                number of processors" },
+    { "-smp", true, opt_smp, "[cpus=]N[,sockets=S][,cores=C][,threads=T]  processors (default 1) and how they are grouped" },
+    { "-icount", true, opt_icount, "shift=N[,sleep=on|off]  time by instructions, 2^N ns each: runs repeat exactly" },
     { "-kernel", true, opt_word, "FILE          boot a Linux bzImage or multiboot ELF directly" },
     { "-initrd", true, opt_word, "FILE          initial RAM disk; multiboot: modules FILE[ ARGS],FILE..." },
     { "-append", true, opt_word, "TEXT          kernel command line" },
@@ -509,10 +540,20 @@ static int parse_one(struct options *o, char **argv, int argc, int *i, struct er
     return error_set(err, -EINVAL, "%s: unknown or unsupported option; -help lists what there is", given);
 }
 
+/* Who counts instructions runs its processors in turn. One that does not count has its thread in any case. */
+static int choose_threads(struct options *o, struct error *err)
+{
+    if (o->icount && o->multi_thread)
+        return error_set(err, -EINVAL, "-icount: needs -accel thread=single");
+    o->single_thread = o->icount || (o->single_thread && topology_cpus(&o->topology) > 1);
+    return 0;
+}
+
 int options_parse(struct options *o, int argc, char **argv, struct error *err)
 {
     *o = (struct options){ .program = argv[0], .ram_size = UINT64_C(128) << 20, .cpu_model = "max",
-                           .optimise = true, .vga = "std" };
+                           .optimise = true, .vga = "std", .topology = { 1, 1, 1 },
+                           .icount_sleep = true };
     for (int i = 1; i < argc; i++) {
         int ret = argv[i][0] == '-' && argv[i][1] ? parse_one(o, argv, argc, &i, err)
                                                   : opt_disk(o, "-hda", argv[i], err);
@@ -521,7 +562,7 @@ int options_parse(struct options *o, int argc, char **argv, struct error *err)
     }
     if ((o->initrd || o->append) && !o->kernel)
         return error_set(err, -EINVAL, "%s: needs -kernel", o->initrd ? "-initrd" : "-append");
-    return 0;
+    return choose_threads(o, err);
 }
 
 void options_free(struct options *o)

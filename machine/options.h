@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cpu/cpu.h"
+
 struct error;
 
 #define OPT_MAX_DRIVES 8
@@ -29,6 +31,12 @@ struct options {
     bool interp, optimise, one_insn, verify;
     bool host_isa_base;                      /* no extensions of the host's instruction set */
     uint64_t cache_size;                     /* bytes, 0: default */
+    struct cpu_topology topology;            /* its product is the number of processors */
+    bool single_thread;                      /* all processors take turns on one host thread */
+    bool multi_thread;                       /* thread=multi was given */
+    bool icount;                             /* time is counted in instructions of 2^icount_shift ns; single_thread too */
+    unsigned icount_shift;
+    bool icount_sleep;                       /* a machine that waits lets the host's time pass */
     const char *kernel, *initrd, *append, *bios;
     const char *firmware_dirs[OPT_MAX_LIST];
     unsigned num_firmware_dirs;
@@ -49,7 +57,7 @@ struct options {
     bool display_none;                       /* -display none was given */
     bool nographic, no_reboot, no_shutdown, nodefaults, start_stopped;
     const char *vga;                         /* "std", "none" */
-    bool rtc_local;
+    bool rtc_host, rtc_local;                /* the host's date was asked for; as local time */
     bool rtc_fixed;                          /* rtc_start is a date given by the user */
     int64_t rtc_start;                       /* seconds since 1970, as the guest's clock shows it */
     const char *log_items, *log_file, *log_filter;

@@ -16,7 +16,6 @@
 #include "hw/input/ps2kbd.h"
 #include "hw/intc/i8259.h"
 #include "hw/intc/ioapic.h"
-#include "hw/intc/lapic.h"
 #include "hw/misc/ferr.h"
 #include "hw/misc/fw_cfg.h"
 #include "hw/misc/port61.h"
@@ -37,6 +36,7 @@ enum { IRQ_TIMER = 0, IRQ_KEYBOARD = 1, IRQ_COM2 = 3, IRQ_COM1 = 4, IRQ_FLOPPY =
        IRQ_MOUSE = 12, IRQ_FPU = 13, IRQ_IDE0 = 14, IRQ_IDE1 = 15 };
 #define IOAPIC_BASE 0xfec00000u
 #define HPET_BASE 0xfed00000u
+#define COUNTED_DATE INT64_C(1577836800)   /* the RTC's start with -icount: 2020-01-01 00:00:00 */
 #define ROM_ROOM (UINT64_C(64) << 20)   /* firmware, video memory and their slack in the memfd */
 
 /* ---- wires ---- */
@@ -59,14 +59,14 @@ struct irq_line pc_gsi(struct pc *pc, int n)
 static void set_pic_intr(void *opaque, int n, int level)
 {
     (void)n;
-    lapic_set_extint(((struct pc *)opaque)->lapic, level);
+    pc_set_pic_intr(opaque, level);
 }
 
 /* The keyboard controller and port 92 move one A20 gate: the last write to either decides. */
 static void set_a20(void *opaque, int n, int level)
 {
     (void)n;
-    cpu_set_a20(((struct pc *)opaque)->m->cpu, level);
+    pc_set_a20(((struct pc *)opaque)->m, level);
 }
 
 static void set_reset(void *opaque, int n, int level)
@@ -83,11 +83,14 @@ static void set_poweroff(void *opaque, int n, int level)
         machine_request_poweroff(((struct pc *)opaque)->m);
 }
 
+/* To the processor whose OUT to the APM port it is: its registers are the handler's arguments. */
 static void set_smi(void *opaque, int n, int level)
 {
+    struct machine *m = ((struct pc *)opaque)->m;
+
     (void)n;
     if (level)
-        cpu_raise(((struct pc *)opaque)->m->cpu, CPU_PIN_SMI);
+        cpu_raise(m->cpu[m->accessor], CPU_PIN_SMI);
 }
 
 static struct irq_line wire(struct pc *pc, void (*set)(void *opaque, int n, int level), int n)
@@ -101,99 +104,6 @@ static void hpet_legacy(void *opaque, bool on)
 
     i8254_set_irq_cut(pc->pit, on);
     mc146818_set_irq_cut(pc->rtc, on);
-}
-
-/* ---- the processor's pins ---- */
-
-static void lapic_intr(void *opaque, int level)
-{
-    struct pc *pc = opaque;
-
-    if (level)
-        cpu_raise(pc->m->cpu, CPU_PIN_INTR);
-    else
-        cpu_lower(pc->m->cpu, CPU_PIN_INTR);
-}
-
-static void lapic_nmi(void *opaque) { cpu_raise(((struct pc *)opaque)->m->cpu, CPU_PIN_NMI); }
-static void lapic_smi(void *opaque) { cpu_raise(((struct pc *)opaque)->m->cpu, CPU_PIN_SMI); }
-static void lapic_init(void *opaque) { cpu_raise(((struct pc *)opaque)->m->cpu, CPU_PIN_INIT); }
-
-/* The only processor is running when it could send itself a start-up message: ignored, as the manual says. */
-static void lapic_sipi(void *opaque, uint8_t vector) { (void)opaque, (void)vector; }
-
-static int cpu_ack(void *opaque)
-{
-    struct pc *pc = opaque;
-
-    if (!lapic_has_interrupt(pc->lapic))
-        return -1;
-    return lapic_extint_pending(pc->lapic) ? i8259_ack(pc->pic) : lapic_ack(pc->lapic);
-}
-
-static uint64_t cpu_get_apic_base(void *opaque) { return lapic_get_base(((struct pc *)opaque)->lapic); }
-static bool cpu_put_apic_base(void *opaque, uint64_t v) { return lapic_set_base(((struct pc *)opaque)->lapic, v); }
-
-static bool cpu_read_x2apic(void *opaque, unsigned index, uint64_t *value)
-{
-    return lapic_msr_read(((struct pc *)opaque)->lapic, index, value);
-}
-
-static bool cpu_write_x2apic(void *opaque, unsigned index, uint64_t value)
-{
-    return lapic_msr_write(((struct pc *)opaque)->lapic, index, value);
-}
-
-static uint64_t cpu_tsc_deadline(void *opaque) { return lapic_get_tsc_deadline(((struct pc *)opaque)->lapic); }
-
-static void cpu_set_tsc_deadline(void *opaque, uint64_t tsc, int64_t when)
-{
-    lapic_set_tsc_deadline(((struct pc *)opaque)->lapic, tsc, when);
-}
-
-static uint8_t cpu_get_tpr(void *opaque) { return (uint8_t)(lapic_get_tpr(((struct pc *)opaque)->lapic) << 4); }
-static void cpu_set_tpr(void *opaque, uint8_t tpr) { lapic_set_tpr(((struct pc *)opaque)->lapic, tpr >> 4); }
-static void cpu_ferr(void *opaque, int level) { ferr_set(((struct pc *)opaque)->ferr, 0, level); }
-static void cpu_shutdown(void *opaque) { machine_request_reset(((struct pc *)opaque)->m); }
-static int64_t cpu_now(void *opaque) { return clock_now(((struct pc *)opaque)->m->clock); }
-
-static void space_changed(void *opaque) { cpu_flush_tlb_async(((struct pc *)opaque)->m->cpu); }
-
-static void pages_clean(void *opaque, uint64_t ram_off, uint64_t len)
-{
-    (void)ram_off, (void)len;
-    cpu_flush_tlb_async(((struct pc *)opaque)->m->cpu);
-}
-
-static void code_written(void *opaque, uint64_t ram_off, uint64_t len)
-{
-    cpu_code_written(((struct pc *)opaque)->m->cpu, ram_off, len);
-}
-
-static int build_cpu(struct machine *m, struct error *err)
-{
-    struct pc *pc = m->pc;
-    struct cpu_bus bus = {
-        .memory = m->env.memory, .ports = m->env.ports, .ram = m->env.mem, .log = &m->log, .lock = &m->lock,
-        .ack_interrupt = cpu_ack, .apic_base = cpu_get_apic_base, .set_apic_base = cpu_put_apic_base,
-        .read_x2apic = cpu_read_x2apic, .write_x2apic = cpu_write_x2apic,
-        .tsc_deadline = cpu_tsc_deadline, .set_tsc_deadline = cpu_set_tsc_deadline,
-        .get_tpr = cpu_get_tpr, .set_tpr = cpu_set_tpr, .ferr = cpu_ferr, .shutdown = cpu_shutdown,
-        .now = cpu_now, .opaque = pc,
-    };
-    struct cpu_options opt = {
-        .model = m->opt->cpu_model, .interp = m->opt->interp, .optimise = m->opt->optimise,
-        .one_insn = m->opt->one_insn, .verify = m->opt->verify, .cache_size = m->opt->cache_size,
-        .without_isa = m->opt->host_isa_base ? UINT32_MAX : 0,
-    };
-
-    m->cpu = cpu_new(&opt, &bus, err);
-    if (!m->cpu)
-        return -EINVAL;
-    memory_set_code_listener(m->env.mem, code_written, pc);
-    memory_set_clean_listener(m->env.mem, pages_clean, pc);
-    mem_space_set_listener(m->env.memory, space_changed, pc);
-    return 0;
 }
 
 /* ---- memory ---- */
@@ -228,10 +138,8 @@ static void build_interrupts(struct machine *m)
     struct pc *pc = m->pc;
     struct hw_env *env = &m->env;
     struct irq_line pic_intr = wire(pc, set_pic_intr, 0);
-    struct lapic_cpu cpu = { lapic_intr, lapic_nmi, lapic_smi, lapic_init, lapic_sipi, pc };
 
-    pc->lapic_bus = lapic_bus_new(env);
-    pc->lapic = lapic_new(env, pc->lapic_bus, 0, &cpu);
+    pc_build_lapics(m);
     pc->ioapic = ioapic_new(env, IOAPIC_BASE, pc->lapic_bus);
     pc->pic = i8259_new(env, &pic_intr);
 }
@@ -243,6 +151,8 @@ static int64_t rtc_epoch(const struct options *o)
 
     if (o->rtc_fixed)
         return o->rtc_start;
+    if (o->icount && !o->rtc_host)
+        return COUNTED_DATE;
     return o->rtc_local && localtime_r(&now, &tm) ? (int64_t)now + tm.tm_gmtoff : (int64_t)now;
 }
 
@@ -269,12 +179,12 @@ static void build_chipset(struct machine *m)
     for (int i = 0; i < 16; i++)
         isa[i] = pc_gsi(pc, i);
     pc->host = i440fx_new(env, pc->ram, pc->bios);
+    pc_connect_messages(pc, i440fx_bus(pc->host));
     pc->isa = piix3_new(env, i440fx_bus(pc->host), isa, wire(pc, set_reset, 0));
     pc->ide = piix_ide_new(env, i440fx_bus(pc->host), pc_gsi(pc, IRQ_IDE0), pc_gsi(pc, IRQ_IDE1));
     pc->pm = piix4_pm_new(env, i440fx_bus(pc->host), piix3_shared_irq(pc->isa, IRQ_SCI),
                           wire(pc, set_poweroff, 0), wire(pc, set_smi, 0), coms);
-    cpu_set_smm_memory(m->cpu, i440fx_smm_memory(pc->host));
-    mem_space_set_listener(i440fx_smm_memory(pc->host), space_changed, pc);
+    pc_set_smm_memory(m, i440fx_smm_memory(pc->host));
 }
 
 static size_t dma2_read(void *opaque, void *buf, size_t len, bool *tc)
@@ -332,7 +242,8 @@ static struct block *open_image(struct machine *m, const struct drive_option *d,
     struct pc *pc = m->pc;
     struct block_options o = { .file = d->file, .format = d->format, .read_only = d->read_only || d->cdrom,
                                .snapshot = (d->snapshot || m->opt->snapshot) && !d->cdrom };
-    struct block *b = block_open(&o, m->loop, err);
+    /* With instructions counted, requests finish when roundrobin.c says so. */
+    struct block *b = block_open(&o, m->opt->icount ? NULL : m->loop, err);
 
     if (b)
         pc->image[pc->num_images++] = b;
@@ -404,7 +315,7 @@ int pc_build(struct machine *m, struct error *err)
     m->pc->m = m;
     ret = build_memory(m, err);
     if (!ret)
-        ret = build_cpu(m, err);
+        ret = pc_build_cpus(m, err);
     if (ret)
         return ret;
     build_interrupts(m);
@@ -464,8 +375,6 @@ static void free_devices(struct pc *pc)
     i8254_free(pc->pit);
     i8259_free(pc->pic);
     ioapic_free(pc->ioapic);
-    lapic_free(pc->lapic);
-    lapic_bus_free(pc->lapic_bus);
 }
 
 void pc_free(struct machine *m)
@@ -478,9 +387,10 @@ void pc_free(struct machine *m)
     if (env->memory)
         mem_space_set_listener(env->memory, NULL, NULL);
     free_devices(pc);
+    pc_free_lapics(m);
     for (unsigned i = 0; i < pc->num_images; i++)
         block_close(pc->image[i]);
-    cpu_free(m->cpu);
+    pc_free_cpus(m);
     mem_space_free(env->ports);
     mem_space_free(env->memory);
     mem_region_free(pc->bios);

@@ -6,11 +6,20 @@
 
 #include "machine/machine.h"
 
+struct pci_bus;
+
+/* A processor and its local APIC. */
+struct pc_cpu {
+    struct pc *pc;
+    struct cpu *cpu;
+    struct lapic *lapic;
+};
+
 struct pc {
     struct machine *m;
+    struct pc_cpu cpu[CPU_MAX];
     struct mem_region *ram, *bios;
     struct lapic_bus *lapic_bus;
-    struct lapic *lapic;
     struct ioapic *ioapic;
     struct i8259 *pic;
     struct i8254 *pit;
@@ -36,6 +45,23 @@ struct pc {
     struct testdev *testdev;
     struct serial *extra_serial[OPT_MAX_LIST];
 };
+
+/* ---- pc_cpu.c ---- */
+
+/* The processors, which stand. */
+int pc_build_cpus(struct machine *m, struct error *err);
+void pc_free_cpus(struct machine *m);
+/* Their local APICs and the bus between them. */
+void pc_build_lapics(struct machine *m);
+void pc_free_lapics(struct machine *m);
+/* The 8259 pair's output. */
+void pc_set_pic_intr(struct pc *pc, int level);
+/* Message-signalled interrupts of the bus go to the local APICs. */
+void pc_connect_messages(struct pc *pc, struct pci_bus *bus);
+/* The space of system management mode, for all processors. */
+void pc_set_smm_memory(struct machine *m, struct mem_space *space);
+
+/* ---- pc.c ---- */
 
 /* The board's interrupt n (0..23). */
 struct irq_line pc_gsi(struct pc *pc, int n);

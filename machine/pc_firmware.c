@@ -18,6 +18,7 @@
 #include "machine/kernel_boot.h"
 #include "machine/pc.h"
 #include "machine/smbios.h"
+#include "machine/topology.h"
 #include "roms/firmware.h"
 
 #define BIOS_NAME "bios-256k.bin"
@@ -127,7 +128,7 @@ static void cmos_equipment(struct machine *m)
         equipment |= EQUIP_FLOPPY | (floppies - 1) << 6;
     cmos_put(m, CMOS_FLOPPY, 1, a << 4 | b);
     cmos_put(m, CMOS_EQUIPMENT, 1, equipment);
-    cmos_put(m, CMOS_CPUS, 1, 0);
+    cmos_put(m, CMOS_CPUS, 1, topology_cpus(&m->opt->topology) - 1);
 }
 
 /* ---- fw_cfg ---- */
@@ -135,19 +136,28 @@ static void cmos_equipment(struct machine *m)
 static void add_smbios(struct machine *m, uint64_t below, uint64_t above)
 {
     char model[32];
-    struct smbios_config c = { .num_cpus = 1, .below_4g = below, .above_4g = above, .version = MIMUS_VERSION,
-                               .cpu_name = model };
+    struct smbios_config c = { .topology = m->opt->topology, .below_4g = below, .above_4g = above,
+                               .version = MIMUS_VERSION, .cpu_name = model };
 
     snprintf(model, sizeof(model), "%.*s", (int)strcspn(m->opt->cpu_model, ","), m->opt->cpu_model);
-    cpu_identify(m->cpu, &c.cpuid_eax, &c.cpuid_edx);
+    cpu_identify(m->cpu[0], &c.cpuid_eax, &c.cpuid_edx);
     smbios_setup(m->pc->fw_cfg, &c);
+}
+
+/* The firmware wants the number of processors, and takes the other item for the end of the APIC ids. */
+static void add_cpus(struct fw_cfg *fw, const struct cpu_topology *topology)
+{
+    unsigned cpus = topology_cpus(topology);
+
+    fw_cfg_add_u16(fw, FW_CFG_NB_CPUS, (uint16_t)cpus);
+    fw_cfg_add_u16(fw, FW_CFG_MAX_CPUS, (uint16_t)(cpu_apic_id(topology, cpus - 1) + 1));
 }
 
 int pc_setup_firmware(struct machine *m, struct error *err)
 {
     struct fw_cfg *fw = m->pc->fw_cfg;
     uint64_t below = i440fx_ram_below_4g(m->opt->ram_size), above = i440fx_ram_above_4g(m->opt->ram_size);
-    struct acpi_config acpi = { .num_cpus = 1, .pci_hole = (uint32_t)below, .hpet = true,
+    struct acpi_config acpi = { .topology = m->opt->topology, .pci_hole = (uint32_t)below, .hpet = true,
                                 .floppy = fdc_drive_type(m->pc->fdc, 0) || fdc_drive_type(m->pc->fdc, 1),
                                 .com1 = m->serial[0] != NULL, .com2 = m->serial[1] != NULL, .fw_cfg = true };
     struct firmware_search s = search_of(m);
@@ -156,8 +166,8 @@ int pc_setup_firmware(struct machine *m, struct error *err)
     cmos_boot(m, *m->opt->boot_once ? m->opt->boot_once : boot_order(m));
     cmos_equipment(m);
     fw_cfg_add_u64(fw, FW_CFG_RAM_SIZE, m->opt->ram_size);
-    fw_cfg_add_u16(fw, FW_CFG_NB_CPUS, 1);
-    fw_cfg_add_u16(fw, FW_CFG_MAX_CPUS, 1);
+    add_cpus(fw, &m->opt->topology);
+    fw_cfg_add_u16(fw, FW_CFG_IRQ0_OVERRIDE, 1); /* the timer is on input 2 of the I/O APIC */
     fw_cfg_add_u16(fw, FW_CFG_NOGRAPHIC, m->opt->nographic && !m->pc->vga);
     fw_cfg_add_u16(fw, FW_CFG_BOOT_MENU, m->opt->boot_menu);
     e820_setup(fw, below, above);

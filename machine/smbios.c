@@ -141,7 +141,9 @@ static void build_processor(struct builder *b, const struct smbios_config *c, un
     put_string(b, NULL);
     put_string(b, NULL);
     put_string(b, NULL);
-    put(b, 3, 0x010101); /* cores, enabled, threads */
+    put(b, 1, c->topology.cores);
+    put(b, 1, c->topology.cores); /* enabled */
+    put(b, 1, c->topology.cores * c->topology.threads);
     put(b, 2, 0x02);     /* characteristics: unknown */
     put(b, 2, 0x01);     /* family 2: other */
     end(b);
@@ -264,7 +266,7 @@ void smbios_setup(struct fw_cfg *fw, const struct smbios_config *config)
     build_bios(&b, config);
     build_system(&b, config);
     build_chassis(&b, config);
-    for (unsigned i = 0; i < config->num_cpus; i++)
+    for (unsigned i = 0; i < config->topology.sockets; i++)
         build_processor(&b, config, i);
     build_memory(&b, config);
     build_boot_and_end(&b);

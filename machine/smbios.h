@@ -4,10 +4,12 @@
 
 #include <stdint.h>
 
+#include "cpu/cpu.h"
+
 struct fw_cfg;
 
 struct smbios_config {
-    unsigned num_cpus;
+    struct cpu_topology topology;
     uint64_t below_4g, above_4g;     /* bytes of RAM */
     const char *version;             /* of the machine: Mimus's version */
     const char *cpu_name;            /* processor version string */

@@ -3,55 +3,12 @@
  * A callback may change the tree (a BAR write moves its own window). An access
  * works on a copy of its range, and the bytes after a callback are looked up
  * anew; but a callback must not free its own region. */
-#include <endian.h>
 #include <inttypes.h>
 #include <string.h>
 
 #include "base/bits.h"
 #include "base/log.h"
 #include "memory/internal.h"
-
-/* A guest's aligned access is one host access, so that other vCPUs never see half of it. */
-static uint64_t ram_load(const uint8_t *p, unsigned size)
-{
-    if ((uintptr_t)p % size)
-        return load_le(p, size);
-    switch (size) {
-    case 1: return __atomic_load_n(p, __ATOMIC_RELAXED);
-    case 2: return le16toh(__atomic_load_n((const uint16_t *)p, __ATOMIC_RELAXED));
-    case 4: return le32toh(__atomic_load_n((const uint32_t *)p, __ATOMIC_RELAXED));
-    case 8: return le64toh(__atomic_load_n((const uint64_t *)p, __ATOMIC_RELAXED));
-    default: return load_le(p, size);
-    }
-}
-
-static void ram_store(uint8_t *p, unsigned size, uint64_t v)
-{
-    if ((uintptr_t)p % size) {
-        store_le(p, size, v);
-        return;
-    }
-    switch (size) {
-    case 1: __atomic_store_n(p, (uint8_t)v, __ATOMIC_RELAXED); break;
-    case 2: __atomic_store_n((uint16_t *)p, htole16((uint16_t)v), __ATOMIC_RELAXED); break;
-    case 4: __atomic_store_n((uint32_t *)p, htole32((uint32_t)v), __ATOMIC_RELAXED); break;
-    case 8: __atomic_store_n((uint64_t *)p, htole64(v), __ATOMIC_RELAXED); break;
-    default: store_le(p, size, v);
-    }
-}
-
-/* To be called after a store, mem_ram_written() having been called before it:
- * a vCPU that has translated from the page in between has set MEM_PAGE_CODE
- * first. The read-modify-write keeps the look at the flags behind the store. */
-static void ram_recheck(struct memory *mem, uint64_t ram_off, uint64_t len)
-{
-    for (uint64_t page = ram_off >> MEM_PAGE_SHIFT; page <= (ram_off + len - 1) >> MEM_PAGE_SHIFT; page++) {
-        if (__atomic_fetch_or(&mem->page_flags[page], 0, __ATOMIC_SEQ_CST)) {
-            mem_ram_written(mem, ram_off, len);
-            return;
-        }
-    }
-}
 
 /* Bytes of the next callback for an access that has `len` bytes to go at `offset`. */
 static unsigned io_piece(const struct mem_access *impl, uint64_t offset, unsigned len)
@@ -150,7 +107,7 @@ uint64_t mem_read(struct mem_space *s, uint64_t addr, unsigned size)
     uint64_t skip = addr - range.start;
     bool whole = size - 1 <= range.last - addr;
     if (whole && range.host)
-        return ram_load(range.host + skip, size);
+        return load_shared_le(range.host + skip, size);
     if (whole && !range.region)
         return MASK(8 * size);
     if (whole && !io_must_split(range.region, range.offset + skip, size))
@@ -169,9 +126,8 @@ static void write_ram(struct mem_space *s, const struct mem_range *range, uint64
         log_readonly(s, range, addr, size);
         return;
     }
+    store_shared_le(range->host + (addr - range->start), size, value);
     mem_ram_written(range->region->mem, ram_off, size);
-    ram_store(range->host + (addr - range->start), size, value);
-    ram_recheck(range->region->mem, ram_off, size);
 }
 
 void mem_write(struct mem_space *s, uint64_t addr, uint64_t value, unsigned size)
@@ -207,7 +163,7 @@ bool mem_read_buf(struct mem_space *s, uint64_t addr, void *buf, uint64_t len)
         struct mem_range range = mem_space_find(s, addr);
         n = MIN_OF(len - 1, range.last - addr) + 1;
         if (range.host) {
-            memcpy(out, range.host + (addr - range.start), n);
+            copy_shared(out, range.host + (addr - range.start), n);
         } else if (range.region) {
             n = buf_piece(addr, n);
             store_le(out, (unsigned)n, mem_read(s, addr, (unsigned)n));
@@ -228,9 +184,8 @@ bool mem_write_buf(struct mem_space *s, uint64_t addr, const void *buf, uint64_t
         n = MIN_OF(len - 1, range.last - addr) + 1;
         if (range.writable) {
             uint64_t ram_off = range.ram_off + (addr - range.start);
+            copy_shared(range.host + (addr - range.start), in, n);
             mem_ram_written(range.region->mem, ram_off, n);
-            memcpy(range.host + (addr - range.start), in, n);
-            ram_recheck(range.region->mem, ram_off, n);
         } else if (range.host) {
             log_readonly(s, &range, addr, n);
         } else if (range.region) {

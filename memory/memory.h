@@ -51,13 +51,14 @@ void memory_mark_written(struct memory *mem, uint64_t ram_off, uint64_t len);
 /* Has each of the bytes that are tracked been written? */
 bool memory_was_written(const struct memory *mem, uint64_t ram_off, uint64_t len);
 
-/* Told before bytes [ram_off, ram_off+len) that carry MEM_PAGE_CODE are
+/* Told after bytes [ram_off, ram_off+len) that carry MEM_PAGE_CODE were
  * changed by somebody else than translated code. Called with any thread's
  * context; the CPU room drops its translations there. */
 void memory_set_code_listener(struct memory *mem,
                               void (*written)(void *opaque, uint64_t ram_off, uint64_t len), void *opaque);
-/* The range, of any length, is about to be written: serve the page flags (code
- * listener, dirty display). */
+/* The range, of any length, was written: serve the page flags (code listener, dirty display). A full barrier stands
+ * between the stores before the call and the look at the flags, so whoever sets a flag and then reads the page misses
+ * nothing. */
 void mem_ram_written(struct memory *mem, uint64_t ram_off, uint64_t len);
 /* Display dirty tracking: returns true if any page of the range was written
  * since the last call and marks the range clean (the clean listener is called). */

@@ -145,6 +145,7 @@ void mem_ram_written(struct memory *mem, uint64_t ram_off, uint64_t len)
         return;
     assert(ram_off < mem->max_size && len <= mem->max_size - ram_off);
     memory_mark_written(mem, ram_off, len);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
     for (uint64_t page = ram_off >> MEM_PAGE_SHIFT; page <= (ram_off + len - 1) >> MEM_PAGE_SHIFT; page++) {
         uint8_t flags = __atomic_load_n(&mem->page_flags[page], __ATOMIC_SEQ_CST);
         if (flags & MEM_PAGE_CLEAN_VGA)

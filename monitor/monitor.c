@@ -1,6 +1,7 @@
 /* The human monitor: line editing and the command table. */
 #include "monitor/monitor.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 
 #include "base/bits.h"
 #include "base/error.h"
+#include "base/lock.h"
 #include "cpu/cpu.h"
 #include "memory/memory.h"
 #include "monitor/examine.h"
@@ -24,6 +26,7 @@
 struct monitor {
     struct chardev *chr;
     struct monitor_machine m;
+    unsigned selected;   /* the processor that commands mean */
     char line[LINE_MAX_LEN];
     unsigned len;
     bool greeted, shared;
@@ -87,18 +90,31 @@ static void cmd_powerdown(struct monitor *mon, char *arg)
     mon->m.power_button(mon->m.opaque);
 }
 
+/* The picture stays as it is until the main thread, which is this one, asks for the next: the processors need not wait
+ * for the file. */
+static void screendump(struct monitor *mon, const char *path)
+{
+    size_t len = strlen(path);
+    const char *format = len > 4 && !strcmp(path + len - 4, ".ppm") ? "ppm" : "png";
+    const struct display_surface *picture = mon->m.display->render(mon->m.display->opaque);
+    struct error err = { "" };
+    int ret;
+
+    lock_release(mon->m.lock);
+    ret = screendump_write(picture, path, format, &err);
+    lock_take(mon->m.lock);
+    if (ret)
+        monitor_printf(mon, "%s\n", err.msg);
+}
+
 static void cmd_screendump(struct monitor *mon, char *arg)
 {
-    struct error err = { "" };
-    size_t len = strlen(arg);
-    const char *format = len > 4 && !strcmp(arg + len - 4, ".ppm") ? "ppm" : "png";
-
     if (!*arg)
         monitor_puts(mon, "screendump: a file name is missing\n");
     else if (!mon->m.display)
         monitor_puts(mon, "screendump: this machine has no display\n");
-    else if (screendump_write(mon->m.display->render(mon->m.display->opaque), arg, format, &err))
-        monitor_printf(mon, "%s\n", err.msg);
+    else
+        screendump(mon, arg);
 }
 
 /* ctrl-alt-delete: down from left to right, up from right to left. */
@@ -126,69 +142,133 @@ static void cmd_sendkey(struct monitor *mon, char *arg)
         mon->m.key(mon->m.opaque, codes[n], false);
 }
 
-static void info_registers(struct monitor *mon)
+static struct cpu *selected_cpu(struct monitor *mon)
 {
-    cpu_print_registers(mon->m.cpu, print_line, mon);
+    return mon->m.cpu[mon->selected];
 }
 
-static void info_mem(struct monitor *mon)
+static bool parse_cpu_index(struct monitor *mon, const char *arg, unsigned *index)
 {
-    cpu_print_mem(mon->m.cpu, print_line, mon);
+    char *end;
+    unsigned long n = strtoul(arg, &end, 0);
+
+    if (!isdigit((unsigned char)*arg) || *end || n >= mon->m.num_cpus) {
+        monitor_puts(mon, "invalid CPU index\n");
+        return false;
+    }
+    *index = (unsigned)n;
+    return true;
 }
 
-static void info_tlb(struct monitor *mon)
+static void cmd_cpu(struct monitor *mon, char *arg)
 {
-    cpu_print_tlb(mon->m.cpu, print_line, mon);
+    parse_cpu_index(mon, arg, &mon->selected);
 }
 
-static void info_jit(struct monitor *mon)
+static void info_cpus(struct monitor *mon, const char *arg)
 {
-    cpu_print_jit(mon->m.cpu, print_line, mon);
+    (void)arg;
+    for (unsigned i = 0; i < mon->m.num_cpus; i++)
+        monitor_printf(mon, "%c CPU #%u: thread_id=%d\n", i == mon->selected ? '*' : ' ', i,
+                       mon->m.thread_id(mon->m.opaque, i));
 }
 
-static void info_mtree(struct monitor *mon)
+/* Of the selected processor, of the one whose number is given, with -a of all. */
+static void info_registers(struct monitor *mon, const char *arg)
 {
+    unsigned first = mon->selected, last;
+
+    if (*arg && strcmp(arg, "-a") && !parse_cpu_index(mon, arg, &first))
+        return;
+    last = first;
+    if (!strcmp(arg, "-a")) {
+        first = 0;
+        last = mon->m.num_cpus - 1;
+    }
+    for (unsigned i = first; i <= last; i++) {
+        monitor_printf(mon, "\nCPU#%u\n", i);
+        cpu_print_registers(mon->m.cpu[i], print_line, mon);
+    }
+}
+
+static void info_mem(struct monitor *mon, const char *arg)
+{
+    (void)arg;
+    cpu_print_mem(selected_cpu(mon), print_line, mon);
+}
+
+static void info_tlb(struct monitor *mon, const char *arg)
+{
+    (void)arg;
+    cpu_print_tlb(selected_cpu(mon), print_line, mon);
+}
+
+static void info_jit(struct monitor *mon, const char *arg)
+{
+    (void)arg;
+    cpu_print_jit(selected_cpu(mon), print_line, mon);
+}
+
+static void info_mtree(struct monitor *mon, const char *arg)
+{
+    (void)arg;
     mem_space_print(mon->m.memory, print_line, mon);
     mem_space_print(mon->m.ports, print_line, mon);
 }
 
-static void info_status(struct monitor *mon)
+static void info_status(struct monitor *mon, const char *arg)
 {
+    (void)arg;
     monitor_printf(mon, "VM status: %s\n", mon->m.running(mon->m.opaque) ? "running" : "paused");
 }
 
-static const struct { const char *name; void (*show)(struct monitor *mon); const char *help; } infos[] = {
-    { "jit", info_jit, "translation statistics" },
-    { "mem", info_mem, "linear memory ranges and their rights" },
-    { "mtree", info_mtree, "memory and port map" },
-    { "registers", info_registers, "processor registers" },
-    { "status", info_status, "running or paused" },
-    { "tlb", info_tlb, "linear to physical pages" },
+/* `args`: NULL when there are none. `live`: it is shown without stopping the processors. */
+static const struct info {
+    const char *name, *args;
+    bool live;
+    void (*show)(struct monitor *mon, const char *arg);
+    const char *help;
+} infos[] = {
+    { "cpus", NULL, true, info_cpus, "processors and their threads; * is the selected one" },
+    { "jit", NULL, false, info_jit, "translation statistics" },
+    { "mem", NULL, false, info_mem, "linear memory ranges and their rights" },
+    { "mtree", NULL, false, info_mtree, "memory and port map" },
+    { "registers", "[-a|N]", false, info_registers, "processor registers; -a: of all processors, N: of number N" },
+    { "status", NULL, true, info_status, "running or paused" },
+    { "tlb", NULL, false, info_tlb, "linear to physical pages" },
 };
 
-/* The processor stands still while it is looked at. */
-static void with_cpu_stopped(struct monitor *mon, void (*show)(struct monitor *mon))
+/* The processors stand still while they are looked at. */
+static void show_info(struct monitor *mon, const struct info *info, const char *arg)
 {
-    bool running = mon->m.running(mon->m.opaque);
+    bool stop = !info->live && mon->m.running(mon->m.opaque);
 
-    if (running && show != info_status)
+    if (*arg && !info->args) {
+        monitor_printf(mon, "info %s: extraneous characters at the end of line\n", info->name);
+        return;
+    }
+    if (stop)
         mon->m.stop(mon->m.opaque);
-    show(mon);
-    if (running && show != info_status)
+    info->show(mon, arg);
+    if (stop)
         mon->m.cont(mon->m.opaque);
 }
 
 static void cmd_info(struct monitor *mon, char *arg)
 {
+    size_t len = strcspn(arg, " \t");
+
     for (unsigned i = 0; i < ARRAY_LEN(infos); i++)
-        if (!strcmp(infos[i].name, arg)) {
-            with_cpu_stopped(mon, infos[i].show);
+        if (strlen(infos[i].name) == len && !memcmp(infos[i].name, arg, len)) {
+            show_info(mon, &infos[i], arg + len + strspn(arg + len, " \t"));
             return;
         }
     if (*arg)
         monitor_printf(mon, "info %s: unknown; there is:\n", arg);
-    for (unsigned i = 0; i < ARRAY_LEN(infos); i++)
-        monitor_printf(mon, "info %-10s %s\n", infos[i].name, infos[i].help);
+    for (unsigned i = 0; i < ARRAY_LEN(infos); i++) {
+        const char *args = infos[i].args ? infos[i].args : "";
+        monitor_printf(mon, "info %s %-*s %s\n", infos[i].name, 16 - (int)strlen(infos[i].name), args, infos[i].help);
+    }
 }
 
 static void examine(struct monitor *mon, char *arg, bool physical)
@@ -197,7 +277,8 @@ static void examine(struct monitor *mon, char *arg, bool physical)
 
     if (running)
         mon->m.stop(mon->m.opaque);
-    examine_memory(mon->m.cpu, mon->m.memory, arg, physical, print_line, mon);
+    mon->m.access_as(mon->m.opaque, mon->selected);
+    examine_memory(selected_cpu(mon), mon->m.memory, arg, physical, print_line, mon);
     if (running)
         mon->m.cont(mon->m.opaque);
 }
@@ -218,8 +299,9 @@ static const struct command { const char *name, *alias; void (*run)(struct monit
     { "help", "?", cmd_help, "this text" },
     { "quit", "q", cmd_quit, "end the emulator" },
     { "info", NULL, cmd_info, "SUBJECT  show something; info alone lists the subjects" },
-    { "stop", "s", cmd_stop, "stop the processor" },
+    { "stop", "s", cmd_stop, "stop the processors" },
     { "cont", "c", cmd_cont, "go on" },
+    { "cpu", NULL, cmd_cpu, "N  commands that follow mean processor N" },
     { "system_reset", NULL, cmd_reset, "press the reset button" },
     { "system_powerdown", NULL, cmd_powerdown, "press the power button" },
     { "sendkey", NULL, cmd_sendkey, "KEY[-KEY...]  press keys together, as in ctrl-alt-delete" },

@@ -1,19 +1,30 @@
 /* The cache of blocks: finding by key, pages that hold code, chaining, dropping.
  *
  * Laws:
- * - A live block that is not one_insn is in the hash once and in the list of each
- *   RAM page that it touches once. A one_insn block is in none, and never chained.
- * - A dropped block is in no list, no exit leads to it and its own exits lead to
- *   the run loop; its memory and code stay until the next flush, because it may
- *   be the one that is running. */
+ * - A live block is in the hash once and in the list of each RAM page that it touches once; but a one_insn block
+ *   that is not to be kept is in none. No one_insn block is ever chained.
+ * - A dropped block cannot be entered: its first instruction leads to the run loop, whoever jumps to it (the
+ *   interpreter looks at `dropped`). So chains and jump caches that still name it do no harm. It is in no list;
+ *   its memory and code stay until the next flush, because somebody may be running it.
+ * - Finding, chaining and running take no lock. Lists change under the lock of their page or of their part of the
+ *   hash; a reader that stands on an element that is taken out goes on along the old way.
+ * - A page's blocks and a store to it: the writer stores, then looks for blocks; who enters a block makes it
+ *   visible, then compares the bytes with those that were translated. Between each two steps is a full barrier, so
+ *   one of them sees the other. For this all stores must be told: the page is `watched`.
+ * - Lock order: pages by number, then the hash. */
 #include <string.h>
 
 #include "base/bits.h"
+#include "base/spin.h"
 #include "tcg/cache.h"
 
 #define PAGE_SIZE (UINT64_C(1) << TCG_PAGE_BITS)
 #define GRANULE_BITS 6
 _Static_assert(TCG_PAGE_BITS - GRANULE_BITS == 6, "one bit of a uint64_t per granule");
+
+/* Loads and stores of what others change at the same time. */
+#define GET(p) __atomic_load_n(&(p), __ATOMIC_ACQUIRE)
+#define SET(p, v) __atomic_store_n(&(p), v, __ATOMIC_RELEASE)
 
 /* ---- keys and ranges ---- */
 
@@ -82,40 +93,32 @@ static uint64_t block_granules(const struct tcg_block *blk, uint64_t page)
     return g;
 }
 
-/* ---- memory ---- */
-
-void *tcg_arena_alloc(struct tcg_arena *a, size_t size)
-{
-    uint8_t *p = a->at;
-
-    size = align_up(size, 64);
-    if (size > (size_t)(a->end - p))
-        return NULL;
-    a->at += size;
-    return memset(p, 0, size);
-}
-
 /* ---- pages ---- */
 
-static struct tcg_page *find_page(const struct tcg *t, uint64_t number)
+static struct tcg_page *find_page(const struct tcg_cache *c, uint64_t number)
 {
-    struct tcg_page *p = t->page[mix(number, TCG_PAGE_HASH_BITS)];
+    struct tcg_page *p = GET(c->page[mix(number, TCG_PAGE_HASH_BITS)]);
 
     while (p && p->number != number)
         p = p->next;
     return p;
 }
 
-static struct tcg_page *get_page(struct tcg *t, uint64_t number)
+/* NULL: no memory. */
+static struct tcg_page *get_page(struct tcg_cache *c, uint64_t number)
 {
-    struct tcg_page **head = &t->page[mix(number, TCG_PAGE_HASH_BITS)], *p = find_page(t, number);
+    struct tcg_page **head = &c->page[mix(number, TCG_PAGE_HASH_BITS)], *p = find_page(c, number);
 
-    if (p || !(p = tcg_arena_alloc(&t->data, sizeof(*p))))
+    if (p)
         return p;
-    p->number = number;
-    p->next = *head;
-    *head = p;
-    t->num_pages++;
+    spin_lock(&c->page_lock);
+    p = find_page(c, number);
+    if (!p && (p = tcg_arena_alloc(&c->pages, sizeof(*p)))) {
+        p->number = number;
+        p->next = *head;
+        SET(*head, p);
+    }
+    spin_unlock(&c->page_lock);
     return p;
 }
 
@@ -125,21 +128,27 @@ static unsigned link_no(const struct tcg_block *blk, uint64_t page)
     return page_of(blk->phys) == page ? 0 : 1;
 }
 
-static void page_add(struct tcg_page *p, struct tcg_block *blk)
+static struct tcg_block *next_in_page(const struct tcg_page *p, const struct tcg_block *blk)
 {
-    blk->next_page[link_no(blk, p->number)] = p->blocks;
-    p->blocks = blk;
-    p->granules |= block_granules(blk, p->number);
+    return GET(blk->next_page[link_no(blk, p->number)]);
 }
 
-static void page_remove(struct tcg *t, uint64_t number, struct tcg_block *blk)
+static void page_add(struct tcg_page *p, struct tcg_block *blk)
 {
-    struct tcg_page *p = find_page(t, number);
+    SET(blk->next_page[link_no(blk, p->number)], p->blocks);
+    SET(p->blocks, blk);
+    SET(p->granules, p->granules | block_granules(blk, p->number));
+}
+
+/* With the page's lock held. */
+static void page_remove(struct tcg_page *p, struct tcg_block *blk)
+{
     struct tcg_block **at = &p->blocks;
 
-    while (*at != blk)
-        at = &(*at)->next_page[link_no(*at, number)];
-    *at = blk->next_page[link_no(blk, number)];
+    while (*at && *at != blk)
+        at = &(*at)->next_page[link_no(*at, p->number)];
+    if (*at)
+        SET(*at, next_in_page(p, blk));
 }
 
 /* Two guest pages may be the same page of RAM: then the block is in its list once. */
@@ -150,52 +159,178 @@ static bool in_two_pages(const struct tcg_block *blk)
 
 /* ---- hash ---- */
 
-struct tcg_block *tcg_find(struct tcg *t, uint64_t phys, uint64_t phys2, uint32_t mode)
+static struct tcg_block *hash_find(const struct tcg_cache *c, uint64_t phys, uint64_t phys2, uint32_t mode)
 {
-    struct tcg_block *blk = t->hash[hash_key(phys, mode)];
+    struct tcg_block *blk = GET(c->hash[hash_key(phys, mode)]);
 
-    phys2 = page_start(phys2);
-    while (blk && (blk->phys != phys || blk->mode != mode || blk->phys2 != phys2))
-        blk = blk->next_hash;
+    while (blk && (blk->phys != phys || blk->mode != mode || blk->phys2 != phys2 || tcg_is_dropped(blk)))
+        blk = GET(blk->next_hash);
     return blk;
 }
 
-static void hash_remove(struct tcg *t, struct tcg_block *blk)
+struct tcg_block *tcg_find(struct tcg *t, uint64_t phys, uint64_t phys2, uint32_t mode)
 {
-    struct tcg_block **at = &t->hash[hash_key(blk->phys, blk->mode)];
-
-    while (*at != blk)
-        at = &(*at)->next_hash;
-    *at = blk->next_hash;
+    return hash_find(t->cache, phys, page_start(phys2), mode);
 }
 
-int tcg_cache_insert(struct tcg *t, struct tcg_block *blk)
+static void hash_add(struct tcg_cache *c, struct tcg_block *blk)
 {
-    struct tcg_page *head, *tail = NULL;
-    struct tcg_block **slot = &t->hash[hash_key(blk->phys, blk->mode)];
+    uint32_t key = hash_key(blk->phys, blk->mode);
+    uint8_t *lock = &c->hash_lock[key % TCG_HASH_LOCKS];
 
-    blk->phys2 = page_start(blk->phys2);
-    head = get_page(t, page_of(blk->phys));
-    if (in_two_pages(blk))
-        tail = get_page(t, page_of(blk->phys2));
-    if (!head || (in_two_pages(blk) && !tail))
-        return -1;
+    spin_lock(lock);
+    blk->next_hash = c->hash[key];
+    SET(c->hash[key], blk);
+    spin_unlock(lock);
+}
+
+static void hash_remove(struct tcg_cache *c, struct tcg_block *blk)
+{
+    uint32_t key = hash_key(blk->phys, blk->mode);
+    uint8_t *lock = &c->hash_lock[key % TCG_HASH_LOCKS];
+    struct tcg_block **at = &c->hash[key];
+
+    spin_lock(lock);
+    while (*at && *at != blk)
+        at = &(*at)->next_hash;
+    if (*at)
+        SET(*at, blk->next_hash);
+    spin_unlock(lock);
+}
+
+/* ---- watching ---- */
+
+uint32_t tcg_watch(struct tcg *t, uint64_t ram_off)
+{
+    struct tcg_page *p = get_page(t->cache, page_of(ram_off));
+    uint8_t *flags = t->cache->opt.page_flags;
+    uint32_t ticket = 0;
+
+    if (!p || !flags || GET(p->watched))
+        return 0;
+    spin_lock(&p->lock);
+    if (!p->watched) {
+        __atomic_or_fetch(&flags[p->number], TCG_PAGE_CODE, __ATOMIC_SEQ_CST);
+        while (!(ticket = __atomic_add_fetch(&t->cache->tickets, 1, __ATOMIC_RELAXED)))
+            ;
+        p->watch = ticket;
+    }
+    spin_unlock(&p->lock);
+    return ticket;
+}
+
+void tcg_watch_done(struct tcg *t, uint64_t ram_off, uint32_t ticket)
+{
+    struct tcg_page *p = find_page(t->cache, page_of(ram_off));
+
+    if (!p)
+        return; /* it went with a flush */
+    spin_lock(&p->lock);
+    if (p->watch == ticket)
+        SET(p->watched, true);
+    spin_unlock(&p->lock);
+}
+
+void tcg_unwatch(struct tcg *t, uint64_t ram_off)
+{
+    struct tcg_page *p = find_page(t->cache, page_of(ram_off));
+    uint8_t *flags = t->cache->opt.page_flags;
+
+    if (!p) /* its blocks went with a flush */
+        p = get_page(t->cache, page_of(ram_off));
+    if (!p || !flags)
+        return;
+    spin_lock(&p->lock);
+    if (!p->blocks) {
+        SET(p->watched, false);
+        p->watch = 0;
+        __atomic_and_fetch(&flags[p->number], (uint8_t)~TCG_PAGE_CODE, __ATOMIC_SEQ_CST);
+    }
+    spin_unlock(&p->lock);
+}
+
+/* ---- entering ---- */
+
+static bool is_watched(const struct tcg_cache *c, const struct tcg_page *p)
+{
+    return !c->opt.page_flags || p->watched;
+}
+
+static bool same(const uint8_t *live, const uint8_t *copy, unsigned n)
+{
+    while (n && __atomic_load_n(live, __ATOMIC_RELAXED) == *copy)
+        live++, copy++, n--;
+    return !n;
+}
+
+/* Are the bytes in memory still those that were translated? */
+static bool bytes_same(const struct tcg_block *blk, const struct tcg_source *src)
+{
+    unsigned head = MIN_OF(head_size(blk), (unsigned)blk->size);
+
+    return !src || (same(src->host[0], src->copy[0], head) &&
+                    (!has_tail(blk) || same(src->host[1], src->copy[1], blk->size - head)));
+}
+
+/* With both pages locked. */
+static struct tcg_block *enter(struct tcg *t, struct tcg_block *blk, struct tcg_page *head, struct tcg_page *tail,
+                               const struct tcg_source *src, enum tcg_miss *why)
+{
+    struct tcg_block *other = hash_find(t->cache, blk->phys, blk->phys2, blk->mode);
+
+    if (other)
+        return other;
+    *why = TCG_STALE;
+    if (!is_watched(t->cache, head) || (tail && !is_watched(t->cache, tail)))
+        return NULL;
     page_add(head, blk);
     if (tail)
         page_add(tail, blk);
-    blk->next_hash = *slot;
-    *slot = blk;
-    return 0;
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (!bytes_same(blk, src)) {
+        page_remove(head, blk);
+        if (tail)
+            page_remove(tail, blk);
+        return NULL;
+    }
+    hash_add(t->cache, blk);
+    return blk;
 }
 
-void tcg_cache_clear(struct tcg *t)
+struct tcg_block *tcg_cache_insert(struct tcg *t, struct tcg_block *blk, const struct tcg_source *src,
+                                   enum tcg_miss *why)
 {
-    memset(t->hash, 0, sizeof(t->hash));
-    memset(t->page, 0, sizeof(t->page));
-    t->num_blocks = t->num_pages = 0;
+    struct tcg_page *head, *tail = NULL, *first, *second;
+
+    blk->phys2 = page_start(blk->phys2);
+    head = get_page(t->cache, page_of(blk->phys));
+    if (in_two_pages(blk))
+        tail = get_page(t->cache, page_of(blk->phys2));
+    *why = TCG_FULL;
+    if (!head || (in_two_pages(blk) && !tail))
+        return NULL;
+    first = tail && tail->number < head->number ? tail : head;
+    second = first == head ? tail : head;
+    spin_lock(&first->lock);
+    if (second)
+        spin_lock(&second->lock);
+    blk = enter(t, blk, head, tail, src, why);
+    if (second)
+        spin_unlock(&second->lock);
+    spin_unlock(&first->lock);
+    return blk;
 }
 
-/* ---- chains: a list of (block, exit) per target, the exit number in the pointer's low bit ---- */
+void tcg_cache_clear(struct tcg_cache *c)
+{
+    memset(c->hash, 0, sizeof(c->hash));
+    memset(c->page, 0, sizeof(c->page));
+}
+
+/* ---- chains: a list of (block, exit) per target, the exit number in the pointer's low bit.
+ *
+ * An exit belongs to whoever has set its target: it is put into the target's list, and taken out when the target is
+ * dropped. A dropped block's own exits stay where they are. ---- */
 
 static struct tcg_block *tagged(struct tcg_block *blk, unsigned n)
 {
@@ -208,58 +343,79 @@ static struct tcg_block *untagged(struct tcg_block *link, unsigned *n)
     return (struct tcg_block *)((uintptr_t)link & ~(uintptr_t)1);
 }
 
+/* Instead of a list: nobody may chain here any more. */
+#define CLOSED tagged(NULL, 1)
+
+static void link_exit(struct tcg *t, struct tcg_block *from, unsigned n, const void *to)
+{
+    if (t->host)
+        t->host->link(t->host_state, from, n, to);
+}
+
 static void unchain(struct tcg *t, struct tcg_block *from, unsigned n)
 {
-    struct tcg_block *self = tagged(from, n), **at;
-
-    if (!from->target[n])
-        return;
-    at = &from->target[n]->incoming;
-    while (*at != self) {
-        unsigned k;
-        struct tcg_block *other = untagged(*at, &k);
-        at = &other->next_in[k];
-    }
-    *at = from->next_in[n];
-    from->next_in[n] = NULL;
-    from->target[n] = NULL;
-    if (t->host)
-        t->host->link(t->host_state, from, n, NULL);
+    link_exit(t, from, n, NULL);
+    SET(from->target[n], NULL);
 }
 
 void tcg_chain(struct tcg *t, struct tcg_block *from, unsigned n, struct tcg_block *to)
 {
-    if (from->dropped || to->dropped || from->one_insn || to->one_insn || has_tail(to) ||
-        from->target[n] == to)
+    struct tcg_block *none = NULL, *head;
+
+    if (tcg_is_dropped(from) || from->one_insn || to->one_insn || has_tail(to) ||
+        (t->host && from->jump_at[n] == UINT32_MAX))
         return;
-    if (t->host && from->jump_at[n] == UINT32_MAX)
+    if (!__atomic_compare_exchange_n(&from->target[n], &none, to, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
         return;
-    unchain(t, from, n);
-    from->target[n] = to;
-    from->next_in[n] = to->incoming;
-    to->incoming = tagged(from, n);
-    if (t->host)
-        t->host->link(t->host_state, from, n, to->code);
+    link_exit(t, from, n, to->code);
+    head = GET(to->incoming);
+    do {
+        if (head == CLOSED) {
+            unchain(t, from, n);
+            return;
+        }
+        SET(from->next_in[n], head);
+    } while (!__atomic_compare_exchange_n(&to->incoming, &head, tagged(from, n), false, __ATOMIC_ACQ_REL,
+                                          __ATOMIC_ACQUIRE));
     t->stats.chains++;
 }
 
 /* ---- dropping ---- */
 
+/* Its pages are the caller's work. */
 static void drop(struct tcg *t, struct tcg_block *blk)
 {
-    blk->dropped = true;
-    hash_remove(t, blk);
-    page_remove(t, page_of(blk->phys), blk);
-    if (in_two_pages(blk))
-        page_remove(t, page_of(blk->phys2), blk);
-    unchain(t, blk, 0);
-    unchain(t, blk, 1);
-    while (blk->incoming) {
-        unsigned n;
-        struct tcg_block *from = untagged(blk->incoming, &n);
+    struct tcg_block *link, *next;
+    unsigned n;
+
+    hash_remove(t->cache, blk);
+    for (link = __atomic_exchange_n(&blk->incoming, CLOSED, __ATOMIC_ACQ_REL); link && link != CLOSED; link = next) {
+        struct tcg_block *from = untagged(link, &n);
+        next = GET(from->next_in[n]);
         unchain(t, from, n);
     }
-    t->stats.invalidations++;
+    __atomic_fetch_add(&t->cache->invalidations, 1, __ATOMIC_RELAXED);
+}
+
+/* From now on it cannot be entered. False: somebody else said so before, and does the rest. */
+static bool close_block(struct tcg *t, struct tcg_block *blk)
+{
+    if (t->host)
+        t->host->close(t->host_state, blk);
+    return !__atomic_exchange_n(&blk->dropped, true, __ATOMIC_ACQ_REL);
+}
+
+/* Take it out of its other page, if there is one. */
+static void leave_other_page(struct tcg *t, const struct tcg_page *p, struct tcg_block *blk)
+{
+    uint64_t number = page_of(blk->phys) == p->number ? page_of(blk->phys2) : page_of(blk->phys);
+    struct tcg_page *other;
+
+    if (!in_two_pages(blk) || !(other = find_page(t->cache, number)))
+        return;
+    spin_lock(&other->lock);
+    page_remove(other, blk);
+    spin_unlock(&other->lock);
 }
 
 /* Bytes [first, last] as far as they lie in this page; its granules are counted afresh from the blocks that
@@ -267,23 +423,30 @@ static void drop(struct tcg *t, struct tcg_block *blk)
 static unsigned drop_in_page(struct tcg *t, struct tcg_page *p, uint64_t first, uint64_t last)
 {
     uint64_t start = p->number << TCG_PAGE_BITS, kept = 0;
-    struct tcg_block *blk, *next;
+    struct tcg_block *blk, **at = &p->blocks, *gone = NULL;
     unsigned dropped = 0;
 
     first = MAX_OF(first, start);
     last = MIN_OF(last, start + PAGE_SIZE - 1);
-    if (!(p->granules & granules(first, last)))
+    if (!(GET(p->granules) & granules(first, last)))
         return 0;
-    for (blk = p->blocks; blk; blk = next) {
-        next = blk->next_page[link_no(blk, p->number)];
-        if (overlaps(blk, first, last)) {
-            drop(t, blk);
-            dropped++;
-        } else {
-            kept |= block_granules(blk, p->number);
+    spin_lock(&p->lock);
+    while ((blk = *at)) {
+        if (overlaps(blk, first, last) && close_block(t, blk)) {
+            SET(*at, next_in_page(p, blk));
+            blk->next_gone = gone;
+            gone = blk;
+            continue;
         }
+        kept |= block_granules(blk, p->number);
+        at = &blk->next_page[link_no(blk, p->number)];
     }
-    p->granules = kept;
+    SET(p->granules, kept);
+    spin_unlock(&p->lock);
+    for (; gone; gone = gone->next_gone, dropped++) {
+        leave_other_page(t, p, gone);
+        drop(t, gone);
+    }
     return dropped;
 }
 
@@ -295,10 +458,11 @@ static uint64_t last_byte(uint64_t ram_off, uint64_t len)
 /* A range of more pages than there are pages with code: look at those instead. */
 static unsigned drop_in_all_pages(struct tcg *t, uint64_t first, uint64_t last)
 {
+    struct tcg_cache *c = t->cache;
     unsigned dropped = 0;
 
-    for (unsigned i = 0; i < ARRAY_LEN(t->page); i++)
-        for (struct tcg_page *p = t->page[i]; p; p = p->next)
+    for (unsigned i = 0; i < ARRAY_LEN(c->page); i++)
+        for (struct tcg_page *p = GET(c->page[i]); p; p = p->next)
             if (p->number >= page_of(first) && p->number <= page_of(last))
                 dropped += drop_in_page(t, p, first, last);
     return dropped;
@@ -309,13 +473,13 @@ unsigned tcg_invalidate(struct tcg *t, uint64_t ram_off, uint64_t len)
     uint64_t last;
     unsigned dropped = 0;
 
-    if (!len || !t->num_pages)
+    if (!len)
         return 0;
     last = last_byte(ram_off, len);
-    if (page_of(last) - page_of(ram_off) >= ARRAY_LEN(t->page))
+    if (page_of(last) - page_of(ram_off) >= ARRAY_LEN(t->cache->page))
         return drop_in_all_pages(t, ram_off, last);
     for (uint64_t n = page_of(ram_off); n <= page_of(last); n++) {
-        struct tcg_page *p = find_page(t, n);
+        struct tcg_page *p = find_page(t->cache, n);
         if (p)
             dropped += drop_in_page(t, p, ram_off, last);
     }
@@ -326,9 +490,9 @@ static bool page_has(const struct tcg_page *p, uint64_t first, uint64_t last)
 {
     uint64_t start = p->number << TCG_PAGE_BITS;
 
-    if (!(p->granules & granules(MAX_OF(first, start), MIN_OF(last, start + PAGE_SIZE - 1))))
+    if (!(GET(p->granules) & granules(MAX_OF(first, start), MIN_OF(last, start + PAGE_SIZE - 1))))
         return false;
-    for (struct tcg_block *blk = p->blocks; blk; blk = blk->next_page[link_no(blk, p->number)])
+    for (struct tcg_block *blk = GET(p->blocks); blk; blk = next_in_page(p, blk))
         if (overlaps(blk, first, last))
             return true;
     return false;
@@ -342,7 +506,7 @@ bool tcg_has_code(struct tcg *t, uint64_t ram_off, uint64_t len)
         return false;
     last = last_byte(ram_off, len);
     for (uint64_t n = page_of(ram_off); n <= page_of(last); n++) {
-        struct tcg_page *p = find_page(t, n);
+        struct tcg_page *p = find_page(t->cache, n);
         if (p && page_has(p, ram_off, last))
             return true;
     }
@@ -351,7 +515,7 @@ bool tcg_has_code(struct tcg *t, uint64_t ram_off, uint64_t len)
 
 bool tcg_page_has_code(struct tcg *t, uint64_t ram_off)
 {
-    struct tcg_page *p = find_page(t, page_of(ram_off));
+    struct tcg_page *p = find_page(t->cache, page_of(ram_off));
 
-    return p && p->blocks;
+    return p && GET(p->blocks);
 }

@@ -1,13 +1,21 @@
-/* The inside of struct tcg, shared by tcg.c (life, translation, running), cache.c (finding and dropping
- * blocks) and interp.c. */
+/* The inside of the translator, shared by tcg.c (life, translation, running), cache.c (finding and dropping
+ * blocks), space.c (memory for code and data) and interp.c. */
 #ifndef MIMUS_TCG_CACHE_H
 #define MIMUS_TCG_CACHE_H
+
+#include <pthread.h>
 
 #include "tcg/tcg.h"
 
 #define TCG_HASH_BITS 16
 #define TCG_PAGE_HASH_BITS 14
-#define TCG_MAX_BLOCKS (1u << 20)
+#define TCG_HASH_LOCKS 256
+#define TCG_MAX_PAGES (UINT64_C(1) << 20)
+
+/* Host code is given to views in spans of units. A unit knows the blocks that begin in it. */
+#define TCG_UNIT_BITS 16
+#define TCG_UNIT_SIZE ((size_t)1 << TCG_UNIT_BITS)
+#define TCG_UNIT_BLOCKS (TCG_UNIT_SIZE / 32)   /* no block is shorter */
 
 /* A RAM page that has or had blocks. */
 struct tcg_page {
@@ -16,6 +24,9 @@ struct tcg_page {
     /* linked by next_page[0] if their first byte is in this page, else by next_page[1] */
     struct tcg_block *blocks;
     struct tcg_page *next;    /* in the hash */
+    uint32_t watch;           /* ticket of the tcg_watch() that was begun last, 0: none; under lock, as the rest */
+    bool watched;             /* every store to the page is told */
+    uint8_t lock;             /* base/spin.h */
 };
 
 /* Memory handed out upwards and given back all at once. */
@@ -31,32 +42,78 @@ struct tcg_interp {
     uint64_t value[IR_MAX_INSNS];
 };
 
-struct tcg {
+/* What all processors have in common. Whatever is reached from hash and pages stays in memory until the next flush,
+ * for which everybody stands still: so look-ups need no lock. */
+struct tcg_cache {
     const struct tcg_guest *guest;
     struct tcg_options opt;
     struct log *log;
-    struct ir_builder *builder;
     const struct tcg_host *host;   /* NULL: interpreter */
+    struct tcg_arena code;         /* executable; unit 0 holds the thunks */
+    struct tcg_arena data;         /* blocks, the interpreter's IR */
+    struct tcg_arena pages;        /* struct tcg_page */
+    struct tcg_arena index;        /* block pointers: TCG_UNIT_BLOCKS for each unit, by address of their code */
+    uint32_t *unit_blocks;         /* how many begin in a unit */
+    uint32_t num_units, next_unit;
+    uint32_t generation;           /* counts flushes */
+    uint32_t tickets;              /* of tcg_watch(), never the same for two: a page of another life has none of them */
+    uint64_t invalidations;
+    pthread_mutex_t views_lock;
+    struct tcg *views;
+    struct tcg_block *hash[1u << TCG_HASH_BITS];
+    uint8_t hash_lock[TCG_HASH_LOCKS];
+    struct tcg_page *page[1u << TCG_PAGE_HASH_BITS];
+    uint8_t page_lock;             /* adding to `page` */
+};
+
+/* One processor's view: its workshop and where it puts what it makes. */
+struct tcg {
+    struct tcg_cache *cache;
+    const struct tcg_guest *guest;
+    const struct tcg_host *host;
     void *host_state;
-    struct tcg_code_buf code;      /* host code of blocks; `start` is behind the thunks */
-    struct tcg_arena code_map;     /* the whole executable mapping */
-    struct tcg_arena data;         /* blocks, pages, the interpreter's IR */
-    struct tcg_block **block;      /* [TCG_MAX_BLOCKS] in order of allocation, so also of code address */
-    uint32_t num_blocks;
-    uint32_t num_pages;
+    struct ir_builder *builder;
+    uint32_t generation;           /* of the cache when the spans below were taken */
+    struct tcg_code_buf code;
+    struct tcg_arena data;
     bool running;                  /* in host code */
     struct tcg_interp interp;
     struct tcg_stats stats;
-    struct tcg_block *hash[1u << TCG_HASH_BITS];
-    struct tcg_page *page[1u << TCG_PAGE_HASH_BITS];
+    struct tcg *next;              /* of the cache's views */
 };
 
-/* Zeroed memory from the arena, or NULL when it is used up. */
+/* ---- space.c ---- */
+
+/* Reserve everything. 0 or -errno with `err`. */
+int tcg_space_init(struct tcg_cache *c, struct error *err);
+void tcg_space_free(struct tcg_cache *c);
+/* Everything is free again; `pages` too. */
+void tcg_space_clear(struct tcg_cache *c);
+/* Zeroed memory, or NULL when it is used up. */
+void *tcg_space_alloc(struct tcg *t, size_t size);
+/* A new span of at least `units` for this view's code. False: used up. */
+bool tcg_space_span(struct tcg *t, unsigned units);
+/* A block was compiled. */
+void tcg_space_enter(struct tcg *t, struct tcg_block *blk);
+/* The block whose code holds `pc`, or NULL. */
+struct tcg_block *tcg_space_block_at(const struct tcg_cache *c, uintptr_t pc);
+/* Zeroed, from arena `a`, by any thread under a lock. NULL: used up. */
 void *tcg_arena_alloc(struct tcg_arena *a, size_t size);
-/* Enter a compiled block where tcg_find and the page functions see it. -1: the arena is used up. */
-int tcg_cache_insert(struct tcg *t, struct tcg_block *blk);
-/* Forget all blocks: hash, pages, block array. */
-void tcg_cache_clear(struct tcg *t);
+
+/* ---- cache.c ---- */
+
+/* Enter a compiled block where tcg_find and the page functions see it, unless the pages are no longer watched or the
+ * bytes have changed (TCG_STALE), or there is no memory (TCG_FULL). Returns the block to be used: another one if
+ * somebody was faster. */
+struct tcg_block *tcg_cache_insert(struct tcg *t, struct tcg_block *blk, const struct tcg_source *src,
+                                   enum tcg_miss *why);
+/* Forget all blocks and pages. */
+void tcg_cache_clear(struct tcg_cache *c);
+
+static inline bool tcg_is_dropped(const struct tcg_block *blk)
+{
+    return __atomic_load_n(&blk->dropped, __ATOMIC_ACQUIRE);
+}
 
 /* Flags of instruction `fl` of the interpreter's block become the guest's flags. */
 void tcg_interp_commit(struct tcg *t, void *env, ir_ref fl);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/bits.h"
+#include "tcg/atomic.h"
 #include "tcg/build.h"
 #include "tcg/cache.h"
 
@@ -41,20 +42,20 @@ static uint64_t mask_to(uint64_t v, unsigned type)
 static uint64_t load_typed(const void *p, unsigned type)
 {
     switch (type) {
-    case IR_I8: return load_le(p, 1);
-    case IR_I16: return load_le(p, 2);
-    case IR_I32: return load_le(p, 4);
-    default: return load_le(p, 8);
+    case IR_I8: return load_shared_le(p, 1);
+    case IR_I16: return load_shared_le(p, 2);
+    case IR_I32: return load_shared_le(p, 4);
+    default: return load_shared_le(p, 8);
     }
 }
 
 static void store_typed(void *p, unsigned type, uint64_t v)
 {
     switch (type) {
-    case IR_I8: store_le(p, 1, v); break;
-    case IR_I16: store_le(p, 2, v); break;
-    case IR_I32: store_le(p, 4, v); break;
-    default: store_le(p, 8, v); break;
+    case IR_I8: store_shared_le(p, 1, v); break;
+    case IR_I16: store_shared_le(p, 2, v); break;
+    case IR_I32: store_shared_le(p, 4, v); break;
+    default: store_shared_le(p, 8, v); break;
     }
 }
 
@@ -165,13 +166,36 @@ static void do_store(const struct run *r, const struct ir_insn *in)
         r->guest->store(r->env, addr, mask_to(r->v[in->b], in->type), size, in->aux);
 }
 
+static uint64_t do_atomic(const struct run *r, const struct ir_insn *in)
+{
+    uint64_t addr = address(r, in->a), v = mask_to(r->v[in->b], in->type);
+    unsigned size = IR_BYTES(in->type);
+    void *p = probe(r, in, addr, size, true);
+
+    if (p && atomic_possible(p, size))
+        return atomic_rmw(p, size, (enum ir_atomic)in->imm, v);
+    return r->guest->atomic(r->env, addr, v, size, in->aux | (uint32_t)in->imm << 8);
+}
+
+static uint64_t do_cas(const struct run *r, const struct ir_insn *in)
+{
+    uint64_t addr = address(r, in->a);
+    uint64_t expected = mask_to(r->v[in->b], in->type), desired = mask_to(r->v[in->c], in->type);
+    unsigned size = IR_BYTES(in->type);
+    void *p = probe(r, in, addr, size, true);
+
+    if (p && atomic_possible(p, size))
+        return atomic_cas(p, size, expected, desired);
+    return r->guest->cas(r->env, addr, expected, desired, size, in->aux);
+}
+
 static void do_load16(const struct run *r, const struct ir_insn *in)
 {
     uint64_t addr = address(r, in->a);
     const void *p = probe(r, in, addr, in->aux & IR_MEM_PAIR ? 32 : 16, false);
 
     if (p)
-        memcpy(tcg_field(r->env, in->imm), p, 16);
+        copy_shared(tcg_field(r->env, in->imm), p, 16);
     else
         r->guest->load16(r->env, addr, tcg_field(r->env, in->imm), in->aux);
 }
@@ -182,7 +206,7 @@ static void do_store16(const struct run *r, const struct ir_insn *in)
     void *p = probe(r, in, addr, in->aux & IR_MEM_PAIR ? 32 : 16, true);
 
     if (p)
-        memcpy(p, tcg_field(r->env, in->imm), 16);
+        copy_shared(p, tcg_field(r->env, in->imm), 16);
     else
         r->guest->store16(r->env, addr, tcg_field(r->env, in->imm), in->aux);
 }
@@ -280,7 +304,7 @@ static void take_exit(struct run *r, const struct ir_insn *in, unsigned n)
         look_up(r);
         return;
     }
-    r->next = r->blk->target[n];
+    r->next = __atomic_load_n(&r->blk->target[n], __ATOMIC_ACQUIRE);
     r->result = (uintptr_t)r->blk | n;
 }
 
@@ -345,6 +369,9 @@ static uint64_t step(struct run *r, const struct ir_insn *in, unsigned i)
     case IR_VOP:
         do_vop(r, in);
         return 0;
+    case IR_FENCE:
+        atomic_fence();
+        return 0;
     case IR_INSN:
         return 0;
     }
@@ -355,6 +382,10 @@ static uint64_t step(struct run *r, const struct ir_insn *in, unsigned i)
     case IR_ST:
         do_store(r, in);
         return 0;
+    case IR_ATOMIC:
+        return do_atomic(r, in);
+    case IR_CAS:
+        return do_cas(r, in);
     case IR_LDV:
         do_load16(r, in);
         return 0;
@@ -398,6 +429,19 @@ static void run_block(struct run *r)
     do_end(r, &ir[r->blk->num_ir - 1]);
 }
 
+/* A counted block for which too few instructions are left is not begun. */
+static bool take_budget(const struct run *r)
+{
+    int64_t *budget = tcg_field(r->env, r->guest->off_budget);
+
+    if (!r->blk->counted)
+        return true;
+    if (*budget < r->blk->insns)
+        return false;
+    *budget -= r->blk->insns;
+    return true;
+}
+
 void tcg_interp_leave(struct tcg *t, void *env)
 {
     *(uint32_t *)tcg_field(env, t->guest->off_mxcsr) = host_mxcsr();
@@ -415,7 +459,7 @@ uintptr_t tcg_interp_run(struct tcg *t, const struct tcg_guest *guest, void *env
     set_host_mxcsr(*(uint32_t *)tcg_field(env, guest->off_mxcsr));
     while (r.next) {
         r.blk = r.next;
-        if (__atomic_load_n(exit_request, __ATOMIC_RELAXED)) {
+        if (__atomic_load_n(exit_request, __ATOMIC_RELAXED) || tcg_is_dropped(r.blk) || !take_budget(&r)) {
             r.result = 0;
             break;
         }

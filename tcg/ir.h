@@ -25,7 +25,7 @@ enum ir_effect { E_PURE = 1, E_READ = 2, E_WRITE = 4, E_FAULT = 8, E_END = 16 };
 enum ir_cmp { IR_CMP_EQ, IR_CMP_NE, IR_CMP_LTU, IR_CMP_LEU, IR_CMP_GTU, IR_CMP_GEU,
               IR_CMP_LTS, IR_CMP_LES, IR_CMP_GTS, IR_CMP_GES };
 
-/* aux of LD, ST, LDV, STV. */
+/* aux of LD, ST, LDV, STV, ATOMIC, CAS. */
 enum ir_mem {
     IR_MEM_RMW = 1,     /* LD that a store to the same place will follow: check for writing */
     IR_MEM_STACK = 2,   /* through SS: a non-canonical address is #SS, not #GP */
@@ -36,6 +36,10 @@ enum ir_mem {
     IR_MEM_FLAT = 32,   /* through a segment of 4 GiB whose limit nobody else looks at: not to run over its end */
 };
 #define IR_FAR(n) (1u << (n)) /* aux of GOTO, BR */
+
+/* What ATOMIC stores. NEG looks at the old value only; its operand arrives as anything at the slow path. */
+enum ir_atomic { IR_ATOMIC_ADD, IR_ATOMIC_AND, IR_ATOMIC_OR, IR_ATOMIC_XOR, IR_ATOMIC_XCHG, IR_ATOMIC_NEG,
+                 IR_NUM_ATOMICS };
 
 /* EFLAGS places of the six arithmetic flags. */
 enum { IR_CF = 0x001, IR_PF = 0x004, IR_AF = 0x010, IR_ZF = 0x040, IR_SF = 0x080, IR_OF = 0x800,
@@ -67,6 +71,7 @@ struct ir_block {
     uint32_t guest_size;    /* bytes */
     uint32_t guest_insns;
     uint8_t mmu;            /* software TLB set used by LD and ST (0 .. guest->num_mmu-1) */
+    bool keep;              /* a block of one instruction is to be found again; its mode tells it from others */
 };
 
 /* One row of ir.def as data. */
@@ -124,6 +129,11 @@ ir_ref ir_eflags(struct ir_builder *b, ir_ref fl);
 ir_ref ir_cond(struct ir_builder *b, unsigned cc, ir_ref fl);
 ir_ref ir_ld(struct ir_builder *b, enum ir_type t, ir_ref addr, unsigned mem);
 void   ir_st(struct ir_builder *b, enum ir_type t, ir_ref addr, ir_ref v, unsigned mem);
+ir_ref ir_atomic(struct ir_builder *b, enum ir_atomic kind, enum ir_type t, ir_ref addr, ir_ref v,
+                 unsigned mem);
+ir_ref ir_cas(struct ir_builder *b, enum ir_type t, ir_ref addr, ir_ref expected, ir_ref desired,
+              unsigned mem);
+void   ir_fence(struct ir_builder *b);
 void   ir_ldv(struct ir_builder *b, ir_ref addr, unsigned offset, unsigned mem);
 void   ir_stv(struct ir_builder *b, ir_ref addr, unsigned offset, unsigned mem);
 void   ir_bound(struct ir_builder *b, ir_ref a, unsigned offset, unsigned size, unsigned helper, unsigned arg);

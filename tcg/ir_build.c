@@ -349,6 +349,25 @@ void ir_st(struct ir_builder *b, enum ir_type t, ir_ref addr, ir_ref v, unsigned
     ir_append(b, &(struct ir_insn){ .op = IR_ST, .type = t, .aux = (uint8_t)mem, .a = addr, .b = v });
 }
 
+ir_ref ir_atomic(struct ir_builder *b, enum ir_atomic kind, enum ir_type t, ir_ref addr, ir_ref v,
+                 unsigned mem)
+{
+    return ir_append(b, &(struct ir_insn){ .op = IR_ATOMIC, .type = t, .aux = (uint8_t)mem, .a = addr, .b = v,
+                                           .imm = kind });
+}
+
+ir_ref ir_cas(struct ir_builder *b, enum ir_type t, ir_ref addr, ir_ref expected, ir_ref desired,
+              unsigned mem)
+{
+    return ir_append(b, &(struct ir_insn){ .op = IR_CAS, .type = t, .aux = (uint8_t)mem, .a = addr,
+                                           .b = expected, .c = desired });
+}
+
+void ir_fence(struct ir_builder *b)
+{
+    ir_append(b, &(struct ir_insn){ .op = IR_FENCE, .type = IR_I64 });
+}
+
 /* The type of LDV and STV is unused and stays I64. */
 void ir_ldv(struct ir_builder *b, ir_ref addr, unsigned offset, unsigned mem)
 {

@@ -8,6 +8,8 @@ static const char *const cmp_name[] = { "eq", "ne", "ltu", "leu", "gtu", "geu", 
 static const char *const cond_name[] = { "o", "no", "b", "nb", "z", "nz", "be", "a",
                                          "s", "ns", "p", "np", "l", "nl", "le", "g" };
 
+static const char *const atomic_name[IR_NUM_ATOMICS] = { "add", "and", "or", "xor", "xchg", "neg" };
+
 static void print_result(FILE *out, const struct ir_block *blk, unsigned i, const struct tcg_guest *guest)
 {
     const struct ir_insn *in = &blk->insn[i];
@@ -31,6 +33,8 @@ static void print_name(FILE *out, const struct ir_insn *in)
         fprintf(out, ".%s", cmp_name[in->cc]);
     if (in->op == IR_COND)
         fprintf(out, ".%s", cond_name[in->cc]);
+    if (in->op == IR_ATOMIC)
+        fprintf(out, ".%s", atomic_name[in->imm]);
 }
 
 static void print_memory_flags(FILE *out, unsigned aux)

@@ -140,6 +140,13 @@ static void check_memory(struct check *c)
         check_field(c, 16);
 }
 
+/* Explicit accesses of the program only. */
+static void check_atomic(struct check *c)
+{
+    require(c, !(c->in->aux & ~(IR_MEM_STACK | IR_MEM_FLAT)), "unknown memory flags");
+    require(c, c->blk->mmu < c->guest->num_mmu, "no such TLB set");
+}
+
 static void check_pc(struct check *c)
 {
     bool far = c->in->op == IR_GOTO || c->in->op == IR_BR;
@@ -185,6 +192,12 @@ static void check_special(struct check *c)
         break;
     case IR_LD: case IR_ST: case IR_LDV: case IR_STV:
         check_memory(c);
+        break;
+    case IR_ATOMIC:
+        require(c, in->imm < IR_NUM_ATOMICS, "no such atomic operation");
+        /* fall through */
+    case IR_CAS:
+        check_atomic(c);
         break;
     case IR_BOUND:
         check_exit_helper(c, in->imm >> 32 & 0xffff, 2);

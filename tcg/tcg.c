@@ -3,105 +3,127 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/bits.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "tcg/cache.h"
 
-#define DEFAULT_CACHE ((size_t)64 << 20)
-#define MIN_CACHE ((size_t)1 << 20)   /* room for the thunks and some largest possible blocks */
+/* Units of a view's span of code, and of one in which a largest possible block finds room. */
+enum { SPAN_SMALL = 4, SPAN = 8, SPAN_LARGEST = 11 };
 
 /* ---- life ---- */
 
-/* Address space that costs memory only where it is touched. */
-static int reserve(struct tcg_arena *a, size_t size, int prot)
+static struct tcg_cache *cache_new(const struct tcg_guest *guest, const struct tcg_options *opt, struct log *log,
+                                   struct error *err)
 {
-    void *p = mmap(NULL, size, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    struct tcg_cache *c = calloc(1, sizeof(*c));
 
-    if (p == MAP_FAILED)
-        return -errno;
-    a->start = a->at = p;
-    a->end = a->start + size;
-    return 0;
+    if (!c) {
+        error_set(err, -ENOMEM, "tcg: out of memory");
+        return NULL;
+    }
+    c->guest = guest;
+    c->opt = *opt;
+    c->log = log;
+    c->next_unit = 1;
+    pthread_mutex_init(&c->views_lock, NULL);
+    if (opt->engine == TCG_JIT)
+        c->host = tcg_host_native();
+    if (!c->host)
+        c->opt.engine = TCG_INTERP;
+    if (tcg_space_init(c, err)) {
+        tcg_space_free(c);
+        free(c);
+        return NULL;
+    }
+    return c;
 }
 
-static void release(struct tcg_arena *a)
+static void *host_state(struct tcg_cache *c)
 {
-    if (a->start)
-        munmap(a->start, (size_t)(a->end - a->start));
+    struct tcg_code_buf thunks = { c->code.start, c->code.start, c->code.start + TCG_UNIT_SIZE };
+
+    if (c->views)
+        return c->host->clone(c->views->host_state);
+    return c->host->init(c->guest, &thunks, tcg_host_isa() & ~c->opt.without_isa);
 }
 
-static int reserve_cache(struct tcg *t, struct error *err)
+/* With views_lock held. */
+static struct tcg *view_new(struct tcg_cache *c, struct error *err)
 {
-    size_t size = align_up(t->opt.cache_size ? MAX_OF(t->opt.cache_size, MIN_CACHE) : DEFAULT_CACHE, 65536);
-    struct tcg_arena index = { 0 };
-    int ret;
+    struct tcg *t = calloc(1, sizeof(*t));
 
-    ret = reserve(&t->data, size, PROT_READ | PROT_WRITE);
-    if (!ret)
-        ret = reserve(&index, TCG_MAX_BLOCKS * sizeof(*t->block), PROT_READ | PROT_WRITE);
-    if (ret)
-        return error_set(err, ret, "tcg: no memory for the translation cache: %s", strerror(-ret));
-    t->block = (struct tcg_block **)(void *)index.start;
-    t->stats.cache_size = size;
-    if (!t->host)
-        return 0;
-    ret = reserve(&t->code_map, size, PROT_READ | PROT_WRITE | PROT_EXEC);
-    if (ret)
-        return error_set(err, ret, "tcg: the host refuses executable memory: %s", strerror(-ret));
-    t->code = (struct tcg_code_buf){ t->code_map.start, t->code_map.start, t->code_map.end };
-    t->host_state = t->host->init(t->guest, &t->code, tcg_host_isa() & ~t->opt.without_isa);
-    t->code.start = t->code.at;
-    return t->host_state ? 0 : error_set(err, -ENOMEM, "tcg: out of memory");
+    if (t) {
+        t->cache = c;
+        t->guest = c->guest;
+        t->host = c->host;
+        t->builder = ir_builder_new(c->guest, c->opt.optimise);
+        t->host_state = c->host ? host_state(c) : NULL;
+        t->generation = c->generation;
+    }
+    if (!t || !t->builder || (c->host && !t->host_state)) {
+        error_set(err, -ENOMEM, "tcg: out of memory");
+        if (t)
+            ir_builder_free(t->builder);
+        free(t);
+        return NULL;
+    }
+    t->next = c->views;
+    c->views = t;
+    return t;
+}
+
+static void cache_free(struct tcg_cache *c)
+{
+    tcg_space_free(c);
+    pthread_mutex_destroy(&c->views_lock);
+    free(c);
 }
 
 struct tcg *tcg_new(const struct tcg_guest *guest, const struct tcg_options *opt, struct log *log,
                     struct error *err)
 {
-    struct tcg *t = calloc(1, sizeof(*t));
+    struct tcg_cache *c = cache_new(guest, opt, log, err);
+    struct tcg *t = c ? view_new(c, err) : NULL;
 
-    if (!t) {
-        error_set(err, -ENOMEM, "tcg: out of memory");
-        return NULL;
-    }
-    t->guest = guest;
-    t->opt = *opt;
-    t->log = log;
-    if (opt->engine == TCG_JIT)
-        t->host = tcg_host_native();
-    if (!t->host)
-        t->opt.engine = TCG_INTERP;
-    t->builder = ir_builder_new(guest, opt->optimise);
-    if (!t->builder)
-        error_set(err, -ENOMEM, "tcg: out of memory");
-    if (!t->builder || reserve_cache(t, err)) {
-        tcg_free(t);
-        return NULL;
-    }
+    if (c && !t)
+        cache_free(c);
     return t;
 }
 
-static void free_maps(struct tcg *t)
+struct tcg *tcg_join(struct tcg *other, struct error *err)
 {
-    for (unsigned i = 0; i < t->num_blocks; i++)
-        free(t->block[i]->map);
+    struct tcg_cache *c = other->cache;
+    struct tcg *t;
+
+    pthread_mutex_lock(&c->views_lock);
+    t = view_new(c, err);
+    pthread_mutex_unlock(&c->views_lock);
+    return t;
 }
 
 void tcg_free(struct tcg *t)
 {
+    struct tcg_cache *c;
+    struct tcg **at;
+    bool last;
+
     if (!t)
         return;
-    free_maps(t);
+    c = t->cache;
+    pthread_mutex_lock(&c->views_lock);
+    for (at = &c->views; *at != t; at = &(*at)->next)
+        ;
+    *at = t->next;
+    last = !c->views;
+    pthread_mutex_unlock(&c->views_lock);
     if (t->host_state)
         t->host->free(t->host_state);
-    if (t->block)
-        munmap(t->block, TCG_MAX_BLOCKS * sizeof(*t->block));
-    release(&t->code_map);
-    release(&t->data);
     ir_builder_free(t->builder);
     free(t);
+    if (last)
+        cache_free(c);
 }
 
 struct ir_builder *tcg_builder(struct tcg *t)
@@ -111,25 +133,52 @@ struct ir_builder *tcg_builder(struct tcg *t)
 
 const struct tcg_options *tcg_opts(struct tcg *t)
 {
-    return &t->opt;
+    return &t->cache->opt;
+}
+
+uint32_t tcg_generation(struct tcg *t)
+{
+    return __atomic_load_n(&t->cache->generation, __ATOMIC_ACQUIRE);
 }
 
 void tcg_flush(struct tcg *t)
 {
     assert(!t->running && !t->interp.block);
-    free_maps(t);
-    tcg_cache_clear(t);
-    t->data.at = t->data.start;
-    t->code.at = t->code.start;
-    t->stats.flushes++;
+    tcg_cache_clear(t->cache);
+    tcg_space_clear(t->cache);
+    __atomic_add_fetch(&t->cache->generation, 1, __ATOMIC_RELEASE);
+}
+
+/* After a flush the spans are somebody else's. */
+static void follow_flush(struct tcg *t)
+{
+    if (t->generation == tcg_generation(t))
+        return;
+    t->generation = tcg_generation(t);
+    memset(&t->code, 0, sizeof(t->code));
+    memset(&t->data, 0, sizeof(t->data));
 }
 
 struct tcg_stats tcg_get_stats(struct tcg *t)
 {
-    struct tcg_stats s = t->stats;
+    struct tcg_cache *c = t->cache;
+    struct tcg_stats s = { .flushes = c->generation, .cache_size = c->opt.cache_size,
+                           .invalidations = __atomic_load_n(&c->invalidations, __ATOMIC_RELAXED) };
 
-    s.cache_used = t->host ? (uint64_t)(t->code.at - t->code_map.start)
-                           : (uint64_t)(t->data.at - t->data.start);
+    s.cache_used = c->host ? (uint64_t)c->next_unit << TCG_UNIT_BITS : (uint64_t)(c->data.at - c->data.start);
+    pthread_mutex_lock(&c->views_lock);
+    for (const struct tcg *v = c->views; v; v = v->next) {
+        s.blocks += v->stats.blocks;
+        s.guest_insns += v->stats.guest_insns;
+        s.guest_bytes += v->stats.guest_bytes;
+        s.host_bytes += v->stats.host_bytes;
+        s.ir_insns += v->stats.ir_insns;
+        s.translate_ns += v->stats.translate_ns;
+        s.chains += v->stats.chains;
+        if (c->host && v->generation == c->generation)
+            s.cache_used -= (uint64_t)(v->code.end - v->code.at);
+    }
+    pthread_mutex_unlock(&c->views_lock);
     return s;
 }
 
@@ -142,23 +191,23 @@ void tcg_add_time(struct tcg *t, uint64_t ns)
 
 static void print_ir(struct tcg *t, const struct ir_block *ir, uint32_t item, const char *title)
 {
-    if (!log_enabled_at(t->log, item, ir->pc))
+    if (!log_enabled_at(t->cache->log, item, ir->pc))
         return;
-    flockfile(t->log->file);
-    fprintf(t->log->file, "%s: ", title);
-    ir_print(t->log->file, ir, t->guest);
-    funlockfile(t->log->file);
+    flockfile(t->cache->log->file);
+    fprintf(t->cache->log->file, "%s: ", title);
+    ir_print(t->cache->log->file, ir, t->guest);
+    funlockfile(t->cache->log->file);
 }
 
 static void print_code(struct tcg *t, const struct tcg_block *blk)
 {
-    if (!t->host || !log_enabled_at(t->log, LOG_OUT, blk->pc))
+    if (!t->host || !log_enabled_at(t->cache->log, LOG_OUT, blk->pc))
         return;
-    flockfile(t->log->file);
-    fprintf(t->log->file, "out: block pc %016llx: %u bytes at %p\n", (unsigned long long)blk->pc,
+    flockfile(t->cache->log->file);
+    fprintf(t->cache->log->file, "out: block pc %016llx: %u bytes at %p\n", (unsigned long long)blk->pc,
             blk->code_size, blk->code);
-    t->host->disassemble(t->log->file, blk->code, blk->code_size);
-    funlockfile(t->log->file);
+    t->host->disassemble(t->cache->log->file, blk->code, blk->code_size);
+    funlockfile(t->cache->log->file);
 }
 
 /* A violation is a bug of ours: stop with the block in sight. */
@@ -166,7 +215,7 @@ static void verify(struct tcg *t, const struct ir_block *ir, const char *after)
 {
     char err[128];
 
-    if (!t->opt.verify || !ir_verify(ir, t->guest, err, sizeof(err)))
+    if (!t->cache->opt.verify || !ir_verify(ir, t->guest, err, sizeof(err)))
         return;
     fprintf(stderr, "tcg: bad IR after %s, block pc %016llx: %s\n", after, (unsigned long long)ir->pc, err);
     abort();
@@ -183,7 +232,7 @@ static void optimise(struct tcg *t, struct ir_block *ir)
     };
 
     verify(t, ir, "emission");
-    for (unsigned i = t->opt.optimise ? 0 : 2; i < ARRAY_LEN(passes); i++) {
+    for (unsigned i = t->cache->opt.optimise ? 0 : 2; i < ARRAY_LEN(passes); i++) {
         passes[i].run(ir, t->guest);
         verify(t, ir, passes[i].name);
     }
@@ -191,7 +240,7 @@ static void optimise(struct tcg *t, struct ir_block *ir)
 
 static struct tcg_block *describe(struct tcg *t, const struct ir_block *ir, bool one_insn)
 {
-    struct tcg_block *blk = t->num_blocks < TCG_MAX_BLOCKS ? tcg_arena_alloc(&t->data, sizeof(*blk)) : NULL;
+    struct tcg_block *blk = tcg_space_alloc(t, sizeof(*blk));
 
     if (!blk)
         return NULL;
@@ -203,55 +252,70 @@ static struct tcg_block *describe(struct tcg *t, const struct ir_block *ir, bool
     blk->insns = (uint16_t)ir->guest_insns;
     blk->pc = ir->pc;
     blk->one_insn = one_insn;
+    blk->counted = t->cache->opt.count;
     blk->num_ir = ir->num;
     blk->jump_at[0] = blk->jump_at[1] = UINT32_MAX;
     return blk;
 }
 
-static int make_runnable(struct tcg *t, const struct ir_block *ir, struct tcg_block *blk)
+/* Compile into the view's span, or into a new one. */
+static bool compile(struct tcg *t, const struct ir_block *ir, struct tcg_block *blk)
+{
+    unsigned span = t->cache->num_units < 64 * SPAN ? SPAN_SMALL : SPAN;
+    bool done = !t->host->compile(t->host_state, ir, &t->code, blk) ||
+                (tcg_space_span(t, span) && !t->host->compile(t->host_state, ir, &t->code, blk)) ||
+                (tcg_space_span(t, SPAN_LARGEST) && !t->host->compile(t->host_state, ir, &t->code, blk));
+
+    if (done)
+        tcg_space_enter(t, blk);
+    return done;
+}
+
+static bool make_runnable(struct tcg *t, const struct ir_block *ir, struct tcg_block *blk)
 {
     if (t->host)
-        return t->host->compile(t->host_state, ir, &t->code, blk);
-    blk->ir = tcg_arena_alloc(&t->data, ir->num * sizeof(*ir->insn));
-    if (!blk->ir)
-        return -1;
-    memcpy(blk->ir, ir->insn, ir->num * sizeof(*ir->insn));
-    return 0;
+        return compile(t, ir, blk);
+    blk->ir = tcg_space_alloc(t, ir->num * sizeof(*ir->insn));
+    if (blk->ir)
+        memcpy(blk->ir, ir->insn, ir->num * sizeof(*ir->insn));
+    return blk->ir;
 }
 
-/* NULL when the cache is full. */
-static struct tcg_block *try_translate(struct tcg *t, const struct ir_block *ir, bool one_insn)
+static void count(struct tcg *t, const struct tcg_block *blk)
 {
-    struct tcg_block *blk = describe(t, ir, one_insn);
-
-    if (!blk || make_runnable(t, ir, blk))
-        return NULL;
-    t->block[t->num_blocks++] = blk;
-    return one_insn || !tcg_cache_insert(t, blk) ? blk : NULL;
-}
-
-struct tcg_block *tcg_translate(struct tcg *t, struct ir_block *ir, bool one_insn, bool *flushed)
-{
-    struct tcg_block *blk;
-
-    print_ir(t, ir, LOG_IR, "ir");
-    t->stats.ir_insns += ir->num - 1;
-    optimise(t, ir);
-    print_ir(t, ir, LOG_OPT, "opt");
-    *flushed = false;
-    blk = try_translate(t, ir, one_insn);
-    if (!blk) {
-        tcg_flush(t);
-        *flushed = true;
-        blk = try_translate(t, ir, one_insn);
-        assert(blk); /* the smallest cache holds the largest block */
-    }
-    print_code(t, blk);
     t->stats.blocks++;
     t->stats.guest_insns += blk->insns;
     t->stats.guest_bytes += blk->size;
     t->stats.host_bytes += blk->code_size;
-    return blk;
+}
+
+/* It is complete. Who comes to it through translated code looks at `dropped` before anything else of it. */
+static void publish(struct tcg_block *blk)
+{
+    __atomic_store_n(&blk->dropped, false, __ATOMIC_RELEASE);
+}
+
+struct tcg_block *tcg_translate(struct tcg *t, struct ir_block *ir, bool one_insn, const struct tcg_source *src,
+                                enum tcg_miss *why)
+{
+    struct tcg_block *blk, *other;
+
+    follow_flush(t);
+    print_ir(t, ir, LOG_IR, "ir");
+    t->stats.ir_insns += ir->num - 1;
+    optimise(t, ir);
+    print_ir(t, ir, LOG_OPT, "opt");
+    *why = TCG_FULL;
+    blk = describe(t, ir, one_insn);
+    if (!blk || !make_runnable(t, ir, blk))
+        return NULL;
+    print_code(t, blk);
+    count(t, blk);
+    publish(blk);
+    if (!one_insn)
+        return tcg_cache_insert(t, blk, src, why);
+    other = ir->keep ? tcg_cache_insert(t, blk, src, why) : NULL;
+    return other ? other : blk;
 }
 
 /* ---- running ---- */
@@ -269,40 +333,21 @@ struct tcg_block *tcg_run(struct tcg *t, void *env, struct tcg_block *blk, unsig
     }
     *exit_no = left & 1;
     blk = (struct tcg_block *)(left & ~(uintptr_t)1);
-    return blk && !blk->dropped && !blk->one_insn ? blk : NULL;
-}
-
-/* The block whose code holds `pc`: the last one that starts at or below it. */
-static struct tcg_block *block_at(const struct tcg *t, uintptr_t pc)
-{
-    unsigned lo = 0, hi = t->num_blocks;
-    struct tcg_block *blk;
-
-    while (lo < hi) {
-        unsigned mid = lo + (hi - lo) / 2;
-        if ((uintptr_t)t->block[mid]->code <= pc)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    if (!lo)
-        return NULL;
-    blk = t->block[lo - 1];
-    return pc - (uintptr_t)blk->code < blk->code_size ? blk : NULL;
+    return blk && !tcg_is_dropped(blk) && !blk->one_insn ? blk : NULL;
 }
 
 /* A call may be a block's last instruction: its return address is then no longer in the block. */
 static struct tcg_block *host_block(struct tcg *t, void *env, uint32_t *ret_off)
 {
     uintptr_t ret = (uintptr_t)*(uint64_t *)tcg_field(env, t->guest->off_host_pc);
-    struct tcg_block *blk = ret ? block_at(t, ret - 1) : NULL;
+    struct tcg_block *blk = ret ? tcg_space_block_at(t->cache, ret - 1) : NULL;
 
     if (blk)
         *ret_off = (uint32_t)(ret - (uintptr_t)blk->code);
     return blk;
 }
 
-static uint32_t host_guest_offset(const struct tcg_block *blk, uint32_t ret_off)
+static const struct tcg_pc_entry *host_entry(const struct tcg_block *blk, uint32_t ret_off)
 {
     unsigned lo = 0, hi = blk->num_map;
 
@@ -314,7 +359,12 @@ static uint32_t host_guest_offset(const struct tcg_block *blk, uint32_t ret_off)
             hi = mid;
     }
     assert(lo < blk->num_map && blk->map[lo].host_off == ret_off); /* every call is in the map */
-    return blk->map[lo].guest_off;
+    return &blk->map[lo];
+}
+
+static uint32_t host_guest_offset(const struct tcg_block *blk, uint32_t ret_off)
+{
+    return host_entry(blk, ret_off)->guest_off;
 }
 
 static uint32_t interp_guest_offset(const struct tcg *t)
@@ -325,6 +375,17 @@ static uint32_t interp_guest_offset(const struct tcg *t)
     while (i && ir[i].op != IR_INSN)
         i--;
     return i ? (uint32_t)ir[i].imm : 0;
+}
+
+/* Instructions of the interpreter's block before the one at hand. */
+static unsigned interp_guest_insn(const struct tcg *t)
+{
+    const struct ir_insn *ir = t->interp.block->ir;
+    unsigned begun = 0;
+
+    for (unsigned i = 1; i <= t->interp.insn; i++)
+        begun += ir[i].op == IR_INSN;
+    return begun ? begun - 1 : 0;
 }
 
 uint32_t tcg_fault_offset(struct tcg *t, void *env, struct tcg_block **blk)
@@ -364,4 +425,15 @@ uint32_t tcg_current_offset(struct tcg *t, void *env)
         return t->interp.block ? interp_guest_offset(t) : 0;
     blk = t->running ? host_block(t, env, &ret_off) : NULL;
     return blk ? host_guest_offset(blk, ret_off) : 0;
+}
+
+unsigned tcg_current_left(struct tcg *t, void *env)
+{
+    uint32_t ret_off = 0;
+    struct tcg_block *blk;
+
+    if (!t->host)
+        return t->interp.block ? t->interp.block->insns - interp_guest_insn(t) : 0;
+    blk = t->running ? host_block(t, env, &ret_off) : NULL;
+    return blk ? (unsigned)(blk->insns - host_entry(blk, ret_off)->guest_insn) : 0;
 }

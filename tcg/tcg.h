@@ -77,6 +77,7 @@ struct tcg_guest {
     uint32_t off_mode;                /* uint32_t mode bits */
     uint32_t off_flags;               /* struct tcg_flags */
     uint32_t off_exit_request;        /* uint32_t; not 0: leave at the next block entry */
+    uint32_t off_budget;              /* int64_t; counted blocks: how many instructions may still begin */
     uint32_t off_tlb;                 /* struct tcg_tlb_entry [num_mmu][TCG_TLB_SIZE] */
     uint32_t off_jump_cache;          /* struct tcg_jump_entry [TCG_JC_SIZE] */
     uint32_t off_host_pc;             /* uint64_t: return address of the latest call out of translated code */
@@ -91,6 +92,10 @@ struct tcg_guest {
     void (*store)(void *env, uint64_t addr, uint64_t value, uint32_t size, uint32_t mem);
     void (*load16)(void *env, uint64_t addr, void *field, uint32_t mem);        /* LDV */
     void (*store16)(void *env, uint64_t addr, const void *field, uint32_t mem); /* STV */
+    /* ATOMIC and CAS: the old value. what: IR_MEM_* | enum ir_atomic << 8. */
+    uint64_t (*atomic)(void *env, uint64_t addr, uint64_t value, uint32_t size, uint32_t what);
+    uint64_t (*cas)(void *env, uint64_t addr, uint64_t expected, uint64_t desired, uint32_t size,
+                    uint32_t mem);
 };
 #define TCG_NUM_SPILL 64
 
@@ -104,15 +109,21 @@ struct tcg_options {
     bool verify;            /* ir_verify between passes (debug builds and tests) */
     size_t cache_size;      /* bytes of host code; 0: default */
     uint32_t without_isa;   /* bits of enum tcg_host_isa that are not to be used */
+    /* A byte for each page of RAM, of which TCG_PAGE_CODE says that stores must be told to tcg_invalidate(); NULL: all
+     * are told anyway. */
+    uint8_t *page_flags;
+    bool count;             /* blocks count their instructions */
 };
+#define TCG_PAGE_CODE 1
 
 struct tcg_block {
     /* key */
     uint64_t phys, phys2;
     uint32_t mode;
     uint16_t size, insns;       /* guest bytes and instructions */
-    bool dropped;               /* invalidated: never enter or chain to it again */
+    bool dropped;               /* invalidated: never enter or chain to it again; atomic */
     bool one_insn;              /* made by a one-instruction translation: not found by tcg_find */
+    bool counted;               /* takes `insns` from the guest's budget at its entry, or leaves there */
     uint8_t mmu;                /* software TLB set of its loads and stores */
     uint64_t pc;                /* for logs */
     const void *code;           /* host entry point (jit) */
@@ -122,16 +133,18 @@ struct tcg_block {
     struct tcg_pc_entry *map;   /* jit: return address offset -> guest offset, sorted */
     uint32_t num_map;
     uint32_t jump_at[2];        /* jit: offset of the patchable jump of exit n, or ~0 */
-    struct tcg_block *target[2];/* chained to */
+    struct tcg_block *target[2];/* chained to; atomic */
     struct tcg_block *next_in[2];   /* list of blocks chained to the same target, see incoming */
-    struct tcg_block *incoming;     /* first block chained to this one; low bit = its exit number */
+    struct tcg_block *incoming;     /* first block chained to this one; low bit = its exit number; atomic */
     struct tcg_block *next_hash;
     struct tcg_block *next_page[2]; /* lists by RAM page: [0] of phys, [1] of phys2 */
+    struct tcg_block *next_gone;    /* while being dropped */
 };
 
 struct tcg_pc_entry {
     uint32_t host_off;   /* return address - code */
-    uint32_t guest_off;  /* offset of the guest instruction from the block's first byte */
+    uint16_t guest_off;  /* offset of the guest instruction from the block's first byte */
+    uint16_t guest_insn; /* how many instructions of the block are before it */
 };
 
 struct tcg_stats {
@@ -140,28 +153,49 @@ struct tcg_stats {
     uint64_t flushes, invalidations, chains, cache_used, cache_size;
 };
 
+/* One processor's view of a cache of blocks, to be used by its thread. The cache belongs to all its views; what is said
+ * to be for any thread may be asked through any view. */
 struct tcg;
 
-/* `guest` must outlive it. NULL with `err` when executable memory is refused. */
+/* A view with a cache of its own. `guest` must outlive it. NULL with `err` when executable memory is refused. */
 struct tcg *tcg_new(const struct tcg_guest *guest, const struct tcg_options *opt, struct log *log, struct error *err);
+/* Another view of the same cache. */
+struct tcg *tcg_join(struct tcg *other, struct error *err);
+/* The cache goes with its last view. */
 void tcg_free(struct tcg *t);
 struct ir_builder *tcg_builder(struct tcg *t);
 const struct tcg_options *tcg_opts(struct tcg *t);
 
-/* A live block for this key, or NULL. */
+/* A live block for this key, or NULL. Any thread. */
 struct tcg_block *tcg_find(struct tcg *t, uint64_t phys, uint64_t phys2, uint32_t mode);
-/* Optimise, verify, print as the log asks, compile, enter into the cache. When the cache is full,
- * everything is dropped first (then `*flushed` = true: pointers to blocks and the jump cache are stale). Never NULL. */
-struct tcg_block *tcg_translate(struct tcg *t, struct ir_block *ir, bool one_insn, bool *flushed);
-/* Drop all blocks. Must not be called from within translated code. */
+/* Where a block's bytes live and the copy from which it was translated: [0] those in its first page, [1] in its second. */
+struct tcg_source { const uint8_t *host[2], *copy[2]; };
+/* Why there is no block. FULL: everybody has to leave translated code, tcg_flush(), and again. STALE: the bytes changed
+ * meanwhile or stores to the page are not told: translate one instruction, or again. */
+enum tcg_miss { TCG_FULL, TCG_STALE };
+/* Optimise, verify, print as the log asks, compile, enter into the cache; `src` NULL: nobody else can change the bytes.
+ * Returns the block to be run (somebody else's if he was faster), or NULL with *why. */
+struct tcg_block *tcg_translate(struct tcg *t, struct ir_block *ir, bool one_insn, const struct tcg_source *src,
+                                enum tcg_miss *why);
+/* Drop all blocks; pointers to them, also in jump caches, are stale afterwards. Nobody is within translated code. */
 void tcg_flush(struct tcg *t);
-/* Drop the blocks that overlap bytes [ram_off, ram_off + len). Returns how many; memory of code
- * stays until the next flush, so this may be called from a helper. Dropped blocks are unchained. */
+/* Counts flushes: pointers to blocks are good for one generation. */
+uint32_t tcg_generation(struct tcg *t);
+/* A page is going to have blocks. 0: stores to it are told already. Else TCG_PAGE_CODE is set, and the caller makes
+ * all others give up their ways of storing without telling, and hands the ticket to tcg_watch_done(). Until then
+ * blocks of the page come back STALE. Any thread. */
+uint32_t tcg_watch(struct tcg *t, uint64_t ram_off);
+void tcg_watch_done(struct tcg *t, uint64_t ram_off, uint32_t ticket);
+/* If the page has no blocks, its stores need not be told any more. Any thread. */
+void tcg_unwatch(struct tcg *t, uint64_t ram_off);
+/* Drop the blocks that overlap bytes [ram_off, ram_off + len). To be called after the bytes have changed, with a full
+ * barrier between. Returns how many; memory of code stays until the next flush. Any thread. */
 unsigned tcg_invalidate(struct tcg *t, uint64_t ram_off, uint64_t len);
-/* Does any live block overlap these bytes / this page? */
+/* Does any live block overlap these bytes / this page? Any thread. */
 bool tcg_has_code(struct tcg *t, uint64_t ram_off, uint64_t len);
 bool tcg_page_has_code(struct tcg *t, uint64_t ram_off);
-/* Direct chaining: exit `n` of `from` goes to `to` from now on (not when either is dropped, one_insn or `to` crosses a page). */
+/* Direct chaining: exit `n` of `from` goes to `to` from now on, until `to` is dropped (not when either is dropped or
+ * one_insn, `to` crosses a page, or the exit is chained already). */
 void tcg_chain(struct tcg *t, struct tcg_block *from, unsigned n, struct tcg_block *to);
 
 /* Enter at `blk` and run until something leaves. Returns the block that was
@@ -177,7 +211,11 @@ uint32_t tcg_fault_offset(struct tcg *t, void *env, struct tcg_block **blk);
 struct tcg_block *tcg_current(struct tcg *t, void *env);
 /* Offset of the instruction within that block, for logs: 0 outside. Changes nothing. */
 uint32_t tcg_current_offset(struct tcg *t, void *env);
+/* Instructions of that block that are not complete, this one included: 0 outside. At a fault, before
+ * tcg_fault_offset(), what is to be given back to the budget. */
+unsigned tcg_current_left(struct tcg *t, void *env);
 
+/* Of all views of the cache. */
 struct tcg_stats tcg_get_stats(struct tcg *t);
 void tcg_add_time(struct tcg *t, uint64_t ns);
 
@@ -189,12 +227,16 @@ struct tcg_host {
     const char *name;
     /* `isa`: enum tcg_host_isa bits to be used. Emit the thunks shared by all blocks (enter, leave, slow paths, look-up). */
     void *(*init)(const struct tcg_guest *guest, struct tcg_code_buf *buf, uint32_t isa);
+    /* For another view: the same thunks. */
+    void *(*clone)(void *host);
     void (*free)(void *host);
     /* Compile `ir` into buf; fill blk's code, map, jump_at. map entries are appended to *map (malloc'ed by the
      * backend, owned by the block). Returns 0, or -1 when buf has no room (nothing is kept). */
     int (*compile)(void *host, const struct ir_block *ir, struct tcg_code_buf *buf, struct tcg_block *blk);
     /* Redirect exit n of `from` to `to`'s entry, or back to its own leave stub when `to` is NULL. */
     void (*link)(void *host, struct tcg_block *from, unsigned n, const void *to);
+    /* From now on the block's entry leads to the run loop. Others may be entering it. */
+    void (*close)(void *host, struct tcg_block *blk);
     /* Run from `code`. Returns (uintptr_t)block | exit number, or 0. */
     uintptr_t (*enter)(void *host, void *env, const void *code);
     void (*disassemble)(FILE *out, const uint8_t *code, size_t len);

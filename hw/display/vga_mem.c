@@ -64,7 +64,7 @@ static uint64_t window_read(void *opaque, uint64_t offset, unsigned size)
         plane = (plane & 2) | (addr & 1);
         addr &= ~1u;
     }
-    memcpy(r->latch, planes_at(v, addr), 4);
+    copy_shared(r->latch, planes_at(v, addr), 4);
     return r->gc[GC_MODE] & GC_READ_COMPARE ? read_compare(r) : r->latch[plane];
 }
 
@@ -124,10 +124,9 @@ static void window_write(void *opaque, uint64_t offset, uint64_t value, unsigned
     }
     uint8_t *at = planes_at(v, addr);
     uint32_t mask = expand(planes);
-    uint32_t data = (write_data(r, (uint8_t)value) & mask) | ((uint32_t)load_le(at, 4) & ~mask);
+    uint32_t data = (write_data(r, (uint8_t)value) & mask) | ((uint32_t)load_shared_le(at, 4) & ~mask);
     uint64_t ram_off = mem_region_ram_off(v->vram) + (uint64_t)(at - v->host);
-    mem_ram_written(v->env->mem, ram_off, 4);
-    store_le(at, 4, data);
+    store_shared_le(at, 4, data);
     mem_ram_written(v->env->mem, ram_off, 4);
 }
 

@@ -73,7 +73,7 @@ static uint32_t plane_address(const struct vga_regs *r, uint32_t c, unsigned sca
 
 uint32_t vga_fetch(const struct vga *v, uint32_t c, unsigned scan)
 {
-    return (uint32_t)load_le(v->host + 4 * plane_address(&v->regs, c & 0xFFFF, scan), 4);
+    return (uint32_t)load_shared_le(v->host + 4 * plane_address(&v->regs, c & 0xFFFF, scan), 4);
 }
 
 /* ---- one scan line ---- */
@@ -92,7 +92,7 @@ static uint8_t glyph_bits(const struct line_context *ctx, uint8_t ch, uint8_t at
 {
     uint32_t at = ctx->font[attr >> 3 & 1] + ch * FONT_HEIGHT + scan;
 
-    return ctx->v->host[4 * at + FONT_PLANE];
+    return (uint8_t)load_shared_le(&ctx->v->host[4 * at + FONT_PLANE], 1);
 }
 
 static bool cursor_shows(const struct line_context *ctx, uint32_t c, unsigned scan)

@@ -63,7 +63,7 @@ static uint32_t rgb_from(uint32_t p, unsigned green_bits)
 
 static uint32_t planar_pixel(const uint8_t *line, unsigned x, const uint32_t *colors)
 {
-    uint32_t b = (uint32_t)load_le(line + 4 * (x / 8), 4) >> (7 - x % 8);
+    uint32_t b = (uint32_t)load_shared_le(line + 4 * (x / 8), 4) >> (7 - x % 8);
 
     return colors[(b & 1) | (b >> 7 & 2) | (b >> 14 & 4) | (b >> 21 & 8)];
 }
@@ -75,11 +75,11 @@ static void draw_linear_line(const struct vbe_picture *pic, const uint8_t *line,
     for (unsigned x = 0; x < pic->width; x++) {
         switch (pic->bpp) {
         case 4: out[x] = planar_pixel(line, x, palette); break;
-        case 8: out[x] = palette[line[x]]; break;
-        case 15: out[x] = rgb_from((uint32_t)load_le(line + 2 * x, 2), 5); break;
-        case 16: out[x] = rgb_from((uint32_t)load_le(line + 2 * x, 2), 6); break;
-        case 24: out[x] = (uint32_t)load_le(line + 3 * x, 3); break;
-        default: out[x] = (uint32_t)load_le(line + 4 * x, 4) & 0xFFFFFF; break;
+        case 8: out[x] = palette[load_shared_le(line + x, 1)]; break;
+        case 15: out[x] = rgb_from((uint32_t)load_shared_le(line + 2 * x, 2), 5); break;
+        case 16: out[x] = rgb_from((uint32_t)load_shared_le(line + 2 * x, 2), 6); break;
+        case 24: out[x] = (uint32_t)load_shared_le(line + 3 * x, 3); break;
+        default: out[x] = (uint32_t)load_shared_le(line + 4 * x, 4) & 0xFFFFFF; break;
         }
     }
 }

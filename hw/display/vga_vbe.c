@@ -63,8 +63,7 @@ static void clear_vram(struct vga *v)
 {
     uint64_t ram_off = mem_region_ram_off(v->vram);
 
-    mem_ram_written(v->env->mem, ram_off, VGA_VRAM_SIZE);
-    memset(v->host, 0, VGA_VRAM_SIZE);
+    fill_shared(v->host, 0, VGA_VRAM_SIZE);
     mem_ram_written(v->env->mem, ram_off, VGA_VRAM_SIZE);
 }
 

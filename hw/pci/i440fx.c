@@ -161,15 +161,13 @@ static uint64_t write_only_read(void *opaque, uint64_t offset, unsigned size)
     return mem_read(s->f->pci_space, s->start + offset, size);
 }
 
-/* The second notice is for a vCPU that translated from the page between the first one and the store. */
 static void write_only_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
 {
     struct shadow *s = opaque;
     uint64_t addr = s->start + offset;
     uint64_t ram_off = mem_region_ram_off(s->f->ram) + addr;
 
-    mem_ram_written(s->f->env->mem, ram_off, size);
-    store_le(mem_region_host(s->f->ram) + addr, size, value);
+    store_shared_le(mem_region_host(s->f->ram) + addr, size, value);
     mem_ram_written(s->f->env->mem, ram_off, size);
 }
 

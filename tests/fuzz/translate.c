@@ -88,7 +88,8 @@ static void try_translation(struct target *t, uint32_t mode, unsigned flags, uns
     struct tcg *tcg = t->tcg[(flags & FLAG_NOOPT ? 1 : 0) | (flags & FLAG_BASE_ISA ? 2 : 0)];
     size_t avail = PAGE - place;
     uint8_t page[PAGE + INSN_MAX_LEN], *exact;
-    bool crossed, flushed;
+    bool crossed;
+    enum tcg_miss why;
     struct ir_block *ir;
 
     memset(page, 0x90, sizeof(page));
@@ -104,7 +105,7 @@ static void try_translation(struct target *t, uint32_t mode, unsigned flags, uns
     ir->phys2 = UINT64_MAX;
     if (!ir->guest_insns || ir->guest_size > avail + INSN_MAX_LEN)
         fail("a block of impossible size");
-    tcg_translate(tcg, ir, true, &flushed);
+    tcg_translate(tcg, ir, true, NULL, &why);
     tcg_flush(tcg); /* an input depends on no other */
     free(exact);
 }

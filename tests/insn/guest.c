@@ -241,7 +241,7 @@ struct guest *guest_new(const struct guest_options *opt)
     struct guest *g = calloc(1, sizeof(*g));
     struct cpu_options copt = { .model = "max", .interp = opt->interp, .optimise = opt->optimise,
                                 .one_insn = opt->one_insn, .verify = true, .cache_size = 4u << 20,
-                                .without_isa = opt->without_isa };
+                                .without_isa = opt->without_isa, .parallel = opt->parallel };
     struct error err = { "" };
     struct cpu_bus bus = { .lock = &g->lock, .ack_interrupt = no_interrupt, .now = no_time,
                            .shutdown = on_shutdown, .log = &g->log, .opaque = g };

@@ -209,6 +209,7 @@ struct guest_options {
     const char *name;
     bool interp, optimise, one_insn;
     uint32_t without_isa;
+    bool parallel;           /* as if other processors ran at the same time */
 };
 struct guest *guest_new(const struct guest_options *opt);
 void guest_free(struct guest *g);
@@ -237,6 +238,7 @@ struct plan {
     unsigned max_printed;    /* failures printed for each row and environment */
     uint32_t engines;        /* bits by engines[] */
     uint32_t envs;           /* bits by enum env */
+    bool parallel;           /* on all engines */
     bool *rows;              /* [cpu_num_opcodes]: chosen */
     struct host_cpu cpu;
 };

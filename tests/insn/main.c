@@ -17,6 +17,7 @@ static const char usage[] =
     "  --cases N         cases in all, instead of these two\n"
     "  --row REGEX       only rows whose opcode and mnemonic, as --list prints them, match; no sequences\n"
     "  --engine LIST     of jit, interp, noopt, oneinsn, lowhost, all (all)\n"
+    "  --parallel        the guest's LOCK by the host's atomic operations, as with several processors\n"
     "  --bits LIST       of 16, 32, 64, all (all)\n"
     "  --jobs N          processes (the number of host processors)\n"
     "  --failures N      failures printed for each row and code size (1)\n"
@@ -82,7 +83,7 @@ static uint32_t env_bit(const char *word)
     fail_usage("unknown code size", word);
 }
 
-enum { OPT_SEED = 256, OPT_COUNT, OPT_CASES, OPT_SEQUENCES, OPT_ROW, OPT_ENGINE, OPT_BITS, OPT_JOBS,
+enum { OPT_SEED = 256, OPT_COUNT, OPT_CASES, OPT_SEQUENCES, OPT_ROW, OPT_ENGINE, OPT_PARALLEL, OPT_BITS, OPT_JOBS,
        OPT_FAILURES, OPT_REPLAY, OPT_ABSENT, OPT_COVERAGE, OPT_LIST, OPT_HELP };
 
 static void set_option(struct options *o, int opt, const char *arg)
@@ -96,6 +97,7 @@ static void set_option(struct options *o, int opt, const char *arg)
     case OPT_CASES: p->cases = parse_number(arg); break;
     case OPT_ROW: o->row = arg; break;
     case OPT_ENGINE: p->engines = parse_list(arg, engine_bit); break;
+    case OPT_PARALLEL: p->parallel = true; break;
     case OPT_BITS: p->envs = parse_list(arg, env_bit); break;
     case OPT_JOBS: p->jobs = (unsigned)parse_number(arg); break;
     case OPT_FAILURES: p->max_printed = (unsigned)parse_number(arg); break;
@@ -113,7 +115,8 @@ static void parse_options(struct options *o, int argc, char **argv)
     static const struct option names[] = {
         { "seed", 1, NULL, OPT_SEED }, { "count", 1, NULL, OPT_COUNT }, { "cases", 1, NULL, OPT_CASES },
         { "sequences", 1, NULL, OPT_SEQUENCES }, { "row", 1, NULL, OPT_ROW },
-        { "engine", 1, NULL, OPT_ENGINE }, { "bits", 1, NULL, OPT_BITS },
+        { "engine", 1, NULL, OPT_ENGINE }, { "parallel", 0, NULL, OPT_PARALLEL },
+        { "bits", 1, NULL, OPT_BITS },
         { "jobs", 1, NULL, OPT_JOBS }, { "failures", 1, NULL, OPT_FAILURES },
         { "replay", 1, NULL, OPT_REPLAY }, { "absent", 0, NULL, OPT_ABSENT },
         { "coverage", 0, NULL, OPT_COVERAGE }, { "list", 0, NULL, OPT_LIST }, { "help", 0, NULL, OPT_HELP },

@@ -93,9 +93,13 @@ static bool make_case(struct test_case *c, const struct plan *plan, uint64_t see
 
 static void start_engines(struct worker *w)
 {
-    for (unsigned i = 0; i < ENGINE_NUM; i++)
+    for (unsigned i = 0; i < ENGINE_NUM; i++) {
+        struct guest_options opt = engines[i];
+
+        opt.parallel = w->plan->parallel;
         if (w->plan->engines >> i & 1)
-            w->guest[i] = guest_new(&engines[i]);
+            w->guest[i] = guest_new(&opt);
+    }
 }
 
 static void print_failure(struct worker *w, const struct host_job *job, unsigned engine)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/bits.h"
+#include "tcg/atomic.h"
 
 static _Noreturn void raise_fault(struct fake_env *env, uint64_t what)
 {
@@ -139,6 +140,19 @@ static void slow_store16(void *env, uint64_t addr, const void *field, uint32_t m
     memcpy(slow_address(env, addr, 16), field, 16);
 }
 
+static uint64_t slow_atomic(void *env, uint64_t addr, uint64_t value, uint32_t size, uint32_t what)
+{
+    ((struct fake_env *)env)->slow_atomics++;
+    return atomic_rmw(slow_address(env, addr, size), size, (enum ir_atomic)(what >> 8), value);
+}
+
+static uint64_t slow_cas(void *env, uint64_t addr, uint64_t expected, uint64_t desired, uint32_t size, uint32_t mem)
+{
+    (void)mem;
+    ((struct fake_env *)env)->slow_atomics++;
+    return atomic_cas(slow_address(env, addr, size), size, expected, desired);
+}
+
 #define REG(n) offsetof(struct fake_env, reg) + 8 * (n)
 
 const struct tcg_guest fake_guest = {
@@ -163,6 +177,8 @@ const struct tcg_guest fake_guest = {
     .store = slow_store,
     .load16 = slow_load16,
     .store16 = slow_store16,
+    .atomic = slow_atomic,
+    .cas = slow_cas,
 };
 
 struct fake_env *fake_new(void)

@@ -76,10 +76,10 @@ static uint8_t *copy_file(struct fw_cfg *fw, const char *name, size_t *len)
     return g_memdup2(data, *len);
 }
 
-static struct fixture *setup(unsigned cpus)
+static struct fixture *setup_topology(struct cpu_topology topology)
 {
     struct fixture *f = calloc(1, sizeof(*f));
-    struct acpi_config config = { .num_cpus = cpus, .pci_hole = 0x8000000, .hpet = true, .floppy = true,
+    struct acpi_config config = { .topology = topology, .pci_hole = 0x8000000, .hpet = true, .floppy = true,
                                   .com1 = true, .com2 = true, .lpt = true, .fw_cfg = true };
     size_t len;
 
@@ -95,6 +95,11 @@ static struct fixture *setup(unsigned cpus)
     for (size_t i = 0; i < len; i += COMMAND)
         run_command(f, script + i);
     return f;
+}
+
+static struct fixture *setup(unsigned sockets)
+{
+    return setup_topology((struct cpu_topology){ sockets, 1, 1 });
 }
 
 static void teardown(struct fixture *f)
@@ -189,6 +194,93 @@ START_TEST(madt_and_hpet)
 }
 END_TEST
 
+/* APIC ids as SDM vol. 3, 9.9.3 composes them: cores and packages begin at powers of two. The I/O APIC:
+ * the first free one of 4 bits. */
+static const struct {
+    struct cpu_topology topology;
+    unsigned ioapic;
+    uint8_t ids[20]; /* those that are not their index; all zero: none */
+} madt_rows[] = {
+    { { 1, 1, 1 }, 1, { 0 } },
+    { { 1, 4, 1 }, 4, { 0 } },
+    { { 2, 2, 2 }, 8, { 0 } },
+    { { 1, 3, 2 }, 6, { 0 } },
+    { { 2, 3, 1 }, 3, { 0, 1, 2, 4, 5, 6 } },
+    { { 2, 1, 3 }, 3, { 0, 1, 2, 4, 5, 6 } },
+    { { 2, 3, 3 }, 3, { 0, 1, 2, 4, 5, 6, 8, 9, 10, 16, 17, 18, 20, 21, 22, 24, 25, 26 } },
+    { { 14, 1, 1 }, 14, { 0 } },
+    { { 15, 1, 1 }, 0, { 0 } },
+    { { 64, 1, 1 }, 0, { 0 } },
+};
+
+/* Each processor in turn, with the object of the same number in the DSDT. */
+START_TEST(madt_processors)
+{
+    const struct cpu_topology *topology = &madt_rows[_i].topology;
+    const uint8_t *ids = madt_rows[_i].ids;
+    struct fixture *f = setup_topology(*topology);
+    const uint8_t *madt = table(f, "APIC"), *dsdt = at(f, load_le(table(f, "FACP") + 40, 4));
+    unsigned count = 0, ioapics = 0, nmis = 0;
+
+    for (unsigned i = 44; i < load_le(madt + 4, 4); i += madt[i + 1]) {
+        const uint8_t *e = madt + i;
+        char object[] = "\x5B\x83\x0B" "CPxx\0\0\0\0\0"; /* Processor (CPxx, xx, 0, 0) */
+        ck_assert_uint_gt(e[1], 1);
+        ck_assert_uint_ne(e[0], 9);
+        if (e[0] == 1) {
+            ck_assert_uint_eq(e[2], madt_rows[_i].ioapic);
+            ioapics++;
+        } else if (e[0] == 4) {
+            ck_assert_mem_eq(e, "\4\6\xFF\0\0\1", 6);
+            nmis++;
+        } else if (e[0] == 0) {
+            snprintf(object + 3, 5, "CP%02X", e[2]);
+            object[7] = (char)e[2];
+            ck_assert_uint_eq(e[2], count);
+            ck_assert_uint_eq(e[3], ids[1] ? ids[count] : count);
+            ck_assert_uint_eq(load_le(e + 4, 4), 1);
+            ck_assert_ptr_nonnull(memmem(dsdt, load_le(dsdt + 4, 4), object, 13));
+            count++;
+        }
+    }
+    ck_assert_uint_eq(count, topology->sockets * topology->cores * topology->threads);
+    ck_assert(ioapics == 1 && nmis == 1);
+    teardown(f);
+}
+END_TEST
+
+/* Nine packages with 64 ids each for 33 cores: ids from 255 on need structures of the x2APIC. */
+START_TEST(madt_x2apic)
+{
+    struct fixture *f = setup_topology((struct cpu_topology){ 9, 33, 1 });
+    const uint8_t *madt = table(f, "APIC"), *dsdt = at(f, load_le(table(f, "FACP") + 40, 4));
+    unsigned count[11] = { 0 };
+
+    ck_assert_uint_ge(madt[8], 3);
+    for (unsigned i = 44; i < load_le(madt + 4, 4); i += madt[i + 1]) {
+        const uint8_t *e = madt + i;
+        unsigned uid = e[0] == 9 ? (unsigned)load_le(e + 12, 4) : e[2];
+        ck_assert_uint_le(e[0], 10);
+        count[e[0]]++;
+        if (e[0] == 0)
+            ck_assert_uint_eq(e[3], uid / 33 * 64 + uid % 33);
+        if (e[0] == 9) {
+            ck_assert_uint_eq(load_le(e + 4, 4), uid / 33 * 64 + uid % 33);
+            ck_assert_uint_eq(load_le(e + 8, 4), 1);
+        }
+        if (e[0] == 10)
+            ck_assert_mem_eq(e, "\x0A\x0C\0\0\xFF\xFF\xFF\xFF\1\0\0\0", 12);
+    }
+    ck_assert(count[0] == 4 * 33 && count[9] == 5 * 33 && count[4] == 1 && count[10] == 1);
+    /* Device (C084) { Name (_HID, "ACPI0007") Name (_UID, 0x84) }: the first behind the 4 * 33 objects */
+    ck_assert_ptr_nonnull(memmem(dsdt, load_le(dsdt + 4, 4),
+                                 "C084\x08_HID\x0D" "ACPI0007\0\x08_UID\x0A\x84", 26));
+    ck_assert_ptr_null(memmem(dsdt, load_le(dsdt + 4, 4), "CP84", 4));
+    ck_assert_ptr_null(memmem(dsdt, load_le(dsdt + 4, 4), "C083", 4));
+    teardown(f);
+}
+END_TEST
+
 /* Encodings from section 20 of the specification. */
 START_TEST(aml_encoding)
 {
@@ -233,25 +325,34 @@ START_TEST(aml_long_package)
 }
 END_TEST
 
-/* Where Debian's acpica-tools is installed, its disassembler must take the DSDT, and its compiler the
+/* Where Debian's acpica-tools is installed, its disassembler must take the table, and its compiler the
  * result. */
-START_TEST(dsdt_by_iasl)
+static void check_by_iasl(const uint8_t *t)
 {
-    struct fixture *f = setup(16);
-    const uint8_t *dsdt = at(f, load_le(table(f, "FACP") + 40, 4));
     char dir[] = "/tmp/mimus-acpi.XXXXXX", command[256];
 
-    if (!system("command -v iasl > /dev/null 2>&1")) {
-        ck_assert_ptr_nonnull(mkdtemp(dir));
-        snprintf(command, sizeof(command), "%s/dsdt.aml", dir);
-        ck_assert(g_file_set_contents(command, (const char *)dsdt, (gssize)load_le(dsdt + 4, 4), NULL));
-        snprintf(command, sizeof(command),
-                 "cd %s && iasl -d dsdt.aml > log 2>&1 && iasl -ve dsdt.dsl >> log 2>&1", dir);
-        int status = system(command);
-        snprintf(command, sizeof(command), "[ %d = 0 ] || tail -n 40 %s/log; rm -rf %s", status, dir, dir);
-        ck_assert_int_eq(system(command), 0);
-        ck_assert_int_eq(status, 0);
-    }
+    if (system("command -v iasl > /dev/null 2>&1"))
+        return;
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    snprintf(command, sizeof(command), "%s/table.aml", dir);
+    ck_assert(g_file_set_contents(command, (const char *)t, (gssize)load_le(t + 4, 4), NULL));
+    snprintf(command, sizeof(command),
+             "cd %s && iasl -d table.aml > log 2>&1 && iasl -ve table.dsl >> log 2>&1", dir);
+    int status = system(command);
+    snprintf(command, sizeof(command), "[ %d = 0 ] || tail -n 40 %s/log; rm -rf %s", status, dir, dir);
+    ck_assert_int_eq(system(command), 0);
+    ck_assert_int_eq(status, 0);
+}
+
+START_TEST(tables_by_iasl)
+{
+    static const struct cpu_topology topologies[] = { { 1, 1, 1 }, { 2, 5, 3 }, { 64, 1, 1 }, { 9, 33, 1 } };
+    static const char tables[][5] = { "FACP", "APIC", "HPET" };
+    struct fixture *f = setup_topology(topologies[_i]);
+
+    for (unsigned i = 0; i < ARRAY_LEN(tables); i++)
+        check_by_iasl(table(f, tables[i]));
+    check_by_iasl(at(f, load_le(table(f, "FACP") + 40, 4)));
     teardown(f);
 }
 END_TEST
@@ -281,9 +382,11 @@ Suite *acpi_suite(void)
 
     tcase_add_test(tc, roots_and_fadt);
     tcase_add_test(tc, madt_and_hpet);
+    tcase_add_loop_test(tc, madt_processors, 0, ARRAY_LEN(madt_rows));
+    tcase_add_test(tc, madt_x2apic);
     tcase_add_test(tc, aml_encoding);
     tcase_add_test(tc, aml_long_package);
-    tcase_add_test(tc, dsdt_by_iasl);
+    tcase_add_loop_test(tc, tables_by_iasl, 0, 4);
     tcase_add_test(tc, e820_entries);
     suite_add_tcase(s, tc);
     return s;

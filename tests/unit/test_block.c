@@ -223,6 +223,31 @@ START_TEST(done_in_order_from_the_loop)
 }
 END_TEST
 
+/* Without a loop nobody finishes a request but block_drain(). */
+START_TEST(without_loop)
+{
+    struct fixture f;
+    setup(&f, 64 * SECTOR);
+    struct block_options opt = { f.path, NULL, true, false };
+    struct block *b = block_open(&opt, NULL, &f.err);
+    uint8_t buf[SECTOR];
+    struct test_req r = { .n = 7 };
+    ck_assert_msg(b != NULL, "%s", f.err.msg);
+    lock_take(&f.lock);
+    submit(&f, b, &r, BLOCK_READ, 3 * SECTOR, buf, SECTOR);
+    usleep(2000);
+    ck_assert_int_eq(f.num_done, 0);
+    block_drain(b);
+    ck_assert_int_eq(f.num_done, 1);
+    ck_assert_int_eq(f.order[0], 7);
+    ck_assert_int_eq(f.rets[0], 0);
+    ck_assert_uint_eq(buf[5], pattern(3 * SECTOR + 5));
+    block_close(b);
+    lock_release(&f.lock);
+    teardown(&f);
+}
+END_TEST
+
 START_TEST(cancel)
 {
     struct fixture f;
@@ -353,6 +378,7 @@ Suite *block_suite(void)
     tcase_add_test(tc, short_tail);
     tcase_add_test(tc, read_only);
     tcase_add_test(tc, done_in_order_from_the_loop);
+    tcase_add_test(tc, without_loop);
     tcase_add_test(tc, cancel);
     tcase_add_test(tc, close_finishes_without_callbacks);
     tcase_add_test(tc, overlay);

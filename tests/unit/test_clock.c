@@ -180,6 +180,104 @@ START_TEST(monotonic_for_other_threads)
 }
 END_TEST
 
+static int64_t counted;
+
+static int64_t read_counter(void *opaque)
+{
+    (void)opaque;
+    return counted;
+}
+
+static struct clock *counted_clock(unsigned shift)
+{
+    struct clock *clock = clock_new();
+
+    counted = 0;
+    clock_set_counter(clock, read_counter, NULL, shift);
+    clock_start(clock);
+    return clock;
+}
+
+/* Time is what was counted, whatever the host's clock says. */
+START_TEST(counted_time)
+{
+    struct clock *clock = counted_clock(3);
+
+    ck_assert(!clock_running(clock));
+    ck_assert_int_eq(clock_now(clock), 0);
+    usleep(2000);
+    ck_assert_int_eq(clock_now(clock), 0);
+    counted = 5;
+    ck_assert_int_eq(clock_now(clock), 40);
+    clock_stop(clock);
+    counted = 6;
+    ck_assert_int_eq(clock_now(clock), 48);
+    clock_free(clock);
+}
+END_TEST
+
+/* A jump sets the time exactly and moves what is counted afterwards; none goes back. */
+START_TEST(counted_jump)
+{
+    struct clock *clock = counted_clock(2);
+
+    counted = 10;
+    clock_jump(clock, 1001);
+    ck_assert_int_eq(clock_now(clock), 1001);
+    counted = 11;
+    ck_assert_int_eq(clock_now(clock), 1005);
+    clock_jump(clock, 500);
+    ck_assert_int_eq(clock_now(clock), 1005);
+    clock_free(clock);
+}
+END_TEST
+
+/* The first unit at which the time has come: rounded up. */
+START_TEST(counted_units)
+{
+    struct clock *clock = counted_clock(2);
+
+    ck_assert_int_eq(clock_units_until(clock, 8), 2);
+    ck_assert_int_eq(clock_units_until(clock, 9), 3);
+    ck_assert_int_eq(clock_units_until(clock, 0), 0);
+    ck_assert_int_eq(clock_units_until(clock, -5), 0);
+    ck_assert_int_eq(clock_units_until(clock, INT64_MAX), INT64_MAX);
+    counted = 2;
+    ck_assert_int_eq(clock_units_until(clock, 9), 1);
+    ck_assert_int_eq(clock_units_until(clock, 8), 0);
+    clock_free(clock);
+}
+END_TEST
+
+/* Timers fire when they are asked to, those that are due, in order. */
+START_TEST(counted_timers)
+{
+    struct clock *clock = counted_clock(1);
+    struct probe p[2] = { 0 };
+    char order[8] = "";
+
+    for (int i = 0; i < 2; i++) {
+        timer_init(&p[i].timer, clock, fire, &p[i]);
+        p[i].order = order;
+        p[i].letter = (char)('a' + i);
+    }
+    timer_arm(&p[0].timer, 100);
+    timer_arm(&p[1].timer, 60);
+    counted = 29;
+    clock_run_timers(clock);
+    ck_assert_str_eq(order, "");
+    counted = 30;
+    clock_run_timers(clock);
+    ck_assert_str_eq(order, "b");
+    ck_assert_int_eq(p[1].fired_at[0], 60);
+    clock_jump(clock, 100);
+    clock_run_timers(clock);
+    ck_assert_str_eq(order, "ba");
+    ck_assert_int_eq(p[0].fired_at[0], 100);
+    clock_free(clock);
+}
+END_TEST
+
 START_TEST(muldiv)
 {
     ck_assert_int_eq(muldiv64(INT64_MAX, 1000, 1000), INT64_MAX);
@@ -198,6 +296,10 @@ Suite *clock_suite(void)
     tcase_add_test(tc, notify_when_earliest_changes);
     tcase_add_test(tc, stands_and_runs);
     tcase_add_test(tc, monotonic_for_other_threads);
+    tcase_add_test(tc, counted_time);
+    tcase_add_test(tc, counted_jump);
+    tcase_add_test(tc, counted_units);
+    tcase_add_test(tc, counted_timers);
     tcase_add_test(tc, muldiv);
     suite_add_tcase(s, tc);
     return s;

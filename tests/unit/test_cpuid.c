@@ -311,6 +311,183 @@ START_TEST(test_small_leaves)
 }
 END_TEST
 
+/* ---- topology ---- */
+
+/* What one processor's leaves lead to: where in its id the thread ends and the core, how many there are. */
+struct decoded { uint32_t id; unsigned thread_bits, package_bits, threads, package_threads; };
+
+static unsigned round_bits(unsigned n)
+{
+    unsigned bits = 0;
+
+    while (1u << bits < n)
+        bits++;
+    return bits;
+}
+
+/* SDM vol. 3, 9.9.5: by leaf 0BH. */
+static struct decoded decode_extended(struct cpu *cpu)
+{
+    struct decoded d = { 0 };
+    uint32_t r[4];
+
+    cpu_cpuid(cpu, 11, 0, r);
+    ck_assert_uint_eq(r[2], 0x100);
+    d.thread_bits = r[0];
+    d.threads = r[1];
+    d.id = r[3];
+    cpu_cpuid(cpu, 11, 1, r);
+    ck_assert_uint_eq(r[2], 0x201);
+    d.package_bits = r[0];
+    d.package_threads = r[1];
+    ck_assert_uint_eq(r[3], d.id);
+    cpu_cpuid(cpu, 11, 2, r);
+    ck_assert(r[0] == 0 && r[1] == 0 && r[2] == 2 && r[3] == d.id);
+    return d;
+}
+
+/* The same place: by leaves 1 and 4, which give numbers of ids, not of processors. */
+static struct decoded decode_legacy(struct cpu *cpu)
+{
+    uint32_t r[4], cores;
+    struct decoded d = { 0 };
+
+    cpu_cpuid(cpu, 1, 0, r);
+    d.id = r[1] >> 24;
+    d.package_bits = r[3] >> 28 & 1 ? round_bits(r[1] >> 16 & 0xff) : 0;
+    cpu_cpuid(cpu, 4, 0, r);
+    cores = (r[0] >> 26) + 1;
+    d.thread_bits = d.package_bits - round_bits(cores);
+    ck_assert_uint_eq(r[0] >> 14 & 0xfff, (1u << d.thread_bits) - 1); /* level 1: of the core */
+    cpu_cpuid(cpu, 4, 2, r);
+    ck_assert_uint_eq(r[0] >> 14 & 0xfff, (1u << d.package_bits) - 1);
+    ck_assert_uint_eq((r[0] >> 26) + 1, cores);
+    return d;
+}
+
+static const struct cpu_topology topologies[] = {
+    { 1, 1, 1 }, { 2, 1, 1 }, { 1, 2, 1 }, { 1, 1, 2 }, { 1, 4, 1 }, { 2, 2, 2 }, { 1, 3, 2 },
+    { 2, 3, 1 }, { 3, 1, 3 }, { 4, 5, 3 }, { 2, 5, 5 }, { 1, 17, 3 }, { 64, 1, 1 },
+    { 1, 64, 1 }, { 1, 1, 64 }, { 1, 32, 2 },
+};
+
+static void check_place(const struct decoded *d, const struct cpu_topology *t, unsigned index)
+{
+    unsigned core_mask = (1u << (d->package_bits - d->thread_bits)) - 1;
+
+    ck_assert_uint_eq(d->id & ((1u << d->thread_bits) - 1), index % t->threads);
+    ck_assert_uint_eq(d->id >> d->thread_bits & core_mask, index / t->threads % t->cores);
+    ck_assert_uint_eq(d->id >> d->package_bits, index / (t->threads * t->cores));
+}
+
+START_TEST(test_topology)
+{
+    static const struct { const char *model; bool leaf_b; } models[] = {
+        { "max", true }, { "nehalem", true }, { "x86-64-v1", true },
+        { "core2duo", false }, { "qemu32", false },
+    };
+    const struct cpu_topology *t = &topologies[_i];
+
+    for (unsigned m = 0; m < ARRAY_LEN(models); m++) {
+        struct cpu *cpu = bare_cpu(models[m].model);
+        cpu->opt.topology = *t;
+        for (unsigned i = 0; i < t->sockets * t->cores * t->threads; i++) {
+            cpu->opt.index = i;
+            struct decoded legacy = decode_legacy(cpu), d = models[m].leaf_b ? decode_extended(cpu) : legacy;
+            check_place(&legacy, t, i);
+            check_place(&d, t, i);
+            if (models[m].leaf_b)
+                ck_assert(d.threads == t->threads && d.package_threads == t->threads * t->cores);
+        }
+        free(cpu);
+    }
+}
+END_TEST
+
+/* AMD64 manual vol. 3, E.5: NC, ApicIdSize, and no difference between threads and cores. */
+START_TEST(test_amd_topology)
+{
+    const struct cpu_topology *t = &topologies[_i];
+    unsigned package = t->threads * t->cores;
+    struct cpu *cpu = bare_cpu("qemu64");
+    uint32_t r[4], id;
+
+    cpu->opt.topology = *t;
+    for (unsigned i = 0; i < t->sockets * package; i++) {
+        cpu->opt.index = i;
+        cpu_cpuid(cpu, 1, 0, r);
+        id = r[1] >> 24;
+        ck_assert_uint_eq(r[3] >> 28 & 1, package > 1);
+        ck_assert_uint_eq(r[1] >> 16 & 0xff, package > 1 ? package : 0);
+        cpu_cpuid(cpu, 0x80000001, 0, r);
+        ck_assert_uint_eq(r[2] >> 1 & 1, package > 1);
+        cpu_cpuid(cpu, 0x80000008, 0, r);
+        ck_assert_uint_eq(r[2] & 0xff, package - 1);
+        ck_assert_uint_eq(id >> (r[2] >> 12), i / package);
+        ck_assert_uint_eq(r[2] & 0xf00, 0);
+    }
+    free(cpu);
+}
+END_TEST
+
+/* Models older than HTT show the APIC id alone. */
+START_TEST(test_old_topology)
+{
+    static const char *const old[] = { "486", "pentium", "pentium2", "pentium3" };
+    struct cpu *cpu = bare_cpu(old[_i]);
+    uint32_t r[4];
+
+    cpu->opt.topology = (struct cpu_topology){ 1, 4, 2 };
+    cpu->opt.index = 5;
+    cpu_cpuid(cpu, 1, 0, r);
+    ck_assert_uint_eq(r[3] >> 28 & 1, 0);
+    ck_assert_uint_eq(r[1], 5u << 24);
+    free(cpu);
+}
+END_TEST
+
+/* One processor: caches are its own, no HTT, id 0, nothing in the fields that several would fill. */
+START_TEST(test_one_processor)
+{
+    static const struct { const char *model; uint32_t leaf, sub, reg, mask, value; } rows[] = {
+        { "max", 1, 0, 1, UINT32_MAX, 0x800 },       { "max", 1, 0, 3, 1 << 28, 0 },
+        { "qemu64", 1, 0, 1, UINT32_MAX, 0x800 },    { "qemu64", 1, 0, 3, 1 << 28, 0 },
+        { "pentium", 1, 0, 1, UINT32_MAX, 0 },       { "core2duo", 1, 0, 1, UINT32_MAX, 0x800 },
+        { "max", 4, 0, 0, UINT32_MAX, 0x121 },       { "max", 4, 1, 0, UINT32_MAX, 0x122 },
+        { "max", 4, 2, 0, UINT32_MAX, 0x143 },       { "max", 4, 3, 0, UINT32_MAX, 0 },
+        { "max", 4, 0, 1, UINT32_MAX, 0x01c0003f },  { "max", 4, 2, 2, UINT32_MAX, 4095 },
+        { "qemu64", 0x80000001, 0, 2, 2, 0 },        { "qemu64", 0x80000008, 0, 2, UINT32_MAX, 0 },
+        { "max", 0x80000001, 0, 2, 2, 0 },           { "max", 0x80000008, 0, 2, UINT32_MAX, 0 },
+    };
+    uint32_t r[4];
+
+    for (unsigned i = 0; i < 2 * ARRAY_LEN(rows); i++) {
+        unsigned row = i / 2, reg = rows[row].reg;
+        struct cpu *cpu = bare_cpu(rows[row].model);
+        cpu->opt.topology = i & 1 ? (struct cpu_topology){ 1, 1, 1 } : (struct cpu_topology){ 0 };
+        cpu_cpuid(cpu, rows[row].leaf, rows[row].sub, r);
+        ck_assert_msg((r[reg] & rows[row].mask) == rows[row].value, "row %u: 0x%x", row, r[reg]);
+        free(cpu);
+    }
+}
+END_TEST
+
+/* The firmware's tables say the same as leaf 1. */
+START_TEST(test_identify)
+{
+    struct cpu *cpu = bare_cpu(names[_i]);
+    uint32_t r[4], eax, edx;
+
+    for (unsigned cores = 1; cores <= 2; cores++) {
+        cpu->opt.topology = (struct cpu_topology){ 1, cores, 1 };
+        cpu_identify(cpu, &eax, &edx);
+        cpu_cpuid(cpu, 1, 0, r);
+        ck_assert(eax == r[0] && edx == r[3]);
+    }
+    free(cpu);
+}
+END_TEST
+
 START_TEST(test_leaves_out_of_range)
 {
     struct cpu *intel = bare_cpu("pentium"), *amd = bare_cpu("qemu64");
@@ -347,6 +524,11 @@ Suite *cpuid_suite(void)
     tcase_add_test(t, test_xstate_leaf);
     tcase_add_test(t, test_os_bits);
     tcase_add_test(t, test_small_leaves);
+    tcase_add_loop_test(t, test_topology, 0, ARRAY_LEN(topologies));
+    tcase_add_loop_test(t, test_amd_topology, 0, ARRAY_LEN(topologies));
+    tcase_add_loop_test(t, test_old_topology, 0, 4);
+    tcase_add_test(t, test_one_processor);
+    tcase_add_loop_test(t, test_identify, 0, ARRAY_LEN(names));
     tcase_add_test(t, test_leaves_out_of_range);
     suite_add_tcase(s, t);
     return s;

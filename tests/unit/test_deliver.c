@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/lock.h"
+#include "cpu/smp.h"
 #include "cpu/sys.h"
 #include "memory/memory.h"
 
@@ -18,6 +19,7 @@ static struct fixture {
     struct mem_region *root, *ram;
     struct mem_space *space;
     struct cpu *cpu;
+    struct cpu_group group;
     struct log log;
     struct lock lock;
     jmp_buf jmp;
@@ -105,6 +107,8 @@ static void setup(void)
     cpu->bus = (struct cpu_bus){ .memory = fix.space, .ram = fix.mem, .log = &fix.log, .lock = &fix.lock,
                                  .shutdown = on_shutdown, .opaque = &fix };
     cpu->log = &fix.log;
+    fix.group.num = 1;
+    cpu->group = &fix.group;
     cpu_set_model(cpu, cpu_model_find("max"));
     cpu->fault_jmp = &fix.jmp;
     cpu->a20_mask = UINT64_MAX;

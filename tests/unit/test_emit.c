@@ -53,7 +53,7 @@ static void rig_open(struct rig *r, bool interp, bool optimise)
     r->cpu->mxcsr_run = 0x1f80;
     r->tcg = r->cpu->tcg = tcg_new(&cpu_guest, &opt, &r->log, &err);
     ck_assert_ptr_nonnull(r->tcg);
-    mmu_code_dropped(r->cpu);
+    mmu_forget_blocks(r->cpu);
     fill_tlb(r);
 }
 
@@ -97,7 +97,8 @@ static size_t parse_hex(const char *hex, uint8_t *out)
 /* Translate and run one block of at most `max` instructions over `len` bytes at CODE. */
 static void run_block(struct rig *r, unsigned bits, size_t len, unsigned max)
 {
-    bool crossed, flushed;
+    bool crossed;
+    enum tcg_miss why;
     unsigned exit_no;
     struct ir_block *ir;
 
@@ -105,7 +106,7 @@ static void run_block(struct rig *r, unsigned bits, size_t len, unsigned max)
     ir = emit_block(r->cpu, tcg_builder(r->tcg), r->mem + CODE, len, NULL, MEM_BASE + CODE, max, &crossed);
     ir->phys = CODE;
     ir->phys2 = UINT64_MAX;
-    tcg_run(r->tcg, r->cpu, tcg_translate(r->tcg, ir, true, &flushed), &exit_no);
+    tcg_run(r->tcg, r->cpu, tcg_translate(r->tcg, ir, true, NULL, &why), &exit_no);
 }
 
 /* Returns the exception's vector, or NO_EXCEPTION. A restart runs the first instruction alone, as the run
@@ -261,6 +262,57 @@ static const struct sample samples[] = {
       { { R_BP, 0x42 }, { R_SP, MEM_BASE + DATA + 4 }, END }, 0, 0, 0x42, false, 0 },
 };
 
+/* Each is an ATOMIC of `kind`, a CAS or a CALL when processors run at the same time, else a load and a store. */
+static const struct { struct sample s; uint8_t op, kind; } locked[] = {
+    { { "lock add", 32, "f0011e", { { R_BX, 0x80000001 }, END }, 0, 0x80000000, { END }, C | O, ALL, 1, false,
+        0 }, IR_ATOMIC, IR_ATOMIC_ADD },
+    { { "lock adc", 64, "f048111e", { { R_BX, 1 }, END }, C, UINT64_MAX - 1, { END }, C | P | Z | A, ALL, 0,
+        false, 0 }, IR_ATOMIC, IR_ATOMIC_ADD },
+    { { "lock sub", 32, "f0802e01", { END }, 0, 0x1100, { END }, C | S | P | A, ALL, 0x11ff, false, 0 },
+      IR_ATOMIC, IR_ATOMIC_ADD },
+    { { "lock sbb", 16, "f0191c", { { R_BX, 0xffff }, END }, C, 5, { END }, C | A | P, ALL, 5, false, 0 },
+      IR_ATOMIC, IR_ATOMIC_ADD },
+    { { "lock inc keeps C", 32, "f0ff06", { END }, C, 0x7fffffff, { END }, C | O | S | A | P, ALL, 0x80000000,
+        false, 0 }, IR_ATOMIC, IR_ATOMIC_ADD },
+    { { "lock dec", 32, "f0fe0e", { END }, 0, 0x1201, { END }, Z | P, ALL, 0x1200, false, 0 }, IR_ATOMIC,
+      IR_ATOMIC_ADD },
+    { { "lock and", 32, "f02106", { { R_AX, 0xf0 }, END }, C | O, 0x99, { END }, P, ALL & ~A, 0x90, false, 0 },
+      IR_ATOMIC, IR_ATOMIC_AND },
+    { { "lock or", 64, "f0480906", { { R_AX, (uint64_t)1 << 63 }, END }, C, 1, { END }, S, ALL & ~A,
+        ((uint64_t)1 << 63) + 1, false, 0 }, IR_ATOMIC, IR_ATOMIC_OR },
+    { { "lock xor", 32, "f066833611", { END }, C, 0xab0011, { END }, Z | P, ALL & ~A, 0xab0000, false, 0 }, IR_ATOMIC,
+      IR_ATOMIC_XOR },
+    { { "lock not", 32, "f0f616", { END }, C | Z, 0x1234, { END }, C | Z, ALL, 0x12cb, false, 0 }, IR_ATOMIC,
+      IR_ATOMIC_XOR },
+    { { "lock neg", 32, "f0f61e", { END }, 0, 0x1180, { END }, C | O | S, ALL, 0x1180, false, 0 }, IR_ATOMIC,
+      IR_ATOMIC_NEG },
+    { { "lock xadd", 32, "f00fc11e", { { R_BX, 3 }, END }, 0, 4, { { R_BX, 4 }, END }, 0, ALL, 7, false, 0 },
+      IR_ATOMIC, IR_ATOMIC_ADD },
+    { { "xchg", 32, "871e", { { R_BX, 3 }, END }, C, 4, { { R_BX, 4 }, END }, C, ALL, 3, false, 0 }, IR_ATOMIC,
+      IR_ATOMIC_XCHG },
+    { { "lock bts beyond", 32, "f00fab06", { { R_AX, 33 }, END }, C, 0, { END }, 0, C, (uint64_t)2 << 32, false,
+        0 }, IR_ATOMIC, IR_ATOMIC_OR },
+    { { "lock btr negative", 64, "f0480fb306", { { R_AX, (uint64_t)-1 }, { R_SI, MEM_BASE + DATA + 8 }, END }, 0,
+        (uint64_t)1 << 63, { END }, C, C, 0, false, 0 }, IR_ATOMIC, IR_ATOMIC_AND },
+    { { "lock btc", 32, "f00fba3e28", { END }, 0, 0x1ff, { END }, C, C, 0xff, false, 0 }, IR_ATOMIC,
+      IR_ATOMIC_XOR },
+    { { "lock cmpxchg no", 64, "f00fb11e", { { R_AX, UINT64_MAX }, { R_BX, 7 }, END }, 0, 5, { { R_AX, 5 }, END },
+        0, Z, 5, false, 0 }, IR_CAS, 0 },
+    { { "lock cmpxchg yes", 64, "f00fb11e", { { R_AX, 0x100000005 }, { R_BX, 7 }, END }, 0, 5, { END }, Z | P,
+        ALL, 7, false, 0 }, IR_CAS, 0 },
+    { { "lock cmpxchg 8", 32, "f00fb01e", { { R_AX, 0x1234 }, { R_BX, 7 }, END }, 0, 0xa5, { { R_AX, 0x12a5 }, END },
+        C, C | Z, 0xa5, false, 0 }, IR_CAS, 0 },
+    { { "lock cmpxchg8b", 32, "f00fc70e", { { R_AX, 5 }, { R_DX, 1 }, { R_BX, 8 }, { R_CX, 9 }, END }, C | S,
+        0x100000005, { END }, C | S | Z, ALL, 0x900000008, false, 0 }, IR_CAS, 0 },
+    { { "lock cmpxchg8b no", 32, "f00fc70e", { { R_AX, 6 }, { R_DX, 1 }, { R_BX, 8 }, { R_CX, 9 }, END }, Z,
+        0x200000007, { { R_AX, 7 }, { R_DX, 2 }, END }, 0, ALL, 0x200000007, false, 0 }, IR_CAS, 0 },
+    { { "lock cmpxchg16b", 64, "f0480fc70e", { { R_AX, 5 }, { R_BX, 8 }, { R_CX, 9 }, END }, C, 5, { END }, C | Z,
+        ALL, 8, false, 0 }, IR_CALL, 0 },
+    { { "lock cmpxchg16b no", 64, "f0480fc70e", { { R_AX, 5 }, { R_DX, 1 }, END }, C, 5, { { R_DX, 0 }, END }, C,
+        ALL, 5, false, 0 }, IR_CALL, 0 },
+    { { "mfence", 64, "0faef0", { END }, 0, 0, { END }, 0, ALL, 0, false, 0 }, IR_FENCE, 0 },
+};
+
 #undef C
 #undef P
 #undef A
@@ -278,7 +330,7 @@ static void set_registers(struct cpu *cpu, const struct sample *s)
         cpu->gpr[c->reg] = c->value;
 }
 
-static void check_sample(const struct sample *s, bool interp, bool optimise)
+static void check_sample(const struct sample *s, bool interp, bool optimise, bool parallel)
 {
     uint64_t want[16];
     unsigned vector;
@@ -286,6 +338,7 @@ static void check_sample(const struct sample *s, bool interp, bool optimise)
     size_t len;
 
     rig_open(&r, interp, optimise);
+    r.cpu->opt.parallel = parallel;
     memset(r.mem, 0, MEM_SIZE);
     set_mode(r.cpu, s->bits);
     set_registers(r.cpu, s);
@@ -310,12 +363,56 @@ static void check_sample(const struct sample *s, bool interp, bool optimise)
     rig_close(&r);
 }
 
+static void check_engines(const struct sample *s, bool parallel)
+{
+    check_sample(s, true, false, parallel);
+    check_sample(s, true, true, parallel);
+    if (tcg_host_native())
+        check_sample(s, false, true, parallel);
+}
+
 START_TEST(test_samples)
 {
-    check_sample(&samples[_i], true, false);
-    check_sample(&samples[_i], true, true);
-    if (tcg_host_native())
-        check_sample(&samples[_i], false, true);
+    check_engines(&samples[_i], false);
+    check_engines(&samples[_i], true);
+}
+END_TEST
+
+/* How many instructions of the block are what atomic operations are made of; the last one's kind. */
+static unsigned count_atomics(const struct sample *s, bool parallel, uint8_t op, uint8_t *kind)
+{
+    unsigned num = 0;
+    struct ir_block *blk;
+    bool crossed;
+    struct rig r;
+    size_t len;
+
+    rig_open(&r, true, true);
+    r.cpu->opt.parallel = parallel;
+    set_mode(r.cpu, s->bits);
+    len = parse_hex(s->hex, r.mem + CODE);
+    blk = emit_block(r.cpu, tcg_builder(r.tcg), r.mem + CODE, len, NULL, MEM_BASE + CODE, 1, &crossed);
+    for (unsigned i = 1; i < blk->num; i++)
+        if (blk->insn[i].op == op && (op != IR_CALL || blk->insn[i].imm == HELP_cmpxchg16b)) {
+            *kind = (uint8_t)blk->insn[i].imm;
+            num++;
+        } else {
+            ck_assert(!parallel || (blk->insn[i].op != IR_LD && blk->insn[i].op != IR_ST));
+        }
+    rig_close(&r);
+    return num;
+}
+
+START_TEST(test_locked)
+{
+    uint8_t kind = 0;
+
+    ck_assert_uint_eq(count_atomics(&locked[_i].s, false, locked[_i].op, &kind), 0);
+    ck_assert_uint_eq(count_atomics(&locked[_i].s, true, locked[_i].op, &kind), 1);
+    if (locked[_i].op == IR_ATOMIC)
+        ck_assert_uint_eq(kind, locked[_i].kind);
+    check_engines(&locked[_i].s, false);
+    check_engines(&locked[_i].s, true);
 }
 END_TEST
 
@@ -478,6 +575,7 @@ Suite *emit_suite(void)
     TCase *t = tcase_create("emit");
 
     tcase_add_loop_test(t, test_samples, 0, (int)ARRAY_LEN(samples));
+    tcase_add_loop_test(t, test_locked, 0, (int)ARRAY_LEN(locked));
     tcase_add_loop_test(t, test_jumps, 0, (int)ARRAY_LEN(jumps));
     tcase_add_test(t, test_repeat_interrupted);
     tcase_add_loop_test(t, test_extent, 0, (int)ARRAY_LEN(extents));

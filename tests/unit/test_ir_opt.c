@@ -430,7 +430,7 @@ static void run_random(struct outcome *o, uint64_t seed, const struct variant *h
     struct ir_block *ir;
     uint64_t s = seed ^ 0x5555;
     unsigned exit_no;
-    bool flushed;
+    enum tcg_miss why;
     jmp_buf jmp;
 
     o->env = fake_new();
@@ -448,7 +448,7 @@ static void run_random(struct outcome *o, uint64_t seed, const struct variant *h
         ir_opt_flags(ir, &fake_guest);
         ir_opt_regs(ir, &fake_guest);
     }
-    blk = tcg_translate(t, ir, false, &flushed);
+    blk = tcg_translate(t, ir, false, NULL, &why);
     o->faulted = setjmp(jmp) != 0;
     if (o->faulted)
         o->offset = tcg_fault_offset(t, o->env, &blk);

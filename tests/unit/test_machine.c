@@ -205,6 +205,144 @@ START_TEST(test_start_stopped)
 }
 END_TEST
 
+/* ---- several processors ---- */
+
+/* Each processor counts in [0x1000 + 4 * its APIC id] until [0x1100] is set. */
+static const uint8_t all_count[] = {
+    MF_START_CPUS(0), 0x31, 0xc0, 0x8e, 0xd8, 0x66, 0xb8, 0x01, 0x00, 0x00, 0x00, 0x0f, 0xa2, /* cpuid 1 */
+    0x66, 0xc1, 0xeb, 0x16, 0x83, 0xe3, 0xfc,                                     /* shr ebx,22; and bx,-4 */
+    0x66, 0xff, 0x87, 0x00, 0x10, 0x80, 0x3e, 0x00, 0x11, 0x00, 0x74, 0xf4,       /* inc dword [bx+0x1000] */
+    MF_EXIT(4),
+};
+enum { CPUS = 4, STOPS = 50 };
+static uint32_t seen[CPUS];
+static unsigned stops;
+
+/* Have all processors gone on since `seen`? */
+static bool all_moved(struct machine *m)
+{
+    for (unsigned i = 0; i < CPUS; i++)
+        if (mem_read(m->env.memory, 0x1000 + 4 * i, 4) == seen[i])
+            return false;
+    return true;
+}
+
+static void look_at_all(struct machine *m)
+{
+    for (unsigned i = 0; i < CPUS; i++)
+        seen[i] = (uint32_t)mem_read(m->env.memory, 0x1000 + 4 * i, 4);
+}
+
+/* Whenever all have gone on: stop, see that they stand, go on. */
+static void stop_all_and_look(void *opaque)
+{
+    struct machine *m = opaque;
+
+    if (all_moved(m)) {
+        machine_stop(m);
+        look_at_all(m);
+        usleep(100);
+        for (unsigned i = 0; i < CPUS; i++)
+            ck_assert_uint_eq(mem_read(m->env.memory, 0x1000 + 4 * i, 4), seen[i]);
+        machine_cont(m);
+        if (stops % 2) {
+            machine_stop(m); /* at once, before any thread may have woken */
+            machine_cont(m);
+        }
+        if (++stops == STOPS)
+            mem_write(m->env.memory, 0x1100, 1, 1);
+    }
+    if (stops < STOPS)
+        loop_post(m->loop, stop_all_and_look, m);
+}
+
+START_TEST(test_stop_all)
+{
+    memset(seen, 0, sizeof(seen));
+    stops = 0;
+    MF_NEW(&a, all_count, "-accel", engine(_i), "-smp", "4");
+    ck_assert_msg(a.m != NULL, "%s", a.err.msg);
+    loop_post(a.m->loop, stop_all_and_look, a.m);
+    ck_assert_int_eq(mf_run(&a), 9);
+    ck_assert_uint_eq(stops, STOPS);
+    mf_free(&a);
+}
+END_TEST
+
+/* The firmware counts its starts in [0x1000] and leaves at the 100th. Before that the bootstrap processor sets [0x1001]
+ * and loops; then the other resets the machine, by the reset control register or, at odd counts, by a triple fault. */
+static const uint8_t other_resets[] = {
+    MF_START_CPUS(0x1b),
+    0x31, 0xc0, 0x8e, 0xd8, 0xfe, 0x06, 0x00, 0x10, 0xa0, 0x00, 0x10, 0x3c, 0x64, 0x74, 0x07,
+    0xc6, 0x06, 0x01, 0x10, 0x01, 0xeb, 0xfe, 0xba, 0x01, 0x05, 0xee, 0xf4,
+    0x31, 0xc0, 0x8e, 0xd8, 0x80, 0x3e, 0x01, 0x10, 0x00, 0x74, 0xf9, 0xc6, 0x06, 0x01, 0x10, 0x00,
+    0xf6, 0x06, 0x00, 0x10, 0x01, 0x75, 0x08, 0xba, 0xf9, 0x0c, 0xb0, 0x06, 0xee, 0xeb, 0xfe, /* out 0xcf9,6 */
+    0x0f, 0x01, 0x1e, 0x00, 0x20, 0xcc,                                                        /* lidt [0x2000]; int3 */
+};
+
+START_TEST(test_other_resets)
+{
+    MF_NEW(&a, other_resets, "-accel", engine(_i), "-smp", "2");
+    ck_assert_int_eq(mf_run(&a), 100 * 2 + 1);
+    mf_free(&a);
+    MF_NEW(&a, other_resets, "-accel", engine(_i), "-smp", "2", "-no-reboot");
+    ck_assert_int_eq(mf_run(&a), 0);
+    mf_free(&a);
+}
+END_TEST
+
+/* The last processor of all leaves while the others halt or have never been started. */
+START_TEST(test_other_leaves)
+{
+    /* cli; L: hlt; jmp L; the others: cpuid 1; shr ebx,24; cmp bl,63; jne to the hlt of the exit */
+    static const uint8_t code[] = {
+        MF_START_CPUS(4), 0xfa, 0xf4, 0xeb, 0xfd, 0x66, 0xb8, 0x01, 0x00, 0x00, 0x00, 0x0f, 0xa2,
+        0x66, 0xc1, 0xeb, 0x18, 0x80, 0xfb, 63, 0x75, 0x06, 0x88, 0xd8, MF_EXIT_AL,
+    };
+
+    MF_NEW(&a, code, "-accel", engine(_i), "-smp", "64");
+    ck_assert_int_eq(mf_run(&a), 63 * 2 + 1);
+    mf_free(&a);
+    MF_NEW(&a, code, "-smp", "8");
+    ck_assert_msg(a.m != NULL, "%s", a.err.msg);
+    mf_free(&a);
+}
+END_TEST
+
+static pthread_t main_thread;
+
+/* Threads are told from each other by name and number; the main one keeps its name. */
+static void look_at_threads(void *opaque)
+{
+    struct machine *m = opaque;
+    char name[16], want[16];
+
+    for (unsigned i = 0; i < 3; i++) {
+        ck_assert_int_eq(pthread_getname_np(m->thread[i].thread, name, sizeof(name)), 0);
+        snprintf(want, sizeof(want), "CPU %u", i);
+        ck_assert_str_eq(name, want);
+        ck_assert_int_gt(m->thread[i].id, 0);
+        for (unsigned k = 0; k < i; k++)
+            ck_assert_int_ne(m->thread[i].id, m->thread[k].id);
+    }
+    pthread_getname_np(main_thread, name, sizeof(name));
+    ck_assert_int_ne(strncmp(name, "CPU", 3), 0);
+    machine_quit(m, 3);
+}
+
+START_TEST(test_threads)
+{
+    static const uint8_t code[] = { 0xfa, 0xf4, 0xeb, 0xfd };
+
+    main_thread = pthread_self();
+    MF_NEW(&a, code, "-smp", "3");
+    ck_assert_msg(a.m != NULL, "%s", a.err.msg);
+    loop_post(a.m->loop, look_at_threads, a.m);
+    ck_assert_int_eq(mf_run(&a), 3);
+    mf_free(&a);
+}
+END_TEST
+
 /* ---- what cannot be built ---- */
 
 START_TEST(test_failures)
@@ -250,6 +388,10 @@ Suite *machine_suite(void)
     tcase_add_loop_test(t, test_no_shutdown, 0, 2);
     tcase_add_loop_test(t, test_stop_and_cont, 0, 2);
     tcase_add_loop_test(t, test_start_stopped, 0, 2);
+    tcase_add_loop_test(t, test_stop_all, 0, 2);
+    tcase_add_loop_test(t, test_other_resets, 0, 2);
+    tcase_add_loop_test(t, test_other_leaves, 0, 2);
+    tcase_add_test(t, test_threads);
     tcase_add_test(t, test_failures);
     suite_add_tcase(s, t);
     return s;

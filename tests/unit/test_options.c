@@ -73,7 +73,7 @@ START_TEST(test_engine)
     ck_assert_uint_eq(o.cache_size, 32 << 20);
     ck_assert_str_eq(o.cpu_model, "pentium3");
     ck_assert(!o.host_isa_base);
-    OK("-accel tcg,thread=single");
+    OK("-accel tcg");
     ck_assert(!o.interp);
     OK("-accel jit,host-isa=base");
     ck_assert(o.host_isa_base);
@@ -85,7 +85,61 @@ START_TEST(test_engine)
     ck_assert(o.interp);
     OK("-machine type=pc -singlestep");
     ck_assert(o.one_insn);
-    OK("-smp 1 -smp cpus=1");
+}
+END_TEST
+
+/* What is not given is computed as QEMU from 6.2 on does: cores before sockets before threads. */
+START_TEST(test_processors)
+{
+    static const struct { const char *smp; unsigned sockets, cores, threads; } good[] = {
+        { "1", 1, 1, 1 }, { "4", 1, 4, 1 }, { "cpus=4", 1, 4, 1 }, { "4,sockets=2", 2, 2, 1 }, { "4,cores=2", 2, 2, 1 },
+        { "4,threads=2", 1, 2, 2 }, { "8,sockets=2,cores=2", 2, 2, 2 }, { "8,threads=2,sockets=2", 2, 2, 2 },
+        { "sockets=2,cores=2", 2, 2, 1 }, { "sockets=2", 2, 1, 1 }, { "maxcpus=4", 1, 4, 1 },
+        { "cores=3,threads=2", 1, 3, 2 }, { "6,maxcpus=6,sockets=1,cores=3,threads=2", 1, 3, 2 }, { "64", 1, 64, 1 },
+        { "0x10,dies=1", 1, 16, 1 },
+    };
+    char text[128];
+
+    OK("");
+    ck_assert(o.topology.sockets == 1 && o.topology.cores == 1 && o.topology.threads == 1);
+    for (unsigned i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        snprintf(text, sizeof(text), "-smp %s", good[i].smp);
+        OK(text);
+        ck_assert_msg(o.topology.sockets == good[i].sockets && o.topology.cores == good[i].cores &&
+                      o.topology.threads == good[i].threads, "%s: %u sockets, %u cores, %u threads", text,
+                      o.topology.sockets, o.topology.cores, o.topology.threads);
+    }
+    OK("-smp 4 -smp cpus=1");
+    ck_assert_uint_eq(o.topology.cores, 1);
+}
+END_TEST
+
+START_TEST(test_host_threads)
+{
+    OK("-smp 2");
+    ck_assert(!o.single_thread);
+    OK("-smp 2 -accel tcg,thread=multi");
+    ck_assert(!o.single_thread);
+    OK("-smp 2 -accel tcg,thread=single");
+    ck_assert(o.single_thread);
+    OK("-smp 2 -accel tcg,thread=single -accel jit");
+    ck_assert(!o.single_thread);
+    OK("-accel tcg,thread=single"); /* one processor has its thread for itself anyway */
+    ck_assert(!o.single_thread);
+}
+END_TEST
+
+/* Counting makes processors take turns, one too. */
+START_TEST(test_icount)
+{
+    OK("");
+    ck_assert(!o.icount);
+    OK("-icount shift=3");
+    ck_assert(o.icount && o.icount_shift == 3 && o.icount_sleep && o.single_thread && !o.rtc_host);
+    OK("-icount 10,sleep=off,align=off -smp 2 -accel jit,thread=single");
+    ck_assert(o.icount && o.icount_shift == 10 && !o.icount_sleep && o.single_thread);
+    OK("-icount shift=0,sleep=on -smp 2 -rtc base=utc");
+    ck_assert(o.icount && !o.icount_shift && o.icount_sleep && o.single_thread && o.rtc_host);
 }
 END_TEST
 
@@ -158,12 +212,20 @@ START_TEST(test_refused)
         { "-nonsense", "-nonsense" }, { "-m", "argument" }, { "-hda", "argument" },
         { "-m 0", "-m" }, { "-m lots", "lots" }, { "-m 1T", "64" }, { "-m 512K", "512K" },
         { "-m 64,slots=2", "slots" },
-        { "-m -5", "-5" }, { "-smp 2", "2" }, { "-smp 1,cores=2", "cores" }, { "-smp many", "many" },
+        { "-m -5", "-5" }, { "-smp 0", "'0'" }, { "-smp many", "many" }, { "-smp -1", "-1" }, { "-smp cpus=", "''" }, { "-smp 65", "at most 64" },
+        { "-smp 8,sockets=9,cores=8", "sockets (9) * cores (8) * threads (1) is not the number of processors (8)" },
+        { "-smp sockets=9,cores=8", "at most 64" }, { "-smp 5,cores=2", "cores (2)" }, { "-smp 1,cores=2", "cores (2)" },
+        { "-smp 3,threads=2", "threads (2)" }, { "-smp 4,sockets=0", "'0'" }, { "-smp 4,maxcpus=8", "maxcpus" },
+        { "-smp 4,maxcpus=2", "maxcpus" }, { "-smp 4,dies=2", "die" }, { "-smp 4,clusters=1", "clusters" },
+        { "-smp 4,maxcpus=99999999999999999999", "99999999999999999999" },
         { "-cpu z80", "z80" }, { "-cpu max,+warp", "warp" }, { "-cpu max,-", "'-'" },
         { "-cpu max,sse=perhaps", "perhaps" }, { "-cpu 486,+sse", "sse needs" },
         { "-accel jit,host-isa=new", "new" },
         { "-accel kvm", "kvm" }, { "-accel jit,opt=perhaps", "perhaps" },
         { "-accel jit,tb-size=5000", "tb-size" }, { "-accel jit,colour=red", "colour" },
+        { "-icount shift=auto", "shift=auto" }, { "-icount shift=11", "shift=11" }, { "-icount sleep=off", "shift=" },
+        { "-icount shift=1,rr=record", "rr=" }, { "-icount shift=1,align=on", "align=on" },
+        { "-icount shift=1,sleep=never", "sleep" }, { "-icount shift=1 -accel jit,thread=multi", "thread=single" },
         { "-accel jit,thread=many", "thread" }, { "-M q35", "q35" }, { "-M pc,usb=on", "usb" },
         { "-M pc,accel=kvm", "kvm" },
         { "-drive format=raw", "file" }, { "-drive file=x,format=qcow9", "qcow9" },
@@ -211,6 +273,9 @@ Suite *options_suite(void)
     tcase_add_test(t, test_defaults);
     tcase_add_test(t, test_memory);
     tcase_add_test(t, test_engine);
+    tcase_add_test(t, test_processors);
+    tcase_add_test(t, test_host_threads);
+    tcase_add_test(t, test_icount);
     tcase_add_test(t, test_drives);
     tcase_add_test(t, test_boot_and_clock);
     tcase_add_test(t, test_the_rest);

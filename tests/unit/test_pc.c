@@ -119,6 +119,51 @@ START_TEST(test_fw_cfg)
     for (unsigned i = 0; i < 8; i++)
         size |= in(0x511, 1) << (8 * i);
     ck_assert_uint_eq(size, 4 << 20);
+    out(0x510, 0x8002, 2); /* the firmware's MP table: IRQ 0 at input 2, as it is wired */
+    ck_assert_uint_eq(in(0x511, 1), 1);
+    mf_free(&t);
+}
+END_TEST
+
+static unsigned fw_cfg_word(unsigned key)
+{
+    out(0x510, key, 2);
+    unsigned low = (unsigned)in(0x511, 1);
+    return low | (unsigned)in(0x511, 1) << 8;
+}
+
+/* Processors, and where their APIC ids end: the firmware numbers them up to there. */
+START_TEST(test_processor_counts)
+{
+    static const struct { const char *smp; unsigned cpus, ids; } rows[] = {
+        { "1", 1, 1 }, { "4", 4, 4 }, { "6,sockets=2,cores=3", 6, 7 },
+        { "9,sockets=1,cores=3,threads=3", 9, 11 },
+    };
+
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        MF_NEW(&t, idle, "-smp", rows[i].smp);
+        ck_assert_msg(t.m != NULL, "%s", t.err.msg);
+        ck_assert_uint_eq(cmos(0x5f), rows[i].cpus - 1);
+        ck_assert_uint_eq(fw_cfg_word(5), rows[i].cpus);
+        ck_assert_uint_eq(fw_cfg_word(0xf), rows[i].ids);
+        mf_free(&t);
+    }
+}
+END_TEST
+
+/* Each processor sees its own local APIC at the same address; register 20 has its id, with gaps behind sockets of three. */
+START_TEST(test_local_apics)
+{
+    static const unsigned id[] = { 0, 1, 2, 4, 5, 6 };
+
+    MF_NEW(&t, idle, "-smp", "6,sockets=2,cores=3");
+    ck_assert_msg(t.m != NULL, "%s", t.err.msg);
+    lock_take(&t.m->lock);
+    for (unsigned i = 0; i < 6; i++) {
+        t.m->accessor = i;
+        ck_assert_uint_eq(mem_read(t.m->env.memory, 0xfee00020, 4) >> 24, id[i]);
+    }
+    lock_release(&t.m->lock);
     mf_free(&t);
 }
 END_TEST
@@ -161,7 +206,7 @@ END_TEST
 #define STI_HLT 0xfb, 0xf4, MF_EXIT(1)
 
 /* Firmware with its interrupt handler, which leaves with `status`, at F000:0200. */
-static void run_with_handler(const uint8_t *code, size_t len, uint8_t status, int interp)
+static void run_with_handler(const uint8_t *code, size_t len, uint8_t status, int interp, const char *cpus)
 {
     static uint8_t image[0x300];
     const uint8_t handler[] = { MF_EXIT(status) };
@@ -169,7 +214,7 @@ static void run_with_handler(const uint8_t *code, size_t len, uint8_t status, in
     memset(image, 0x90, sizeof(image));
     memcpy(image, code, len);
     memcpy(image + 0x200, handler, sizeof(handler));
-    MF_NEW(&t, image, "-accel", interp ? "interp" : "jit");
+    MF_NEW(&t, image, "-accel", interp ? "interp" : "jit", "-smp", cpus);
     ck_assert_int_eq(mf_run(&t), status * 2 + 1);
     mf_free(&t);
 }
@@ -181,7 +226,7 @@ START_TEST(test_timer_interrupt)
         STI_HLT,
     };
 
-    run_with_handler(code, sizeof(code), 0x33, _i);
+    run_with_handler(code, sizeof(code), 0x33, _i, "1");
 }
 END_TEST
 
@@ -195,7 +240,7 @@ START_TEST(test_fpu_interrupt)
         0xd9, 0xe8, 0xd9, 0xee, 0xde, 0xf9, STI_HLT,
     };
 
-    run_with_handler(code, sizeof(code), 0x34, _i);
+    run_with_handler(code, sizeof(code), 0x34, _i, "1");
 }
 END_TEST
 
@@ -208,7 +253,59 @@ START_TEST(test_keyboard_interrupt)
         0xb0, 0x55, 0xe6, 0x60, STI_HLT,
     };
 
-    run_with_handler(code, sizeof(code), 0x35, _i);
+    run_with_handler(code, sizeof(code), 0x35, _i, "1");
+}
+END_TEST
+
+/* The 8259's output reaches all processors: one that the bootstrap processor has started takes the timer's interrupt. */
+START_TEST(test_interrupt_of_another)
+{
+    static const uint8_t code[] = {
+        MF_START_CPUS(4), 0xfa, 0xf4, 0xeb, 0xfd, /* cli; L: hlt; jmp L */
+        PICS(0xfe, 0xff), VECTOR(8), 0xb0, 0x34, 0xe6, 0x43, 0xb0, 0x00, 0xe6, 0x40, 0xb0, 0x10, 0xe6, 0x40,
+        STI_HLT,
+    };
+
+    run_with_handler(code, sizeof(code), 0x36, _i, "2");
+}
+END_TEST
+
+/* One A20 gate for all. The bootstrap processor closes it by port 92 and sets [0x500] = 11. Another, that has waited for
+ * this, stores 22 at 0x100500 and leaves with [0x500]. */
+START_TEST(test_a20_of_all)
+{
+    static const uint8_t code[] = {
+        MF_START_CPUS(13),
+        0x31, 0xc0, 0x8e, 0xd8, 0xe6, 0x92, 0xc6, 0x06, 0x00, 0x05, 0x11, 0xeb, 0xfe, 0x31, 0xc0, 0x8e,
+        0xd8, 0x48, 0x8e, 0xc0, 0x80, 0x3e, 0x00, 0x05, 0x11, 0x75, 0xf9, 0xea, 0x4b, 0x00, 0x00, 0xf0,
+        0x26, 0xc6, 0x06, 0x10, 0x05, 0x22, 0xa0, 0x00, 0x05, 0xba, 0x01, 0x05, 0xee,
+    };
+
+    MF_NEW(&t, code, "-accel", _i ? "interp" : "jit", "-smp", "2");
+    ck_assert_int_eq(mf_run(&t), 0x22 * 2 + 1);
+    mf_free(&t);
+}
+END_TEST
+
+/* A system management interrupt goes to the processor that writes to the APM port. The handler, copied to 38000, leaves
+ * with the APIC id of whom it runs on. */
+START_TEST(test_smi_of_another)
+{
+    static const uint8_t code[] = {
+        MF_START_CPUS(4), /* cli; L: hlt; jmp L; another: copy, PMBASE = 600, PMIOSE, APMC_EN, SMI_EN, out 0xb2 */
+        0xfa, 0xf4, 0xeb, 0xfd, 0xb8, 0x00, 0x30, 0x8e, 0xc0, 0xbe, 0x8c, 0x00, 0xbf, 0x00, 0x80, 0xb9,
+        0x12, 0x00, 0x2e, 0xf3, 0xa4, 0x66, 0xb8, 0x40, 0x0b, 0x00, 0x80, 0xba, 0xf8, 0x0c, 0x66, 0xef,
+        0x66, 0xb8, 0x01, 0x06, 0x00, 0x00, 0xba, 0xfc, 0x0c, 0x66, 0xef, 0x66, 0xb8, 0x80, 0x0b, 0x00,
+        0x80, 0xba, 0xf8, 0x0c, 0x66, 0xef, 0x66, 0xb8, 0x01, 0x00, 0x00, 0x00, 0xba, 0xfc, 0x0c, 0x66,
+        0xef, 0x66, 0xb8, 0x58, 0x0b, 0x00, 0x80, 0xba, 0xf8, 0x0c, 0x66, 0xef, 0x66, 0xb8, 0x00, 0x00,
+        0x00, 0x02, 0xba, 0xfc, 0x0c, 0x66, 0xef, 0xba, 0x28, 0x06, 0xb0, 0x01, 0xee, 0xe6, 0xb2, 0xeb,
+        0xfe, 0x66, 0xb8, 0x01, 0x00, 0x00, 0x00, 0x0f, 0xa2, 0x66, 0xc1, 0xeb, 0x18, 0x89, 0xd8, 0xba,
+        0x01, 0x05, 0xee,
+    };
+
+    MF_NEW(&t, code, "-accel", _i ? "interp" : "jit", "-smp", "2");
+    ck_assert_int_eq(mf_run(&t), 1 * 2 + 1);
+    mf_free(&t);
 }
 END_TEST
 
@@ -222,10 +319,15 @@ Suite *pc_suite(void)
     tcase_add_test(c, test_firmware_places);
     tcase_add_test(c, test_cmos);
     tcase_add_test(c, test_fw_cfg);
+    tcase_add_test(c, test_processor_counts);
+    tcase_add_test(c, test_local_apics);
     tcase_add_loop_test(c, test_a20_gates, 0, 2);
     tcase_add_loop_test(c, test_timer_interrupt, 0, 2);
     tcase_add_loop_test(c, test_fpu_interrupt, 0, 2);
     tcase_add_loop_test(c, test_keyboard_interrupt, 0, 2);
+    tcase_add_loop_test(c, test_interrupt_of_another, 0, 2);
+    tcase_add_loop_test(c, test_a20_of_all, 0, 2);
+    tcase_add_loop_test(c, test_smi_of_another, 0, 2);
     suite_add_tcase(s, c);
     return s;
 }

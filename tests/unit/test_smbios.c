@@ -14,7 +14,7 @@ struct fixture {
 };
 
 static const struct smbios_config config = {
-    .num_cpus = 2, .below_4g = 0xC0000000, .above_4g = UINT64_C(0x540000000), .version = "0.1",
+    .topology = { 2, 3, 4 }, .below_4g = 0xC0000000, .above_4g = UINT64_C(0x540000000), .version = "0.1",
     .cpu_name = "a processor", .cpuid_eax = 0x6F8, .cpuid_edx = 0x178BFBFF,
     .uuid = { 0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77,
               0x88, 0x99, 0xAA, 0xBB, 0xCC, 0xDD, 0xEE, 0xFF },
@@ -121,6 +121,12 @@ START_TEST(structures)
     ck_assert_str_eq(string(cpu, cpu[4]), "CPU 0");
     ck_assert_str_eq(string(cpu, cpu[0x10]), "a processor");
     ck_assert_uint_eq(load_le(cpu + 8, 4), 0x6F8);
+    /* cores, those enabled, logical processors of the socket */
+    ck_assert_mem_eq(cpu + 0x23, "\3\3\x0C", 3);
+    cpu = next(cpu);
+    ck_assert_uint_eq(cpu[0], 4);
+    ck_assert_str_eq(string(cpu, cpu[4]), "CPU 1");
+    ck_assert_uint_ne(next(cpu)[0], 4);
     /* 24 GiB: two modules */
     ck_assert_uint_eq(load_le(find(f, 16) + 7, 4), UINT64_C(24) << 20);
     ck_assert_uint_eq(load_le(find(f, 16) + 0x0D, 2), 2);

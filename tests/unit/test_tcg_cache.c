@@ -1,5 +1,6 @@
 /* The cache of blocks (tcg/cache.c, tcg/tcg.c) on the interpreter engine. */
 #include <check.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "base/error.h"
@@ -23,11 +24,10 @@ static void teardown(void)
     tcg_free(t);
 }
 
-static struct tcg_block *block(uint64_t phys, uint64_t phys2, uint32_t mode, unsigned size, bool one_insn)
+static struct ir_block *make_ir(struct tcg *view, uint64_t phys, uint64_t phys2, uint32_t mode, unsigned size)
 {
-    struct ir_builder *b = tcg_builder(t);
+    struct ir_builder *b = tcg_builder(view);
     struct ir_block *ir = ir_start(b);
-    bool flushed;
 
     ir_insn_start(b, 0, size);
     ir_br(b, IR_I32, ir_get(b, IR_I32, 1), 0, false, 8, false);
@@ -36,7 +36,14 @@ static struct tcg_block *block(uint64_t phys, uint64_t phys2, uint32_t mode, uns
     ir->mode = mode;
     ir->guest_size = size;
     ir->guest_insns = 1;
-    return tcg_translate(t, ir, one_insn, &flushed);
+    return ir;
+}
+
+static struct tcg_block *block(uint64_t phys, uint64_t phys2, uint32_t mode, unsigned size, bool one_insn)
+{
+    enum tcg_miss why;
+
+    return tcg_translate(t, make_ir(t, phys, phys2, mode, size), one_insn, NULL, &why);
 }
 
 static struct tcg_block *simple(uint64_t phys, unsigned size)
@@ -138,24 +145,29 @@ START_TEST(dropping_unchains)
     ck_assert_ptr_eq(a->target[0], c);
     ck_assert_uint_eq(tcg_get_stats(t).chains, 5);
     ck_assert_uint_eq(tcg_invalidate(t, 0x2000, 1), 1);
-    ck_assert(!a->target[0] && !a->target[1] && !d->target[1] && !c->target[0] && !c->target[1]);
-    ck_assert(!d->incoming && !c->incoming);
+    ck_assert(!a->target[0] && !a->target[1] && !d->target[1] && !c->target[1]);
     tcg_chain(t, a, 0, c);
     ck_assert_ptr_null(a->target[0]);
-    tcg_chain(t, c, 0, a);
+    tcg_chain(t, c, 1, a);
+    ck_assert_ptr_null(c->target[1]);
+    /* c's exit still is in d's list. */
+    ck_assert_uint_eq(tcg_invalidate(t, 0x3000, 1), 1);
     ck_assert_ptr_null(c->target[0]);
 }
 END_TEST
 
-START_TEST(rechaining_moves_the_exit)
+START_TEST(an_exit_stays_where_it_is_chained)
 {
     struct tcg_block *a = simple(0x1000, 4), *c = simple(0x2000, 4), *d = simple(0x3000, 4);
     struct tcg_block *cross = block(0x4ffe, 0x9000, 0, 4, false);
 
     tcg_chain(t, a, 0, c);
     tcg_chain(t, a, 0, d);
+    ck_assert_ptr_eq(a->target[0], c);
+    ck_assert_ptr_null(d->incoming);
+    ck_assert_uint_eq(tcg_invalidate(t, 0x2000, 1), 1);
+    tcg_chain(t, a, 0, d);
     ck_assert_ptr_eq(a->target[0], d);
-    ck_assert_ptr_null(c->incoming);
     tcg_chain(t, a, 1, cross);
     ck_assert_ptr_null(a->target[1]);
 }
@@ -172,14 +184,14 @@ START_TEST(flush_forgets_all)
 }
 END_TEST
 
-START_TEST(full_cache_flushes_itself)
+START_TEST(full_cache_asks_for_a_flush)
 {
     struct ir_builder *b = tcg_builder(t);
-    struct tcg_block *blk = NULL;
-    bool flushed = false;
+    struct tcg_block *blk = (struct tcg_block *)b;
+    enum tcg_miss why = TCG_STALE;
     unsigned n;
 
-    for (n = 0; n < 100000 && !flushed; n++) {
+    for (n = 0; n < 100000 && blk; n++) {
         struct ir_block *ir = ir_start(b);
         ir_insn_start(b, 0, 1);
         for (unsigned r = 0; r < 64; r++)
@@ -187,12 +199,16 @@ START_TEST(full_cache_flushes_itself)
         ir_exit(b, IR_I32, 1);
         ir->phys = 0x10 * n;
         ir->guest_size = 1;
-        blk = tcg_translate(t, ir, false, &flushed);
+        blk = tcg_translate(t, ir, false, NULL, &why);
     }
-    ck_assert(flushed && n > 100);
+    ck_assert(!blk && n > 100);
+    ck_assert_int_eq(why, TCG_FULL);
+    ck_assert_ptr_nonnull(tcg_find(t, 0, UINT64_MAX, 0));
+    tcg_flush(t);
     ck_assert_ptr_null(tcg_find(t, 0, UINT64_MAX, 0));
-    ck_assert_ptr_eq(tcg_find(t, 0x10 * (n - 1), UINT64_MAX, 0), blk);
+    ck_assert_ptr_nonnull(simple(0, 1));
     ck_assert_uint_eq(tcg_get_stats(t).flushes, 1);
+    ck_assert_uint_eq(tcg_generation(t), 1);
 }
 END_TEST
 
@@ -205,6 +221,122 @@ START_TEST(unknown_host_falls_back)
     ck_assert_ptr_nonnull(jit);
     ck_assert(tcg_opts(jit)->engine == (tcg_host_native() ? TCG_JIT : TCG_INTERP));
     tcg_free(jit);
+}
+END_TEST
+
+/* ---- several views ---- */
+
+START_TEST(views_share_blocks)
+{
+    struct tcg *other = tcg_join(t, NULL);
+    struct tcg_block *a = simple(0x1000, 4), *c;
+    enum tcg_miss why;
+
+    ck_assert_ptr_eq(tcg_find(other, 0x1000, UINT64_MAX, 0), a);
+    /* Who comes second takes the first one's. */
+    ck_assert_ptr_eq(tcg_translate(other, make_ir(other, 0x1000, UINT64_MAX, 0, 4), false, NULL, &why), a);
+    c = tcg_translate(other, make_ir(other, 0x2000, UINT64_MAX, 0, 4), false, NULL, &why);
+    tcg_chain(other, a, 0, c);
+    ck_assert_uint_eq(tcg_invalidate(t, 0x2000, 1), 1);
+    ck_assert(c->dropped && !a->target[0]);
+    ck_assert_uint_eq(tcg_get_stats(t).blocks, 3);
+    tcg_flush(other);
+    ck_assert_ptr_null(tcg_find(t, 0x1000, UINT64_MAX, 0));
+    ck_assert_ptr_nonnull(simple(0x1000, 4));
+    tcg_free(other);
+}
+END_TEST
+
+/* Pages are watched before their blocks are kept, and bytes that changed meanwhile are not kept. */
+START_TEST(watched_pages_and_changed_bytes)
+{
+    static uint8_t flags[16];
+    struct tcg_options opt = { .engine = TCG_INTERP, .optimise = true, .cache_size = 1 << 20, .page_flags = flags };
+    struct tcg *w = tcg_new(&fake_guest, &opt, &log_, NULL);
+    uint8_t live[4] = { 1, 2, 3, 4 }, copy[4] = { 1, 2, 3, 4 };
+    struct tcg_source src = { { live, NULL }, { copy, NULL } };
+    uint32_t ticket, late;
+    enum tcg_miss why;
+
+    ck_assert_ptr_null(tcg_translate(w, make_ir(w, 0x1000, UINT64_MAX, 0, 4), false, &src, &why));
+    ck_assert_int_eq(why, TCG_STALE);
+    late = tcg_watch(w, 0x1000);
+    ck_assert(late && flags[1] == TCG_PAGE_CODE);
+    ck_assert_ptr_null(tcg_translate(w, make_ir(w, 0x1000, UINT64_MAX, 0, 4), false, &src, &why));
+    ticket = tcg_watch(w, 0x1fff);
+    ck_assert(ticket && ticket != late);
+    tcg_watch_done(w, 0x1000, late); /* of an older watch: says nothing */
+    ck_assert_ptr_null(tcg_translate(w, make_ir(w, 0x1000, UINT64_MAX, 0, 4), false, &src, &why));
+    tcg_watch_done(w, 0x1000, ticket);
+    ck_assert_uint_eq(tcg_watch(w, 0x1000), 0);
+    live[3] = 5;
+    ck_assert_ptr_null(tcg_translate(w, make_ir(w, 0x1000, UINT64_MAX, 0, 4), false, &src, &why));
+    ck_assert_int_eq(why, TCG_STALE);
+    ck_assert(!tcg_has_code(w, 0x1000, 4) && !tcg_find(w, 0x1000, UINT64_MAX, 0));
+    copy[3] = 5;
+    ck_assert_ptr_nonnull(tcg_translate(w, make_ir(w, 0x1000, UINT64_MAX, 0, 4), false, &src, &why));
+    tcg_unwatch(w, 0x1000); /* has a block */
+    ck_assert_uint_eq(flags[1], TCG_PAGE_CODE);
+    tcg_invalidate(w, 0x1000, 4);
+    tcg_unwatch(w, 0x1000);
+    ck_assert_uint_eq(flags[1], 0);
+    ck_assert_uint_ne(tcg_watch(w, 0x1000), 0);
+    tcg_free(w);
+}
+END_TEST
+
+/* Threads translate, chain, find and drop in the same few pages. */
+enum { CROWD = 4, CROWD_ROUNDS = 20000, CROWD_BLOCKS = 64 };
+
+static void *crowd_member(void *opaque)
+{
+    struct tcg *view = opaque;
+    struct tcg_block *last = NULL;
+    uint64_t seed = (uintptr_t)view;
+    enum tcg_miss why;
+
+    for (unsigned n = 0; n < CROWD_ROUNDS; n++) {
+        uint64_t phys = fake_random(&seed) % CROWD_BLOCKS * 0x40;
+        uint64_t phys2 = (phys & 0xfff) == 0xfc0 ? (phys & ~UINT64_C(0xfff)) ^ 0x1000 : UINT64_MAX;
+        unsigned size = phys2 == UINT64_MAX ? 0x30 : 0x60;
+        struct tcg_block *blk = tcg_find(view, phys, phys2, 0);
+
+        if (!blk && fake_random(&seed) % 4)
+            blk = tcg_translate(view, make_ir(view, phys, phys2, 0, size), false, NULL, &why);
+        if (blk && last)
+            tcg_chain(view, last, n & 1, blk);
+        last = blk;
+        if (fake_random(&seed) % 8 == 0)
+            tcg_invalidate(view, fake_random(&seed) % (CROWD_BLOCKS * 0x40), 0x41);
+    }
+    return NULL;
+}
+
+START_TEST(crowd)
+{
+    struct tcg_options opt = { .engine = _i ? TCG_JIT : TCG_INTERP, .optimise = true, .cache_size = 128 << 20 };
+    struct tcg *view[CROWD];
+    pthread_t thread[CROWD];
+
+    view[0] = tcg_new(&fake_guest, &opt, &log_, NULL);
+    for (unsigned i = 1; i < CROWD; i++)
+        view[i] = tcg_join(view[0], NULL);
+    for (unsigned i = 0; i < CROWD; i++)
+        ck_assert_int_eq(pthread_create(&thread[i], NULL, crowd_member, view[i]), 0);
+    for (unsigned i = 0; i < CROWD; i++)
+        pthread_join(thread[i], NULL);
+    for (unsigned i = 0; i < CROWD_BLOCKS; i++) {
+        uint64_t phys2 = i % 64 == 63 ? 0x1000 : UINT64_MAX;
+        struct tcg_block *blk = tcg_find(view[0], i * 0x40, phys2, 0);
+        for (unsigned e = 0; blk && e < 2; e++)
+            ck_assert(!blk->target[e] || !blk->target[e]->dropped);
+    }
+    tcg_invalidate(view[0], 0, 0x2000);
+    ck_assert(!tcg_page_has_code(view[0], 0) && !tcg_page_has_code(view[0], 0x1000));
+    for (unsigned i = 0; i < CROWD_BLOCKS; i++)
+        ck_assert_ptr_null(tcg_find(view[0], i * 0x40, i % 64 == 63 ? 0x1000 : UINT64_MAX, 0));
+    for (unsigned i = 0; i < CROWD; i++)
+        tcg_free(view[i]);
 }
 END_TEST
 
@@ -257,11 +389,14 @@ Suite *tcg_cache_suite(void)
     tcase_add_test(tc, block_that_wraps_into_its_own_page);
     tcase_add_test(tc, huge_ranges);
     tcase_add_test(tc, dropping_unchains);
-    tcase_add_test(tc, rechaining_moves_the_exit);
+    tcase_add_test(tc, an_exit_stays_where_it_is_chained);
     tcase_add_test(tc, flush_forgets_all);
-    tcase_add_test(tc, full_cache_flushes_itself);
+    tcase_add_test(tc, full_cache_asks_for_a_flush);
     tcase_add_test(tc, unknown_host_falls_back);
     tcase_add_test(tc, random_life);
+    tcase_add_test(tc, views_share_blocks);
+    tcase_add_test(tc, watched_pages_and_changed_bytes);
+    tcase_add_loop_test(tc, crowd, 0, 2);
     suite_add_tcase(s, tc);
     return s;
 }

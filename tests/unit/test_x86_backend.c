@@ -271,6 +271,19 @@ static void gen_memory(void)
     with_pending(v);
 }
 
+static void gen_atomic(void)
+{
+    bool cas = rnd(3) == 0;
+    unsigned t = rnd(4);
+    ir_ref a = address(), x = any(t), y = cas ? any(t) : 0, v;
+
+    if (rnd(8) == 0)
+        bt_add(IR_FENCE, IR_I64, 0, 0, 0, 0);
+    v = keep(bt_add(cas ? IR_CAS : IR_ATOMIC, t, a, x, y, cas ? 0 : rnd(IR_NUM_ATOMICS)));
+    bt_code[v].aux = rnd(4) ? 0 : (uint8_t)(rnd(2) ? IR_MEM_STACK : IR_MEM_FLAT);
+    with_pending(v);
+}
+
 static void gen_call(void)
 {
     unsigned n = rnd(NUM_FUZZ_HELPERS), k = 0;
@@ -319,7 +332,7 @@ static void gen_insn(void)
     static void (*const gens[])(void) = {
         gen_arith, gen_arith, gen_arith, gen_shift, gen_unary, gen_resize, gen_resize, gen_field, gen_select,
         gen_regs, gen_regs, gen_regs, gen_env, gen_flags, gen_alu_insn, gen_alu_insn, gen_flag_use,
-        gen_flag_use, gen_memory, gen_memory, gen_call, gen_vop, gen_vmask,
+        gen_flag_use, gen_memory, gen_memory, gen_atomic, gen_call, gen_vop, gen_vmask,
     };
     gens[rnd(ARRAY_LEN(gens))]();
 }

@@ -22,6 +22,32 @@ static void check_bytes(const char *hex, const uint8_t *buf, unsigned len, const
     ck_assert_msg(!strcmp(text, hex), "%s: %s, expected %s", call, text, hex);
 }
 
+/* At 16 bits `as` puts 66 first. */
+START_TEST(test_locked)
+{
+    CHECK("f040003c31", enc_lock_alu(e, ALU_ADD, W8, mem_indexed(RCX, RSI, 0), RDI));
+    CHECK("f06644095c2418", enc_lock_alu(e, ALU_OR, W16, mem_at(RSP, 0x18), R11));
+    CHECK("f044210406", enc_lock_alu(e, ALU_AND, W32, mem_indexed(RSI, RAX, 0), R8));
+    CHECK("f04c31b900010000", enc_lock_alu(e, ALU_XOR, W64, mem_at(RCX, 0x100), R15));
+    CHECK("f0834c241800", enc_lock_alu_imm(e, ALU_OR, W32, mem_at(RSP, 0x18), 0));
+    CHECK("f080217f", enc_lock_alu_imm(e, ALU_AND, W8, mem_at(RCX, 0), 0x7f));
+    CHECK("f0f61c31", enc_lock_neg(e, W8, mem_indexed(RCX, RSI, 0)));
+    CHECK("f048f719", enc_lock_neg(e, W64, mem_at(RCX, 0)));
+    CHECK("f0400fc03431", enc_lock_xadd(e, W8, mem_indexed(RCX, RSI, 0), RSI));
+    CHECK("f0660fc10431", enc_lock_xadd(e, W16, mem_indexed(RCX, RSI, 0), RAX));
+    CHECK("f0470fc12408", enc_lock_xadd(e, W32, mem_indexed(R8, R9, 0), R12));
+    CHECK("f0480fc101", enc_lock_xadd(e, W64, mem_at(RCX, 0), RAX));
+    CHECK("f00fb01c31", enc_lock_cmpxchg(e, W8, mem_indexed(RCX, RSI, 0), RBX));
+    CHECK("f0660fb11431", enc_lock_cmpxchg(e, W16, mem_indexed(RCX, RSI, 0), RDX));
+    CHECK("f0440fb13431", enc_lock_cmpxchg(e, W32, mem_indexed(RCX, RSI, 0), R14));
+    CHECK("f04c0fb10c31", enc_lock_cmpxchg(e, W64, mem_indexed(RCX, RSI, 0), R9));
+    CHECK("40863c31", enc_xchg_mem(e, W8, mem_indexed(RCX, RSI, 0), RDI));
+    CHECK("66870431", enc_xchg_mem(e, W16, mem_indexed(RCX, RSI, 0), RAX));
+    CHECK("44871431", enc_xchg_mem(e, W32, mem_indexed(RCX, RSI, 0), R10));
+    CHECK("48870431", enc_xchg_mem(e, W64, mem_indexed(RCX, RSI, 0), RAX));
+}
+END_TEST
+
 START_TEST(test_alu)
 {
     CHECK("00d8", enc_alu_rr(e, ALU_ADD, W8, RAX, RBX));
@@ -257,6 +283,7 @@ Suite *x86_enc_suite(void)
     Suite *s = suite_create("x86_enc");
     TCase *t = tcase_create("bytes");
     tcase_add_test(t, test_alu);
+    tcase_add_test(t, test_locked);
     tcase_add_test(t, test_width_forms_a);
     tcase_add_test(t, test_width_forms_b);
     tcase_add_test(t, test_width_forms_c);

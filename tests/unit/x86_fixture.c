@@ -87,6 +87,43 @@ static void slow_store16(void *env, uint64_t addr, const void *field, uint32_t m
         e->mem[(addr + i) % BT_MEM_SIZE] = ((const uint8_t *)field)[i];
 }
 
+/* Alone, and byte by byte: an address at the end of the memory wraps. */
+static uint64_t exchange(struct bt_env *e, uint64_t addr, unsigned size, const struct ir_insn *in, uint64_t b,
+                         uint64_t c)
+{
+    uint64_t old = 0, v;
+
+    for (unsigned i = 0; i < size; i++)
+        old |= (uint64_t)e->mem[(addr + i) % BT_MEM_SIZE] << 8 * i;
+    if (in->op == IR_CAS)
+        v = old == b ? c : old;
+    else
+        v = in->imm == IR_ATOMIC_ADD ? old + b : in->imm == IR_ATOMIC_AND ? old & b
+          : in->imm == IR_ATOMIC_OR ? old | b : in->imm == IR_ATOMIC_XOR ? old ^ b
+          : in->imm == IR_ATOMIC_NEG ? 0 - old : b;
+    for (unsigned i = 0; i < size; i++)
+        e->mem[(addr + i) % BT_MEM_SIZE] = (uint8_t)(v >> 8 * i);
+    return old;
+}
+
+static uint64_t slow_atomic(void *env, uint64_t addr, uint64_t value, uint32_t size, uint32_t what)
+{
+    struct ir_insn in = { .op = IR_ATOMIC, .imm = what >> 8 };
+
+    log_event(env, addr, value, size, what);
+    return exchange(env, addr, size, &in, value, 0);
+}
+
+static uint64_t slow_cas(void *env, uint64_t addr, uint64_t expected, uint64_t desired, uint32_t size, uint32_t mem)
+{
+    struct ir_insn in = { .op = IR_CAS };
+    struct bt_env *e = env;
+
+    log_event(e, addr, expected, size, mem);
+    e->log[e->num_log - 1].word = desired;
+    return exchange(e, addr, size, &in, expected, desired);
+}
+
 static uint64_t helper_pure(void *env, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
     (void)env;
@@ -153,6 +190,7 @@ const struct tcg_guest bt_guest = {
     .off_host_pc = BT_OFF(host_pc), .off_mxcsr = BT_OFF(mxcsr), .off_spill = BT_OFF(spill), .num_mmu = 2,
     .helpers = bt_helpers, .num_helpers = ARRAY_LEN(bt_helpers),
     .load = slow_load, .store = slow_store, .load16 = slow_load16, .store16 = slow_store16,
+    .atomic = slow_atomic, .cas = slow_cas,
 };
 
 /* ---- the machine under test ---- */
@@ -300,6 +338,20 @@ static void read_memory(struct bt_env *e, const struct ir_insn *in, unsigned i)
     }
 }
 
+static uint64_t read_atomic(struct bt_env *e, const struct ir_insn *in)
+{
+    uint64_t addr = masked(in->a), b = masked(in->b), c = in->c ? masked(in->c) : 0;
+    unsigned size = IR_BYTES(in->type);
+
+    if (in->op == IR_ATOMIC && in->imm == IR_ATOMIC_NEG)
+        b = 0;
+    if (in_tlb(addr, size, true))
+        return exchange(e, addr, size, in, b, c);
+    commit_raw(e, in->fl);
+    return in->op == IR_CAS ? slow_cas(e, addr, b, c, size, in->aux)
+                            : slow_atomic(e, addr, b, size, in->aux | (uint32_t)in->imm << 8);
+}
+
 static void read_call(struct bt_env *e, const struct ir_insn *in, unsigned i)
 {
     uint64_t (*fn)(void *, uint64_t, uint64_t, uint64_t, uint64_t) =
@@ -368,6 +420,8 @@ static void read_insn(struct bt_env *e, const struct ir_insn *in, unsigned i)
     case IR_EFLAGS: bt_val[i] = bt_val[in->a]; break;
     case IR_COND: bt_val[i] = ir_cond_eval(in->cc, (uint32_t)bt_val[in->a]); break;
     case IR_LD: case IR_ST: case IR_LDV: case IR_STV: read_memory(e, in, i); break;
+    case IR_ATOMIC: case IR_CAS: bt_val[i] = read_atomic(e, in); break;
+    case IR_FENCE: break;
     case IR_BOUND: case IR_TRAPIF: read_check(e, in); break;
     case IR_CALL: read_call(e, in, i); break;
     case IR_VOP: read_vop(e, in->imm, in->aux); break;

@@ -11,7 +11,7 @@ struct x86_thunks {
     const uint8_t *leave_none;  /* the same with result 0 */
     const uint8_t *lookup;      /* jump here: next block by the pc register, or leave */
     /* Memory slow paths: arguments in the frame, nothing but rsp's frame and the host's flags is changed. */
-    const uint8_t *load, *store, *load16, *store16;
+    const uint8_t *load, *store, *load16, *store16, *atomic, *cas;
     /* Flags: like the slow paths, from the operands in the frame or the lazy record. */
     const uint8_t *flags, *cond, *getfl;
     /* Calls of the C function in rax with its arguments in place. All record the return address. */
@@ -21,7 +21,7 @@ struct x86_thunks {
 };
 
 /* Word at FRAME_WORD: what the thunks need to know besides values. */
-#define WORD_MEM(size, mem) ((size) | (mem) << 8)
+#define WORD_MEM(size, what) ((size) | (what) << 8) /* what: IR_MEM_* | enum ir_atomic << 8 */
 #define WORD_FLAGS(op, type, cc) ((op) | (type) << 8 | (cc) << 16)
 
 /* Where a value was at some point of the code. */
@@ -37,7 +37,8 @@ struct flag_operands {
     struct loc v[3];
 };
 
-enum stub_kind { STUB_LOAD, STUB_STORE, STUB_VECTOR, STUB_RAISE };
+/* STORE: ATOMIC too. */
+enum stub_kind { STUB_LOAD, STUB_STORE, STUB_CAS, STUB_VECTOR, STUB_RAISE };
 
 /* Code that is emitted behind the block because it is rarely run. */
 struct stub {
@@ -45,15 +46,16 @@ struct stub {
     uint8_t type;       /* of the access */
     uint8_t addr_type;
     uint8_t addr;       /* register */
-    uint8_t result;     /* LOAD: register, or NO_REG */
+    uint8_t result;     /* LOAD, ATOMIC, CAS: register, or NO_REG */
     uint8_t scratch;
     uint8_t num_from;
     uint8_t *from[4];   /* jumps that lead here */
     uint8_t *back;      /* where it continues */
-    uint32_t guest_off;
+    uint16_t guest_off, guest_insn;
     uint32_t word;      /* memory: for the thunk; RAISE: helper's last argument */
     const void *target; /* memory: the thunk; RAISE: C function */
-    struct loc value;   /* STORE */
+    struct loc value;   /* STORE; CAS: the expected one */
+    uint8_t desired;    /* CAS: register */
     uint32_t field;     /* VECTOR */
     struct flag_operands flags;
 };
@@ -69,7 +71,8 @@ struct emit {
     const struct ir_insn *insn;
     struct tcg_block *blk;
     uint8_t *start;
-    uint32_t guest_off;         /* of the current guest instruction */
+    uint16_t guest_off;         /* of the current guest instruction */
+    uint16_t guest_insn;        /* its number, from 1 */
     ir_ref flags_owner;         /* the host's flags are those of this result at full width; 0: unknown */
     unsigned num_stubs, num_map;
     struct stub stubs[IR_MAX_INSNS];
@@ -89,8 +92,8 @@ static inline unsigned value_type(const struct emit *c, ir_ref v)
     return letter == 'T' ? in->type : letter == '8' ? IR_I64 : IR_I32;
 }
 
-/* Record that the call that has just been emitted belongs to guest instruction `guest_off`. */
-void emit_map(struct emit *c, uint32_t guest_off);
+/* Record that the call that has just been emitted belongs to guest instruction number `insn` at `off`. */
+void emit_map(struct emit *c, uint16_t off, uint16_t insn);
 
 /* One function per group of operations: emit instruction i. Each unlocks and kills on its own. */
 void emit_state(struct emit *c, unsigned i);        /* CONST GET PUT LDE STE PC */
@@ -106,6 +109,8 @@ void emit_boolean(struct emit *c, unsigned i);      /* CMP COND */
 void emit_select(struct emit *c, unsigned i);
 void emit_flags(struct emit *c, unsigned i);        /* SETC GETFL PUTFL EFLAGS */
 void emit_memory(struct emit *c, unsigned i);       /* LD ST LDV STV */
+void emit_atomic_op(struct emit *c, unsigned i);       /* ATOMIC CAS */
+void emit_fence_op(struct emit *c, unsigned i);
 void emit_check(struct emit *c, unsigned i);        /* BOUND TRAPIF */
 void emit_helper_call(struct emit *c, unsigned i);
 void emit_vop(struct emit *c, unsigned i);
@@ -113,6 +118,20 @@ void emit_vmask(struct emit *c, unsigned i);
 void emit_end(struct emit *c, unsigned i);          /* GOTO BR GOTOI LOOKUP EXIT */
 void emit_entry(struct emit *c);
 void emit_stubs(struct emit *c);
+
+/* ---- access to guest memory ---- */
+
+struct access {
+    unsigned w;             /* of the address */
+    unsigned addr, t1, t2;  /* registers */
+    unsigned size;
+    bool writes;            /* or will: compare the tag for writing */
+    bool clean;             /* the address register has no bits above w */
+};
+
+struct stub *stub_new(struct emit *c, enum stub_kind kind);
+/* Leaves the host address in the registers of the result, or goes to the slow path. */
+struct x86_mem memory_probe(struct emit *c, const struct access *m, struct stub *s);
 
 /* Make the host's flags so that the returned condition is boolean v. Moves may follow before its use. */
 enum x86_cc emit_test_bool(struct emit *c, ir_ref v);

@@ -1,10 +1,25 @@
 /* Entry and ends of a block. */
+#include <assert.h>
+
 #include "tcg/host/x86_64/emit.h"
+
+/* The first instruction has five bytes or more within eight aligned ones, so that closing the block replaces one whole
+ * instruction by another with one store, whoever is executing here. */
+/* A block for which too few instructions are left is not begun. */
+static void take_budget(struct emit *c)
+{
+    enc_alu_mi(&c->enc, ALU_CMP, W64, env_mem(c->guest->off_budget), c->blk->insns);
+    enc_jcc_to(&c->enc, CC_L, c->thunks.leave_none);
+    enc_alu_mi(&c->enc, ALU_SUB, W64, env_mem(c->guest->off_budget), c->blk->insns);
+}
 
 void emit_entry(struct emit *c)
 {
+    assert(c->guest->off_exit_request > INT8_MAX);
     enc_alu_mi(&c->enc, ALU_CMP, W32, env_mem(c->guest->off_exit_request), 0);
     enc_jcc_to(&c->enc, CC_NE, c->thunks.leave_none);
+    if (c->blk->counted)
+        take_budget(c);
 }
 
 /* The pc register is as wide as T; the bits above stay as they are (I32: zero). */

@@ -8,19 +8,12 @@
 _Static_assert(sizeof(struct tcg_tlb_entry) == 1 << TLB_ENTRY_BITS, "the probe scales by shifting");
 #define PAGE_MASK (-(1 << TCG_PAGE_BITS))
 
-struct access {
-    unsigned w;             /* of the address */
-    unsigned addr, t1, t2;  /* registers */
-    unsigned size;
-    bool writes;            /* or will: compare the tag for writing */
-    bool clean;             /* the address register has no bits above w */
-};
-
-static struct stub *new_stub(struct emit *c, enum stub_kind kind)
+struct stub *stub_new(struct emit *c, enum stub_kind kind)
 {
     struct stub *s = &c->stubs[c->num_stubs++];
 
-    *s = (struct stub){ .kind = (uint8_t)kind, .guest_off = c->guest_off, .result = NO_REG };
+    *s = (struct stub){ .kind = (uint8_t)kind, .guest_off = c->guest_off, .guest_insn = c->guest_insn,
+                        .result = NO_REG };
     return s;
 }
 
@@ -29,9 +22,9 @@ static void slow_if(struct emit *c, struct stub *s, enum x86_cc cc)
     s->from[s->num_from++] = enc_jcc32(&c->enc, cc);
 }
 
-/* Leaves [t1 + index] as the host address, or goes to the slow path. An access that crosses a page is
+/* The host address is [t1 + the address or its clean copy in t2]. An access that crosses a page is
  * compared by its last byte's page but indexed by its first byte's, which cannot match. */
-static struct x86_mem probe(struct emit *c, const struct access *m, struct stub *s)
+struct x86_mem memory_probe(struct emit *c, const struct access *m, struct stub *s)
 {
     size_t tag = m->writes ? offsetof(struct tcg_tlb_entry, tag_write)
                            : offsetof(struct tcg_tlb_entry, tag_read);
@@ -105,7 +98,7 @@ void emit_memory(struct emit *c, unsigned i)
 {
     const struct ir_insn *in = &c->insn[i];
     bool vector = in->op == IR_LDV || in->op == IR_STV, load = in->op == IR_LD;
-    struct stub *s = new_stub(c, load ? STUB_LOAD : vector ? STUB_VECTOR : STUB_STORE);
+    struct stub *s = stub_new(c, load ? STUB_LOAD : vector ? STUB_VECTOR : STUB_STORE);
     struct access m = { .w = reg_width(value_type(c, in->a)), .addr = ra_use(&c->ra, in->a),
                         .size = in->aux & IR_MEM_PAIR ? 32 : vector ? 16 : IR_BYTES(in->type) };
     int32_t imm;
@@ -132,7 +125,7 @@ void emit_memory(struct emit *c, unsigned i)
             enc_test_ri(&c->enc, W8, m.addr, (int32_t)m.size - 1);
             slow_if(c, s, CC_NE);
         }
-        access_host(c, in, s, probe(c, &m, s));
+        access_host(c, in, s, memory_probe(c, &m, s));
     }
     s->back = c->enc.at;
 }
@@ -144,7 +137,7 @@ static void emit_bound(struct emit *c, unsigned i)
     const struct ir_insn *in = &c->insn[i];
     uint32_t bounds = in->imm & 0xffff, last = in->imm >> 16 & 0xffff;
     unsigned w = reg_width(value_type(c, in->a)), addr = ra_use(&c->ra, in->a), t = ra_temp(&c->ra);
-    struct stub *s = new_stub(c, STUB_RAISE);
+    struct stub *s = stub_new(c, STUB_RAISE);
 
     s->addr = (uint8_t)addr;
     s->addr_type = (uint8_t)w;
@@ -168,7 +161,7 @@ static void emit_trapif(struct emit *c, unsigned i)
 {
     const struct ir_insn *in = &c->insn[i];
     enum x86_cc cc = emit_test_bool(c, in->a);
-    struct stub *s = new_stub(c, STUB_RAISE);
+    struct stub *s = stub_new(c, STUB_RAISE);
 
     ra_unlock(&c->ra);
     s->addr = NO_REG;
@@ -222,9 +215,13 @@ static void memory_stub(struct emit *c, const struct stub *s)
     pass_address(c, s);
     if (s->kind != STUB_LOAD)
         pass_second(c, s);
+    if (s->kind == STUB_CAS) {
+        enc_zext(&c->enc, s->type, s->scratch, s->desired);
+        enc_store(&c->enc, W64, mem_at(RSP, FRAME_ARG2), s->scratch);
+    }
     enc_store_imm(&c->enc, W32, mem_at(RSP, FRAME_WORD), (int32_t)s->word);
     enc_call_to(&c->enc, s->target);
-    emit_map(c, s->guest_off);
+    emit_map(c, s->guest_off, s->guest_insn);
     if (s->result != NO_REG)
         enc_load(&c->enc, s->type, s->result, mem_at(RSP, FRAME_RESULT));
     enc_jmp_to(&c->enc, s->back);
@@ -239,7 +236,7 @@ static void raise_stub(struct emit *c, const struct stub *s)
     enc_mov_rr(&c->enc, W64, RDI, RBP);
     enc_mov_ri(&c->enc, RAX, (uintptr_t)s->target);
     enc_call_to(&c->enc, c->thunks.call_read);
-    emit_map(c, s->guest_off);
+    emit_map(c, s->guest_off, s->guest_insn);
     enc_ud2(&c->enc);
 }
 

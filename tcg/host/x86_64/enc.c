@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-enum { PREFIX_OPSIZE = 0x66, PREFIX_REX = 0x40, ESCAPE_0F = 0x0f, SIB_NO_INDEX = 4, MOD_REG = 0xc0 };
+enum { PREFIX_LOCK = 0xf0, PREFIX_OPSIZE = 0x66, PREFIX_REX = 0x40, ESCAPE_0F = 0x0f, SIB_NO_INDEX = 4,
+       MOD_REG = 0xc0 };
 
 static void put8(struct enc *e, unsigned v) { *e->at++ = (uint8_t)v; }
 static void put32(struct enc *e, uint32_t v) { memcpy(e->at, &v, 4); e->at += 4; }
@@ -117,6 +118,49 @@ void enc_alu_mi(struct enc *e, enum x86_alu op, unsigned w, struct x86_mem dst, 
         mem_form(e, w, false, OP_ALU_IMM32 - (w == W8), op, dst);
         put_imm(e, w, imm);
     }
+}
+
+/* Memory and one register; `op` is the wide form. */
+static void mr(struct enc *e, unsigned w, unsigned op, struct x86_mem dst, unsigned reg)
+{
+    bool byte = w == W8;
+    mem_form(e, w, byte && byte_needs_rex(reg), op - byte, reg, dst);
+}
+
+void enc_lock_alu(struct enc *e, enum x86_alu op, unsigned w, struct x86_mem dst, unsigned reg)
+{
+    put8(e, PREFIX_LOCK);
+    mr(e, w, op << 3 | 1, dst, reg);
+}
+
+void enc_lock_alu_imm(struct enc *e, enum x86_alu op, unsigned w, struct x86_mem dst, int32_t imm)
+{
+    put8(e, PREFIX_LOCK);
+    enc_alu_mi(e, op, w, dst, imm);
+}
+
+void enc_lock_neg(struct enc *e, unsigned w, struct x86_mem dst)
+{
+    put8(e, PREFIX_LOCK);
+    mem_form(e, w, false, OP_GROUP3 - (w == W8), UN_NEG, dst);
+}
+
+void enc_lock_xadd(struct enc *e, unsigned w, struct x86_mem dst, unsigned reg)
+{
+    put8(e, PREFIX_LOCK);
+    mr(e, w, OP_XADD, dst, reg);
+}
+
+void enc_lock_cmpxchg(struct enc *e, unsigned w, struct x86_mem dst, unsigned reg)
+{
+    put8(e, PREFIX_LOCK);
+    mr(e, w, OP_CMPXCHG, dst, reg);
+}
+
+/* Locked without a prefix. */
+void enc_xchg_mem(struct enc *e, unsigned w, struct x86_mem dst, unsigned reg)
+{
+    mr(e, w, OP_XCHG, dst, reg);
 }
 
 void enc_test_rr(struct enc *e, unsigned w, unsigned a, unsigned b)

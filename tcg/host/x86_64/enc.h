@@ -35,6 +35,7 @@ enum x86_opcode {
     OP_MOVUPS_LOAD = 0x0f10, OP_MOVUPS_STORE = 0x0f11, OP_CMOV = 0x0f40, OP_SETCC = 0x0f90,
     OP_GROUP15 = 0x0fae, OP_IMUL = 0x0faf, OP_MOVZX8 = 0x0fb6, OP_MOVZX16 = 0x0fb7, OP_GROUP8 = 0x0fba,
     OP_BSF = 0x0fbc, OP_BSR = 0x0fbd, OP_MOVSX8 = 0x0fbe, OP_MOVSX16 = 0x0fbf,
+    OP_CMPXCHG = 0x0fb1, OP_XADD = 0x0fc1,
     OP_MOVQ_LOAD = 0x0f7e, OP_MOVQ_STORE = 0x0fd6, OP_MOVMSK = 0x0f50, OP_PMOVMSKB = 0x0fd7,
 };
 
@@ -80,6 +81,14 @@ void enc_bt_ri(struct enc *e, unsigned w, unsigned reg, unsigned bit);
 void enc_bswap(struct enc *e, unsigned w, unsigned reg);
 void enc_setcc(struct enc *e, enum x86_cc cc, unsigned reg);
 void enc_cmov(struct enc *e, enum x86_cc cc, unsigned w, unsigned dst, unsigned src);
+
+/* Atomic operations on memory; `reg` gets the old value from XADD and XCHG, RAX from CMPXCHG. */
+void enc_lock_alu(struct enc *e, enum x86_alu op, unsigned w, struct x86_mem dst, unsigned reg);
+void enc_lock_alu_imm(struct enc *e, enum x86_alu op, unsigned w, struct x86_mem dst, int32_t imm);
+void enc_lock_neg(struct enc *e, unsigned w, struct x86_mem dst);
+void enc_lock_xadd(struct enc *e, unsigned w, struct x86_mem dst, unsigned reg);
+void enc_lock_cmpxchg(struct enc *e, unsigned w, struct x86_mem dst, unsigned reg);
+void enc_xchg_mem(struct enc *e, unsigned w, struct x86_mem dst, unsigned reg);
 
 /* Moves. None changes the flags. mov_rr at W8 and W16 leaves the bits above unchanged. */
 void enc_mov_rr(struct enc *e, unsigned w, unsigned dst, unsigned src);

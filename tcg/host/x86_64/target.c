@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bits.h"
 #include "tcg/host/x86_64/emit.h"
 
 _Static_assert((int)W8 == (int)IR_I8 && (int)W64 == (int)IR_I64, "IR types serve as host widths");
@@ -28,6 +29,7 @@ static emit_fn *const emitters[IR_NUM_OPS] = {
     [IR_CMP] = emit_boolean, [IR_COND] = emit_boolean, [IR_SELECT] = emit_select,
     [IR_FL_SETC] = emit_flags, [IR_GETFL] = emit_flags, [IR_PUTFL] = emit_flags, [IR_EFLAGS] = emit_flags,
     [IR_LD] = emit_memory, [IR_ST] = emit_memory, [IR_LDV] = emit_memory, [IR_STV] = emit_memory,
+    [IR_ATOMIC] = emit_atomic_op, [IR_CAS] = emit_atomic_op, [IR_FENCE] = emit_fence_op,
     [IR_BOUND] = emit_check, [IR_TRAPIF] = emit_check, [IR_CALL] = emit_helper_call, [IR_VOP] = emit_vop,
     [IR_VMASK] = emit_vmask,
     [IR_GOTO] = emit_end, [IR_BR] = emit_end, [IR_GOTOI] = emit_end, [IR_LOOKUP] = emit_end,
@@ -41,9 +43,10 @@ static const bool keeps_flags[IR_NUM_OPS] = {
     [IR_PUTFL] = true, [IR_VMASK] = true,
 };
 
-void emit_map(struct emit *c, uint32_t guest_off)
+void emit_map(struct emit *c, uint16_t off, uint16_t insn)
 {
-    c->map[c->num_map++] = (struct tcg_pc_entry){ (uint32_t)(c->enc.at - c->start), guest_off };
+    c->map[c->num_map++] = (struct tcg_pc_entry){ (uint32_t)(c->enc.at - c->start), off,
+                                                (uint16_t)(insn ? insn - 1 : 0) };
 }
 
 static void emit_block(struct emit *c)
@@ -78,6 +81,19 @@ static void *x86_init(const struct tcg_guest *guest, struct tcg_code_buf *buf, u
     return c;
 }
 
+static void *x86_clone(void *host)
+{
+    const struct emit *other = host;
+    struct emit *c = calloc(1, sizeof(*c));
+
+    if (!c)
+        return NULL;
+    c->guest = other->guest;
+    c->isa = other->isa;
+    c->thunks = other->thunks;
+    return c;
+}
+
 static void x86_free(void *host)
 {
     free(host);
@@ -94,7 +110,7 @@ static int x86_compile(void *host, const struct ir_block *ir, struct tcg_code_bu
     c->insn = ir->insn;
     c->blk = blk;
     c->start = c->enc.at = buf->at + pad;
-    c->guest_off = 0;
+    c->guest_off = c->guest_insn = 0;
     c->flags_owner = 0;
     c->num_stubs = c->num_map = 0;
     blk->jump_at[0] = blk->jump_at[1] = UINT32_MAX;
@@ -125,6 +141,18 @@ static void x86_link(void *host, struct tcg_block *from, unsigned n, const void 
                      __ATOMIC_RELEASE);
 }
 
+/* A jump in place of the entry's first instruction. */
+static void x86_close(void *host, struct tcg_block *blk)
+{
+    const struct emit *c = host;
+    uint8_t *entry = (uint8_t *)(uintptr_t)blk->code;
+    int32_t disp = (int32_t)(c->thunks.leave_none - (entry + 5));
+    uint64_t word = __atomic_load_n((uint64_t *)(void *)entry, __ATOMIC_RELAXED);
+
+    word = (word & ~MASK(40)) | 0xe9 | (uint64_t)(uint32_t)disp << 8;
+    __atomic_store_n((uint64_t *)(void *)entry, word, __ATOMIC_RELEASE);
+}
+
 static uintptr_t x86_enter(void *host, void *env, const void *code)
 {
     struct emit *c = host;
@@ -136,9 +164,11 @@ static uintptr_t x86_enter(void *host, void *env, const void *code)
 const struct tcg_host tcg_host_x86_64 = {
     .name = "x86_64",
     .init = x86_init,
+    .clone = x86_clone,
     .free = x86_free,
     .compile = x86_compile,
     .link = x86_link,
+    .close = x86_close,
     .enter = x86_enter,
     .disassemble = x86_disassemble,
 };

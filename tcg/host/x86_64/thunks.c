@@ -112,12 +112,12 @@ static void call_absolute(struct enc *e, const void *fn)
     enc_call_reg(e, RAX);
 }
 
-/* A memory slow path. It may raise a guest exception: the return address and all guest registers are
- * stored. */
-static const uint8_t *make_memory(struct enc *e, const struct tcg_guest *g, const void *fn, bool second,
+/* A memory slow path of `args` operands, the address among them. It may raise a guest exception: the return
+ * address and all guest registers are stored. */
+static const uint8_t *make_memory(struct enc *e, const struct tcg_guest *g, const void *fn, unsigned args,
                                   bool size)
 {
-    static const uint8_t regs[] = { RSI, RDX, RCX, R8 };
+    static const uint8_t regs[] = { RSI, RDX, RCX, R8, R9 };
     const uint8_t *entry = align_entry(e);
     unsigned n = 0;
 
@@ -126,12 +126,11 @@ static const uint8_t *make_memory(struct enc *e, const struct tcg_guest *g, cons
     enc_store(e, W64, env_mem(g->off_host_pc), RAX);
     store_pinned(e, g, NUM_PINNED);
     enc_mov_rr(e, W64, RDI, RBP);
-    enc_load(e, W64, regs[n++], IN_KEPT(FRAME_ARG0));
-    if (second)
-        enc_load(e, W64, regs[n++], IN_KEPT(FRAME_ARG1));
+    for (; n < args; n++)
+        enc_load(e, W64, regs[n], IN_KEPT(FRAME_ARG0 + 8 * (int32_t)n));
     if (size)
         enc_load(e, W8, regs[n++], IN_KEPT(FRAME_WORD));
-    enc_load(e, W8, regs[n], IN_KEPT(FRAME_WORD + 1));
+    enc_load(e, W16, regs[n], IN_KEPT(FRAME_WORD + 1));
     call_absolute(e, fn);
     enc_store(e, W64, IN_KEPT(FRAME_RESULT), RAX);
     restore_registers(e);
@@ -216,10 +215,12 @@ void x86_thunks_emit(struct x86_thunks *t, struct enc *e, const struct tcg_guest
     t->enter = make_enter(e, g);
     make_leave(t, e, g);
     t->lookup = make_lookup(e, g, t->leave_none);
-    t->load = make_memory(e, g, (const void *)(uintptr_t)g->load, false, true);
-    t->store = make_memory(e, g, (const void *)(uintptr_t)g->store, true, true);
-    t->load16 = make_memory(e, g, (const void *)(uintptr_t)g->load16, true, false);
-    t->store16 = make_memory(e, g, (const void *)(uintptr_t)g->store16, true, false);
+    t->load = make_memory(e, g, (const void *)(uintptr_t)g->load, 1, true);
+    t->store = make_memory(e, g, (const void *)(uintptr_t)g->store, 2, true);
+    t->load16 = make_memory(e, g, (const void *)(uintptr_t)g->load16, 2, false);
+    t->store16 = make_memory(e, g, (const void *)(uintptr_t)g->store16, 2, false);
+    t->atomic = make_memory(e, g, (const void *)(uintptr_t)g->atomic, 2, true);
+    t->cas = make_memory(e, g, (const void *)(uintptr_t)g->cas, 3, true);
     t->flags = make_flags(e);
     t->cond = make_cond(e);
     t->getfl = make_getfl(e, g);
