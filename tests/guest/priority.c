@@ -12,7 +12,7 @@ const char program_name[] = "priority";
 #define APIC_SVR (APIC + 0xf0)
 #define APIC_ICR (APIC + 0x300)
 #define ICR_SELF 0x44000                /* to self, asserted */
-#define ICR_NMI 0x400
+#define ICR_NMI 0x4400                  /* to the first processor, which this is: by shorthand it is no NMI */
 #define VEC_INTR 0x50
 #define BOUNDARY 0x20                   /* offset of the instruction from CODE */
 #define DR7_CODE 0x002                  /* DR0: execution */
@@ -48,7 +48,7 @@ static void run_case(const struct last *x, u32 events)
 {
     struct test t = { .name = x->name, .mode = P32U, .code = x->code, .cs = x->cs, .fs = NULLSEL, .fl = AC | IOPL3,
                       .vec = x->vec,
-                      .ax = ICR_SELF | ICR_NMI, .si = events & NMI ? APIC_ICR : WATCHED, .dx = 0x101 };
+                      .ax = ICR_NMI, .si = events & NMI ? APIC_ICR : WATCHED, .dx = 0x101 };
 
     if (events & CODE_BP)
         t.vec = V_DB;

@@ -20,6 +20,10 @@ PASSED = 0x10 << 1 | 1  # exit status of isa-debug-exit
 # Programs that run more than once, with another kernel command line; these end in a reset.
 VARIANTS = {"reset": ["triple", "triple-idt", "triple-long", "port92", "kbd", "cf9"]}
 
+# Programs named smp_*: with so many processors, on these engines.
+PROCESSORS = [2, 4]
+SMP_ENGINES = ["jit,thread=multi", "jit,thread=single", "interp"]
+
 
 def build(build_dir):
     """Makes every program; returns the directory with the images."""
@@ -37,18 +41,36 @@ def programs():
     return sorted(f[:-2] for f in os.listdir(HERE) if f.endswith(".c"))
 
 
+def smp_words(processors, engine):
+    """The command line that lib/smp.c reads."""
+    words = ["cpus=%d" % processors]
+    if "interp" in engine or "thread=single" in engine:
+        words.append("few")
+    if "thread=single" in engine or os.cpu_count() == 1:
+        words.append("single")
+    return " ".join(words)
+
+
 def cases(names, engines):
+    """Tuples of program, kernel command line, number of processors, engine."""
     for name in names:
+        if name.startswith("smp_"):
+            for engine in engines or SMP_ENGINES:
+                for n in PROCESSORS:
+                    yield name, smp_words(n, engine), n, engine
+            continue
         for variant in VARIANTS.get(name, [""]):
-            for engine in engines:
-                yield name, variant, engine
+            for engine in engines or ENGINES:
+                yield name, variant, 1, engine
 
 
-def command(mimus, images, name, variant, engine):
+def command(mimus, images, name, variant, processors, engine):
     line = [mimus, "-m", "64", "-nodefaults", "-display", "none", "-vga", "none", "-no-reboot",
             "-debugcon", "stdio", "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
             "-kernel", os.path.join(images, name + ".elf"),
             "-accel", engine]
+    if processors > 1:
+        line += ["-smp", str(processors)]
     words = [variant]
     if "qemu-system" in os.path.basename(mimus):  # a stand-in while developing
         line += ["-cpu", "max,la57=off,vendor=GenuineIntel"]
@@ -56,12 +78,13 @@ def command(mimus, images, name, variant, engine):
     return line + ["-append", " ".join(w for w in words if w)]
 
 
-def run_one(mimus, images, deadline, name, variant, engine):
+def run_one(mimus, images, deadline, name, variant, processors, engine):
     """Returns (passed, one line, failing output)."""
     start = time.monotonic()
     try:
-        done = subprocess.run(command(mimus, images, name, variant, engine), stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=deadline)
+        done = subprocess.run(command(mimus, images, name, variant, processors, engine),
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              timeout=deadline)
         text, status = done.stdout.decode("latin-1"), done.returncode
         errors = done.stderr.decode("latin-1")
     except subprocess.TimeoutExpired as e:
@@ -76,7 +99,7 @@ def run_one(mimus, images, deadline, name, variant, engine):
         said = summary[-1].replace("PASS ", "") + " checks"
     else:
         said += ", exit status %s" % status
-    label = name + (" " + variant if variant else "")
+    label = name + (" " + variant.split()[0] if variant else "")
     line = "%s guest %-18s %-24s %s, %.1f s" % ("ok  " if good else "FAIL", label, engine, said,
                                                time.monotonic() - start)
     details = "" if good else "".join("    %s\n" % s for s in (text + errors).splitlines() if s.strip())
@@ -87,12 +110,15 @@ def run(mimus, build_dir, names=(), engines=(), jobs=0, deadline=DEADLINE, strea
     """Runs the programs; returns (passed, failed)."""
     images = build(build_dir)
     counts = [0, 0]
-    todo = list(cases(list(names) or programs(), list(engines) or ENGINES))
-    with concurrent.futures.ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool:
-        for good, line, details in pool.map(lambda c: run_one(mimus, images, deadline, *c), todo):
-            counts[not good] += 1
-            stream.write(line + "\n" + details)
-            stream.flush()
+    todo = list(cases(list(names) or programs(), list(engines)))
+    # Several processors want the host's cores for themselves.
+    one, several = ([c for c in todo if (c[2] > 1) == smp] for smp in (False, True))
+    for batch, at_once in ((one, jobs or os.cpu_count() or 1), (several, 1)):
+        with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+            for good, line, details in pool.map(lambda c: run_one(mimus, images, deadline, *c), batch):
+                counts[not good] += 1
+                stream.write(line + "\n" + details)
+                stream.flush()
     return counts[0], counts[1]
 
 

@@ -22,6 +22,9 @@
 #define LOW_BACK64 0x7258
 #define LOW_TR 0x7260
 #define LOW_BLOB 0x8000
+#define LOW_SMP 0x9000 /* where processors start */
+#define SMP_PROCESSORS 8
+#define SMP_STACK 0x4000
 
 /* Where snippets are copied, and what they may use as memory. */
 #define CODE 0x10000
@@ -50,6 +53,7 @@
 #define SEL_LDT 0x98
 #define SEL_DFTSS 0xa0
 #define SEL_TEST 0x100 /* from here the programs' own */
+#define SEL_SMP_TSS 0x3c0 /* to the end: a task of each processor but the first */
 #define GDT_BYTES 0x400
 
 #define R_RAX 0
