@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 
 import programs
 from machine import content, expect_file
@@ -32,7 +33,13 @@ COUNTER = say('up') + '''
 ANSWERS = {
     'help': r'quit.*screendump',
     'info': r'registers.*tlb',
-    'info registers': r'(?i)EBP=12345678.*EIP=0010.*CR0=8000001[01].*CR3=00200000',
+    'info cpus': r'^\* CPU #0: thread_id=[1-9]\d*\s*$',
+    'info cpus x': r'extraneous',
+    'cpu 0': r'^$',
+    'cpu 1': r'invalid CPU index',
+    'info registers -a': r'(?i)^\s*CPU#0\s.*EBP=12345678',
+    'info registers 1': r'invalid CPU index',
+    'info registers': r'(?i)^\s*CPU#0\s.*EBP=12345678.*EIP=0010.*CR0=8000001[01].*CR3=00200000',
     'info mem': r'(?m)^0000000000000000-0*400000 .*[r-][w-]',
     'info tlb': r'\b0*0: 0*0\b',
     'info mtree': r'(?i)ram.*(?:vga|rom)',
@@ -119,6 +126,66 @@ def test_reset(ctx):
         quit_machine(vm)
 
 
+def test_processors(ctx):
+    """Four processors, three of which wait to be started: each has a thread of its own, with a name, and registers."""
+    vm, log = counter(ctx, '-smp', 4, *ctx.accel('jit'))
+    with vm:
+        expect_file(vm, log, b'up!')
+        threads = re.findall(r'(?m)^([* ]) CPU #(\d): thread_id=(\d+)', vm.monitor('info cpus'))
+        names = [content('/proc/%s/comm' % thread).strip() for _, _, thread in threads]
+        if names != [b'CPU 0', b'CPU 1', b'CPU 2', b'CPU 3'] or [mark for mark, _, _ in threads] != ['*'] + 3 * [' ']:
+            vm.fail('processors %r, threads %r' % (threads, names))
+        registers = re.split(r'CPU#', vm.monitor('info registers -a'))[1:]
+        if [r[0] for r in registers] != list('0123') or 'EBP=12345678' not in registers[0] or \
+                any('EBP=00000000' not in r for r in registers[1:]):
+            vm.fail('registers %r' % registers)
+        vm.monitor('cpu 2')
+        if 'CPU#2' not in vm.monitor('info registers') or '* CPU #2' not in vm.monitor('info cpus'):
+            vm.fail('cpu 2 is not selected')
+        quit_machine(vm)
+
+
+# The bootstrap processor starts all others, by x2APIC, at f000:0000, and all halt.
+ALL_HALT = '''
+    mov ecx, 0x1b
+    rdmsr
+    test ah, 1
+    jz 1f
+    or ah, 0xc
+    wrmsr
+    xor edx, edx
+    mov ecx, 0x830
+    mov eax, 0xc4500
+    wrmsr
+    mov eax, 0xc46f0
+    wrmsr
+1:  cli
+    hlt
+    jmp 1b
+'''
+
+
+def processor_time(vm):
+    """Of all threads, in clock ticks."""
+    with open('/proc/%d/stat' % vm.process.pid) as stat:
+        fields = stat.read().rsplit(')', 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def test_idle(ctx):
+    """Eight halted processors leave the host alone."""
+    with ctx.run('-smp', 8, *ctx.accel('jit'), '-bios', programs.firmware(ctx, ALL_HALT), '-monitor', 'stdio') as vm:
+        vm.monitor_start()
+        while vm.monitor('info registers -a').count('HLT=1') < 8:
+            time.sleep(0.01)
+        begin = processor_time(vm)
+        time.sleep(2)
+        used = processor_time(vm) - begin
+        if used > 0.02 * os.sysconf('SC_CLK_TCK'):
+            vm.fail('%d clock ticks in two seconds of doing nothing' % used)
+        quit_machine(vm)
+
+
 def test_start_stopped(ctx):
     log = ctx.path('log')
     with ctx.run('-S', '-debugcon', 'file:' + log, '-device', 'isa-debug-exit,iobase=0xf4', '-monitor', 'stdio',
@@ -199,6 +266,8 @@ TESTS = {
     'monitor-screendump': test_screendump,
     'monitor-editing': test_editing,
     'monitor-terminal': test_terminal,
+    'monitor-processors': test_processors,
+    'idle-processors': test_idle,
     'start-stopped': test_start_stopped,
     'no-shutdown': test_no_shutdown,
     'sigterm': test_hang_up,

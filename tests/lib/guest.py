@@ -106,6 +106,25 @@ def selftests(arch):
     return image
 
 
+def bench_guest(arch, sources, packages):
+    """The benchmark's program, for the host, and an initramfs with it and the packages (tests/lib/mkbench)."""
+    maker = os.path.join(LIB, 'mkbench')
+    inputs = [maker] + sorted(glob.glob(os.path.join(sources, '*')))
+    name = os.path.join(cache_directory(), arch, '-'.join(['bench', *packages]))
+    program, layer, image = name, name + '.layer.gz', name + '.gz'
+    directories = [package(arch, p) for p in packages]
+    first = initramfs(arch)
+    with _Lock():
+        if not os.path.exists(image) or os.path.getmtime(image) < max(map(os.path.getmtime, [*inputs, first])):
+            command(maker, {'amd64': '64', 'i386': '32'}[arch], sources, layer, program, *directories)
+            with open(image + '.new', 'wb') as out:
+                for part in first, layer:
+                    with open(part, 'rb') as data:
+                        shutil.copyfileobj(data, out)
+            os.rename(image + '.new', image)
+    return program, image
+
+
 # ---- a disk with a Debian on it ----
 
 def debian_mirror():

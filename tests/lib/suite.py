@@ -42,7 +42,9 @@ class Context:
         return self.path(name)
 
     def accel(self, engine):
-        return ['-accel', 'tcg' if self.stand_in else engine]
+        """The option for an engine, which may have suboptions that a stand-in has too: jit,thread=single."""
+        name, comma, suboptions = engine.partition(',')
+        return ['-accel', ('tcg' if self.stand_in else name) + comma + suboptions]
 
     def run(self, *args, **more):
         """Start the emulator with these options."""
@@ -67,21 +69,31 @@ def _run_one(title, name, function, build, parent):
     return result, line
 
 
-def main(title, tests, jobs=None):
-    """tests: dictionary of name -> function. Exits the process."""
+def _choose(tests, long, options):
+    """Names of the tests to run: long ones with --long or when a NAME is all of their name."""
+    def fits(name):
+        return not options.names or any(name.startswith(prefix) for prefix in options.names)
+    unknown = [p for p in options.names if not any(name.startswith(p) for name in [*tests, *long])]
+    if unknown:
+        sys.exit('there is no test %s' % ', '.join(unknown))
+    return [name for name in [*tests, *long]
+            if name in options.names or fits(name) and (name in tests or options.long)]
+
+
+def main(title, tests, jobs=None, long=()):
+    """tests: dictionary of name -> function; long: those that run only when asked for. Exits the process."""
     parser = argparse.ArgumentParser(description='Run the tests of the group %s.' % title)
     parser.add_argument('--build', default='build', metavar='DIR', help='where mimus is (or $MIMUS names it)')
     parser.add_argument('--jobs', type=int, default=jobs or os.cpu_count() or 1, metavar='N')
     parser.add_argument('--list', action='store_true', help='print the names of the tests')
+    parser.add_argument('--long', action='store_true', help='the tests that take minutes each, too')
     parser.add_argument('names', nargs='*', metavar='NAME', help='only tests whose name begins like this')
     options = parser.parse_args()
-    chosen = [n for n in tests if not options.names or any(n.startswith(p) for p in options.names)]
+    chosen = _choose(tests, long, options)
     if options.list:
         print('\n'.join(chosen))
         sys.exit(0)
-    unknown = [p for p in options.names if not any(n.startswith(p) for n in tests)]
-    if unknown:
-        sys.exit('%s: there is no test %s' % (title, ', '.join(unknown)))
+    tests = {**tests, **dict(long)}
 
     count = {'ok': 0, 'FAILED': 0, 'skipped': 0}
     lock = threading.Lock()
