@@ -1,0 +1,237 @@
+"""Takes the samples: boots the emulators, runs works in them and on the host.
+
+A sample is a dictionary: time (seconds of the guest's clock; of the host's for a boot and natively), wall, cpu and
+waited (seconds of the host; cpu is that of all the emulator's threads, waited how long they were ready to run and
+another program had the processor), each for the row's whole count. Boots have memory (peak, KiB).
+"""
+
+import glob
+import re
+import subprocess
+import sys
+import time
+
+from emulator import Emulator, Failure
+from rows import Boot
+
+PROMPT = r'guest:[^\n]*# '
+NATIVE_SECONDS, NATIVE_FACTOR = 0.1, 20  # a shorter native run is repeated with up to so many times the count
+
+
+def cpu_clock(pid):
+    """Processor seconds of a process, all its threads: its clock number, as in clock_getcpuclockid(3)."""
+    return time.clock_gettime((~pid << 3) | 2)
+
+
+def waited(pid):
+    """Seconds in which threads of a process were ready to run and did not; see proc_pid_schedstat(5)."""
+    total = 0
+    for path in glob.glob('/proc/%d/task/*/schedstat' % pid):
+        try:
+            with open(path) as file:
+                total += int(file.read().split()[1])
+        except FileNotFoundError:  # the thread ended
+            pass
+    return total / 1e9
+
+
+class Watch:
+    """Measures what the host spends on a process from now on."""
+
+    def __init__(self, pid):
+        self.pid, self.wall, self.cpu, self.waited = pid, time.monotonic(), cpu_clock(pid), waited(pid)
+
+    def read(self):
+        return {'wall': time.monotonic() - self.wall, 'cpu': cpu_clock(self.pid) - self.cpu,
+                'waited': max(0, waited(self.pid) - self.waited)}
+
+
+def say(text):
+    print('  ' + text, file=sys.stderr, flush=True)
+
+
+class Samples:
+    """Everything that was measured: by row and subject, what failed, what `info jit` said."""
+
+    def __init__(self):
+        self.rows, self.failures, self.translation, self.checks = {}, [], {}, {}
+
+    def add(self, row, subject, sample):
+        self.rows.setdefault(row.name, {}).setdefault(subject, []).append(sample)
+        say('%-16s %-7s %7.2f s, cpu %7.2f s' % (row.name, subject, sample['time'], sample['cpu']))
+
+    def failed(self, row, subject, failure):
+        text = '%s, %s: %s' % (row, subject, failure)
+        say(text)
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        summary = lines[0] if len(lines) == 1 else '%s ... %s' % (lines[0], lines[-1])
+        if summary not in self.failures:
+            self.failures.append(summary)
+
+    def jit(self, where, subject, vm):
+        """Ask a Mimus with its console on the terminal for `info jit`."""
+        if subject == 'qemu':
+            return
+        try:
+            vm.send('\x01c')
+            vm.monitor_start()
+            self.translation.setdefault(where, {})[subject] = parse_jit(vm.monitor('info jit'))
+        except Failure as failure:
+            self.failed('info jit in ' + where, subject, failure)
+
+    def check(self, row, subject, count, value):
+        """Every processor finds the same value with the same count."""
+        first, wanted = self.checks.setdefault((row.name, count), (subject, value))
+        if value != wanted:
+            self.failed(row.name, subject, 'finds %s where %s finds %s' % (value, first, wanted))
+
+
+# ---- in the guest ----
+
+class Refused(Failure):
+    """The program in the guest says that it cannot do this work; the guest is fine."""
+
+
+class Session:
+    """A booted guest with its shell."""
+
+    def __init__(self, subject, argv, machine):
+        self.subject, self.machine = subject, machine
+        self.vm = Emulator([*argv, *machine.options(subject)])
+        try:
+            self.vm.expect(PROMPT)
+            if machine.prepare:
+                self.run(machine.prepare)
+        except BaseException:  # an interrupt, too: the emulator would stay behind
+            self.vm.close()
+            raise
+
+    def run(self, words):
+        """One bench command; returns the sample and the check value."""
+        vm = self.vm
+        vm.send(' '.join(['/bench/bench', *words]) + '\n')
+        self.line('begin')
+        watch = Watch(vm.process.pid)
+        seconds, check = self.line('end')
+        sample = {'time': seconds, **watch.read()}
+        vm.expect(PROMPT)
+        return sample, check
+
+    def line(self, kind):
+        """Wait for the program's line; of the last one seconds and check value."""
+        found = self.vm.expect(r'bench: (%s|failed) ([^\n]*)\n' % kind)
+        if found.group(1) == 'failed':
+            raise Refused(found.group(2))
+        words = found.group(2).split()
+        return (float(words[2]), words[4]) if kind == 'end' else None
+
+
+def parse_jit(text):
+    numbers = {name.strip().lower().replace(' ', '_'): int(value)
+               for name, value in re.findall(r'^([A-Z][\w ]+): +(\d+)', text, re.MULTILINE)}
+    found = re.search(r'\((\d+) ns per guest instruction\)', text)
+    if found:
+        numbers['ns_per_guest_instruction'] = int(found.group(1))
+    return numbers
+
+
+def scaled(sample, factor):
+    """What the whole count would have taken."""
+    return {name: round(value / factor, 6) for name, value in sample.items()}
+
+
+def sample_work(session, row, samples):
+    part = row.part if session.subject == 'qemu' else 1
+    count = max(1, int(row.count * part))
+    try:
+        sample, check = session.run(row.command(count))
+    except Refused as failure:
+        samples.failed(row.name, session.subject, failure)
+        return
+    samples.check(row, session.subject, count, check)
+    samples.add(row, session.subject, scaled(sample, count / row.count))
+
+
+def measure_machine(machine, rows, subjects, rounds, samples):
+    """The machine's rows, in turn in guests that are booted once a round."""
+    for i in range(rounds):
+        sessions = {}
+        try:
+            for name, argv in subjects.items():
+                try:
+                    sessions[name] = Session(name, argv, machine)
+                except Failure as failure:
+                    samples.failed('machine ' + machine.name(), name, failure)
+            for row in rows:
+                for name in list(sessions)[::-1 if i % 2 else 1]:
+                    try:
+                        sample_work(sessions[name], row, samples)
+                    except Failure as failure:
+                        samples.failed(row.name, name, failure)
+                        sessions.pop(name).vm.close()
+            if i == rounds - 1:
+                for name in sessions:
+                    samples.jit(machine.name(), name, sessions[name].vm)
+        finally:
+            for session in sessions.values():
+                session.vm.close()
+
+
+# ---- boots ----
+
+def measure_boot(row, subjects, rounds, samples):
+    for i in range(rounds):
+        for name in list(subjects)[::-1 if i % 2 else 1]:
+            with Emulator([*subjects[name], *row.options()]) as vm:
+                watch = Watch(vm.process.pid)
+                try:
+                    vm.expect(row.until)
+                except Failure as failure:
+                    samples.failed(row.name, name, failure)
+                    continue
+                sample = {'time': time.monotonic() - vm.started, **watch.read()}
+                if i == rounds - 1:
+                    samples.jit(row.name, name, vm)
+                vm.close()
+                samples.add(row, name, {**sample, 'memory': vm.rusage.ru_maxrss})
+
+
+# ---- on the host ----
+
+def run_native(row, count):
+    argv = [row.machine.made()[0], *row.command(count)]
+    text = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False).stdout.decode()
+    found = re.search(r'^bench: end \S+ \d+ (\S+) (\S+) (\S+)$', text, re.MULTILINE)
+    if not found:
+        raise Failure(text.strip() or 'it printed nothing')
+    return {'time': float(found.group(1)), 'cpu': float(found.group(2))}, found.group(3)
+
+
+def measure_native(row, rounds, samples):
+    """The same program on the host; a host that cannot run it has no native time."""
+    try:
+        first, check = run_native(row, row.count)
+    except (OSError, Failure) as failure:
+        say('%s runs not natively: %s' % (row.name, failure))
+        return
+    samples.check(row, 'native', row.count, check)
+    factor = max(1, min(NATIVE_FACTOR, int(NATIVE_SECONDS / max(first['cpu'], 1e-6))))
+    for _ in range(rounds):
+        sample, _ = run_native(row, row.count * factor)
+        samples.add(row, 'native', scaled(sample, factor))
+
+
+def measure(rows, subjects, rounds, samples):
+    """All rows; works grouped by their machine."""
+    machines = []
+    for row in rows:
+        if isinstance(row, Boot):
+            measure_boot(row, subjects, rounds, samples)
+        elif row.machine not in machines:
+            machines.append(row.machine)
+    for machine in machines:
+        works = [r for r in rows if not isinstance(r, Boot) and r.machine is machine]
+        for row in works:
+            if row.native:
+                measure_native(row, rounds, samples)
+        measure_machine(machine, works, subjects, rounds, samples)
