@@ -127,10 +127,13 @@ def main():
     parser.add_argument("--mimus", required=True, metavar="BIN")
     parser.add_argument("--build", required=True, metavar="DIR")
     parser.add_argument("--accel", action="append", default=[], metavar="ENGINE")
+    parser.add_argument("--parallel", action="store_true", help="only engines whose processors run at once")
     parser.add_argument("--jobs", type=int, default=0)
     parser.add_argument("--deadline", type=float, default=DEADLINE)
     parser.add_argument("names", nargs="*")
     args = parser.parse_args()
+    if args.parallel:
+        args.accel += [e for e in SMP_ENGINES if "thread=single" not in e]
     unknown = sorted(set(args.names) - set(programs()))
     if unknown:
         parser.error("no such program: " + " ".join(unknown))
