@@ -36,6 +36,7 @@ struct cpu_bus {
     void (*set_tpr)(void *opaque, uint8_t tpr);
     void (*ferr)(void *opaque, int level);        /* FERR#: x87 error to IRQ 13 */
     void (*shutdown)(void *opaque);               /* triple fault */
+    void (*init_taken)(void *opaque);             /* NULL, or: INIT or RESET was served; its local APIC is reset with it */
     int64_t (*now)(void *opaque);                 /* virtual ns, no lock needed: time-stamp counter */
     void (*woken)(void *opaque);                  /* NULL, or: a pin or a request came. Any thread */
     void *opaque;

@@ -295,7 +295,7 @@ static void take_smi(struct cpu *cpu)
 
 static void take_reset(struct cpu *cpu, uint32_t pins)
 {
-    atomic_fetch_and(&cpu->pins, ~(uint32_t)(CPU_PIN_RESET | CPU_PIN_INIT | CPU_PIN_NMI));
+    pins |= atomic_fetch_and(&cpu->pins, ~(uint32_t)(CPU_PIN_RESET | CPU_PIN_INIT | CPU_PIN_NMI));
     cpu->halted = cpu->shutdown = cpu->nmi_blocked = 0;
     if (pins & CPU_PIN_RESET)
         cpu_reset(cpu);
@@ -303,6 +303,11 @@ static void take_reset(struct cpu *cpu, uint32_t pins)
         cpu_init_signal(cpu);
     if (cpu->opt.index)
         cpu->halted = HALT_SIPI;
+    if (cpu->bus.init_taken) {
+        cpu_lock(cpu);
+        cpu->bus.init_taken(cpu->bus.opaque);
+        cpu_unlock(cpu);
+    }
     mmu_flush(cpu, true);
     strict_flush(cpu);
 }

@@ -80,6 +80,7 @@ static void bus_set_deadline(void *opaque, uint64_t tsc, int64_t when)
 
 static uint8_t bus_get_tpr(void *opaque) { return (uint8_t)(lapic_get_tpr(own_lapic(opaque)) << 4); }
 static void bus_set_tpr(void *opaque, uint8_t tpr) { lapic_set_tpr(own_lapic(opaque), tpr >> 4); }
+static void bus_init_taken(void *opaque) { lapic_init_taken(own_lapic(opaque)); }
 static void bus_shutdown(void *opaque) { machine_request_reset(own_machine(opaque)); }
 static int64_t bus_now(void *opaque) { return clock_now(own_machine(opaque)->clock); }
 
@@ -152,7 +153,8 @@ static struct cpu *build_cpu(struct machine *m, unsigned index, struct error *er
         .accessor = &m->accessor, .ack_interrupt = bus_ack, .apic_base = bus_get_apic_base,
         .set_apic_base = bus_set_apic_base, .read_x2apic = bus_read_x2apic, .write_x2apic = bus_write_x2apic,
         .tsc_deadline = bus_get_deadline, .set_tsc_deadline = bus_set_deadline, .get_tpr = bus_get_tpr,
-        .set_tpr = bus_set_tpr, .ferr = bus_ferr, .shutdown = bus_shutdown, .now = bus_now,
+        .set_tpr = bus_set_tpr, .ferr = bus_ferr, .shutdown = bus_shutdown, .init_taken = bus_init_taken,
+        .now = bus_now,
         .woken = m->rr ? bus_woken : NULL, .opaque = &m->pc->cpu[index],
     };
     struct cpu_options opt = {

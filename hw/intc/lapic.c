@@ -325,7 +325,16 @@ static void lapic_reset_state(struct lapic *l)
 static void lapic_init_processor(struct lapic *l)
 {
     lapic_reset_state(l);
+    l->init_on_its_way = true;
     l->cpu.init(l->cpu.opaque);
+}
+
+/* What the processor wrote between the message and its own INIT came before both. */
+void lapic_init_taken(struct lapic *l)
+{
+    if (l->init_on_its_way)
+        lapic_reset_state(l);
+    l->init_on_its_way = false;
 }
 
 static void lapic_moved(struct lapic *l)

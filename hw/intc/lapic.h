@@ -69,6 +69,9 @@ void lapic_bus_set_ready(struct lapic_bus *bus, void (*ready)(void *opaque), voi
 struct lapic *lapic_new(struct hw_env *env, struct lapic_bus *bus, uint8_t id, const struct lapic_cpu *cpu);
 void lapic_free(struct lapic *l);
 
+/* The processor has served the INIT that a message asked for. */
+void lapic_init_taken(struct lapic *l);
+
 /* The page of registers of this APIC. Only 4-byte accesses at multiples of 16 mean something. */
 uint64_t lapic_mmio_read(struct lapic *l, uint64_t off, unsigned size);
 void lapic_mmio_write(struct lapic *l, uint64_t off, uint64_t value, unsigned size);

@@ -84,6 +84,7 @@ struct lapic {
     struct lapic_bus *bus;
     struct lapic_cpu cpu;
     struct timer timer;
+    bool init_on_its_way; /* the processor has not served it yet */
     uint8_t initial_id;
     bool bsp;
 };
