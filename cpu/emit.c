@@ -283,7 +283,7 @@ void emit_pop_done(struct emit *e, unsigned bytes)
 /* Comes back to the run loop whatever its end: an exclusive section is for one instruction. */
 static bool stepped(const struct emit *e)
 {
-    return (e->mode & MODE_STEPPED) || e->cpu->exclusive;
+    return e->mode & (MODE_STEPPED | MODE_ALONE);
 }
 
 /* Is the target in another page than the block's first byte, or not to be chained at all? */
@@ -600,12 +600,12 @@ struct ir_block *emit_block(struct cpu *cpu, struct ir_builder *b, const uint8_t
                             const uint8_t *tail, uint64_t pc, unsigned max, bool *crossed)
 {
     struct block_source src = { .code = code, .avail = avail, .tail = tail, .pc = pc };
-    struct emit e = { .b = b, .cpu = cpu, .mode = cpu->mode };
+    struct emit e = { .b = b, .cpu = cpu, .mode = cpu->mode | (max ? 0 : MODE_ALONE) };
     struct ir_block *blk = ir_start(b);
 
     *crossed = false;
     e.block_page_off = (uint32_t)(pc & ((1u << TCG_PAGE_BITS) - 1));
-    if (e.mode & MODE_STEPPED)
+    if (stepped(&e))
         max = 1;
     e.single = max == 1;
     blk->pc = pc;

@@ -94,7 +94,7 @@ void emit_fpu_done(struct emit *e);
 ir_ref emit_next_pc(struct emit *e);
 
 /* One block: decode from `code` (host pointer to the block's first byte; `avail` bytes to the page's end), emit
- * until a block end, the page's end or `max` instructions. `tail` is the next page for an instruction that
+ * until a block end, the page's end or `max` instructions; 0: one that comes back to the run loop (MODE_ALONE). `tail` is the next page for an instruction that
  * crosses (NULL: fetching it faults, the fault is raised when that instruction is reached first). */
 struct ir_block *emit_block(struct cpu *cpu, struct ir_builder *b, const uint8_t *code, size_t avail,
                             const uint8_t *tail, uint64_t pc, unsigned max, bool *crossed);

@@ -364,6 +364,8 @@ static enum served serve_events(struct cpu *cpu)
         wait_for_event(cpu);
     __atomic_store_n(&cpu->exit_request, 0, __ATOMIC_SEQ_CST); /* before all that it stands for is looked at */
     cpu_safe_point(cpu);
+    if (cpu->turn) /* set for the section that it has sat out */
+        __atomic_store_n(&cpu->exit_request, 0, __ATOMIC_SEQ_CST);
     if (atomic_load(&cpu->requests)) {
         serve_requests(cpu);
         __atomic_store_n(&cpu->exit_request, 1, __ATOMIC_SEQ_CST);
@@ -485,18 +487,13 @@ static struct tcg_block *translate(struct cpu *cpu, struct fetch *f, bool one_in
     one_insn |= f->phys == UINT64_MAX;
     watch_and_copy(cpu, f);
     ir = emit_block(cpu, tcg_builder(cpu->tcg), f->copy, f->avail, f->tail ? f->tail_copy : NULL, f->pc,
-                    one_insn || cpu->opt.one_insn ? 1 : f->limit ? f->limit : MAX_BLOCK_INSNS, &crossed);
+                    one_insn ? 0 : cpu->opt.one_insn ? 1 : f->limit ? f->limit : MAX_BLOCK_INSNS, &crossed);
     ir->phys = f->phys;
     ir->phys2 = crossed ? f->tail_phys : UINT64_MAX;
-    ir->pc = f->pc;
-    ir->mode = cpu->mode;
-    ir->mmu = (uint8_t)cpu_mmu_set(cpu);
-    if (f->limit || (crossed && !f->tail)) {
+    if (f->limit || (crossed && !f->tail))
         one_insn = true; /* cut short, or the fault depends on the mapping of the next page: not to be kept */
-    } else if (one_insn && f->phys != UINT64_MAX) {
-        ir->keep = true;
-        ir->mode |= MODE_ALONE;
-    }
+    else
+        ir->keep = one_insn && f->phys != UINT64_MAX;
     blk = tcg_translate(cpu->tcg, ir, one_insn, &src, why);
     tcg_add_time(cpu->tcg, now_ns() - start);
     return blk;

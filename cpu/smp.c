@@ -112,9 +112,6 @@ static bool sit_out(struct cpu *cpu)
     for (section = g->sections; g->sections == section;)
         wait_for_change(g);
     atomic_store(&cpu->where, CPU_RUNS);
-    __atomic_store_n(&cpu->exit_request, 0, __ATOMIC_SEQ_CST);
-    if (atomic_load(&cpu->pins) || atomic_load(&cpu->requests))
-        __atomic_store_n(&cpu->exit_request, 1, __ATOMIC_SEQ_CST); /* it was not only for the section */
     cpu->turn = true;
     pthread_mutex_unlock(&g->lock);
     return true;
