@@ -53,11 +53,12 @@ void mmu_flush(struct cpu *cpu, bool global)
     for (unsigned m = 0; m < MMU_NUM; m++)
         if (!cpu->tlb_clean[m])
             flush_set(cpu, m, global);
+    for (unsigned i = 0; global && i < 2; i++) {
+        cpu->tlb_large[i].lo = UINT64_MAX;
+        cpu->tlb_large[i].hi = 0;
+    }
     if (global)
-        for (unsigned i = 0; i < 2; i++) {
-            cpu->tlb_large[i].lo = UINT64_MAX;
-            cpu->tlb_large[i].hi = 0;
-        }
+        cpu->range_known = false;
     jump_cache_clear(cpu);
 }
 
@@ -109,16 +110,16 @@ static uint8_t page_flags(struct cpu *cpu, uint64_t ram_off)
 /* Tags of a fresh or widened entry from what the walk found and what the page is. */
 static void tlb_set_tags(struct cpu *cpu, struct tcg_tlb_entry *e, uint64_t page, const struct walk *w)
 {
-    struct mem_range r = mem_space_find(cpu->bus.memory, w->phys);
+    const struct mem_range *r = mmu_range(cpu, w->phys);
     uint64_t phys_page = w->phys & PAGE_MASK;
-    bool whole = r.host && r.start <= phys_page && r.last >= phys_page + MEM_PAGE_SIZE - 1;
+    bool whole = r->host && r->start <= phys_page && r->last >= phys_page + MEM_PAGE_SIZE - 1;
     bool write = w->dirty && (w->allowed >> ACC_WRITE & 1);
     bool traps = (cpu->dr[7] & DR7_ENABLES) && cpu_data_breakpoint_in(cpu, page, MEM_PAGE_SIZE);
     uint64_t slow = whole && !(cpu->mode & MODE_AC) && !traps && !cpu->strict ? 0 : TLB_SLOW;
-    bool watched = !whole || !r.writable ||
-                   page_flags(cpu, r.ram_off + phys_page - r.start);
+    bool watched = !whole || !r->writable ||
+                   page_flags(cpu, r->ram_off + phys_page - r->start);
 
-    e->addend = whole ? (uintptr_t)r.host + (phys_page - r.start) - page : 0;
+    e->addend = whole ? (uintptr_t)r->host + (phys_page - r->start) - page : 0;
     e->tag_read = w->allowed >> ACC_READ & 1 ? page | slow : TLB_EMPTY;
     e->tag_write = write ? page | slow | (watched ? TLB_SLOW : 0) : TLB_EMPTY;
     e->tag_exec = w->allowed >> ACC_FETCH & 1 ? page | (whole ? 0 : TLB_SLOW) : TLB_EMPTY;
@@ -299,7 +300,7 @@ static void watched_store(struct cpu *cpu, struct tcg_tlb_entry *e, uint64_t add
 static void page_store(struct cpu *cpu, uint64_t addr, uint64_t value, unsigned size, unsigned mmu)
 {
     struct tcg_tlb_entry *e = tlb_get(cpu, addr, ACC_WRITE, mmu);
-    struct mem_range r;
+    const struct mem_range *r;
     uint64_t phys;
 
     if (!(e->tag_write & TLB_SLOW)) {
@@ -307,9 +308,9 @@ static void page_store(struct cpu *cpu, uint64_t addr, uint64_t value, unsigned 
         return;
     }
     phys = tlb_phys_of(cpu, addr, mmu);
-    r = mem_space_find(cpu->bus.memory, phys);
-    if (e->addend && r.writable) {
-        watched_store(cpu, e, addr, value, size, &r, phys);
+    r = mmu_range(cpu, phys);
+    if (e->addend && r->writable) {
+        watched_store(cpu, e, addr, value, size, r, phys);
         return;
     }
     cpu_lock(cpu);
@@ -329,15 +330,15 @@ static unsigned room_in_page(uint64_t addr)
 static void prepare_store(struct cpu *cpu, uint64_t addr, unsigned size, unsigned mmu)
 {
     struct tcg_tlb_entry *e = tlb_get(cpu, addr, ACC_WRITE, mmu);
-    struct mem_range r;
+    const struct mem_range *r;
     uint64_t phys, ram_off;
 
     if (!e->addend || !(e->tag_write & TLB_SLOW))
         return;
     phys = tlb_phys_of(cpu, addr, mmu);
-    r = mem_space_find(cpu->bus.memory, phys);
-    ram_off = r.ram_off + (phys - r.start);
-    if (r.writable && (page_flags(cpu, ram_off) & MEM_PAGE_CODE))
+    r = mmu_range(cpu, phys);
+    ram_off = r->ram_off + (phys - r->start);
+    if (r->writable && (page_flags(cpu, ram_off) & MEM_PAGE_CODE))
         code_about_to_change(cpu, ram_off, size);
 }
 
@@ -409,7 +410,7 @@ bool mmu_atomic_begin(struct cpu *cpu, uint64_t addr, unsigned size, uint32_t me
 {
     unsigned mmu = mmu_set_of(cpu, mem);
     struct tcg_tlb_entry *e;
-    struct mem_range r;
+    const struct mem_range *r;
     uint64_t phys;
 
     addr = check_address(cpu, addr, size, mem);
@@ -424,10 +425,10 @@ bool mmu_atomic_begin(struct cpu *cpu, uint64_t addr, unsigned size, uint32_t me
     *p = (struct atomic_place){ .host = (uint8_t *)(uintptr_t)(addr + e->addend),
                                 .watched = e->tag_write & TLB_SLOW };
     if (p->watched) {
-        r = mem_space_find(cpu->bus.memory, phys);
-        if (!e->addend || !r.writable)
+        r = mmu_range(cpu, phys);
+        if (!e->addend || !r->writable)
             return false;
-        p->ram_off = r.ram_off + (phys - r.start);
+        p->ram_off = r->ram_off + (phys - r->start);
         code_about_to_change(cpu, p->ram_off, size);
     }
     return atomic_possible(p->host, size);

@@ -186,6 +186,7 @@ static void smm_switch(struct cpu *cpu, bool on)
     if (cpu->other_memory) {
         cpu->bus.memory = cpu->other_memory;
         cpu->other_memory = now;
+        cpu->range_known = false;
     }
 }
 

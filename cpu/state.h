@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "cpu/cpu.h"
 #include "cpu/features.h"
+#include "memory/memory.h"
 #include "tcg/tcg.h"
 
 enum { R_AX, R_CX, R_DX, R_BX, R_SP, R_BP, R_SI, R_DI };        /* GPR numbers */
@@ -210,6 +211,9 @@ struct cpu {
     struct cpu_digest *digest;      /* of -d digest, the group's; NULL: not asked for */
     bool rf_loaded;                 /* the instruction itself loaded RF (IRET): it does not clear it when complete */
     uint64_t tlb_fills, tlb_flushes;
+    /* The range of memory that was looked at last. Stale as long as the TLB may be: until mmu_flush(cpu, true). */
+    struct mem_range range;
+    bool range_known;
     /* Linear ranges that cached large pages cover, lower and upper half of the address space: INVLPG there flushes all. */
     struct { uint64_t lo, hi; } tlb_large[2];
     uint64_t tlb_phys[MMU_NUM][TCG_TLB_SIZE];       /* physical page of each TLB entry */
@@ -357,6 +361,15 @@ bool mmu_may_fetch(struct cpu *cpu, uint64_t addr);
 /* The page of RAM at `ram_off` is about to be translated: from now on its writes are noticed. Called in the run loop;
  * may let others' requests through. */
 void mmu_watch_code(struct cpu *cpu, uint64_t ram_off);
+/* The range of physical memory that holds `phys`: mem_space_find(), which readers share, without going there each time. */
+static inline const struct mem_range *mmu_range(struct cpu *cpu, uint64_t phys)
+{
+    if (!cpu->range_known || phys < cpu->range.start || phys > cpu->range.last) {
+        cpu->range = mem_space_find(cpu->bus.memory, phys);
+        cpu->range_known = true;
+    }
+    return &cpu->range;
+}
 /* Take back the direct way of storing to pages that have got a flag. */
 void mmu_revoke_stores(struct cpu *cpu);
 /* RAM at `ram_off` was stored to by another way than mmu_store(), maybe where blocks are. */

@@ -22,17 +22,17 @@ struct entry {
 
 static void entry_read(struct cpu *cpu, struct entry *e, uint64_t addr, unsigned size)
 {
-    struct mem_range r;
+    const struct mem_range *r;
 
     e->addr = addr & cpu->a20_mask;
     e->size = size;
     e->host = NULL;
-    r = mem_space_find(cpu->bus.memory, e->addr);
-    if (r.host && e->addr + size - 1 <= r.last) {
-        uint8_t *p = r.host + (e->addr - r.start);
-        if (r.writable) {
+    r = mmu_range(cpu, e->addr);
+    if (r->host && e->addr + size - 1 <= r->last) {
+        uint8_t *p = r->host + (e->addr - r->start);
+        if (r->writable) {
             e->host = p;
-            e->ram_off = r.ram_off + (e->addr - r.start);
+            e->ram_off = r->ram_off + (e->addr - r->start);
         }
         e->value = size == 8 ? __atomic_load_n((uint64_t *)p, __ATOMIC_RELAXED)
                              : __atomic_load_n((uint32_t *)p, __ATOMIC_RELAXED);
