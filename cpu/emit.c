@@ -8,8 +8,6 @@
 #include "cpu/features.h"
 #include "cpu/helper_int.h"
 
-/* Modes in which the run loop has something to do after every instruction. */
-#define MODE_STEPPED (MODE_TF | MODE_SHADOW | MODE_DR | MODE_RF)
 /* Free IR instructions that any guest instruction makes do with. */
 #define IR_RESERVE 256
 /* Offset of a PC value that is set when the block's size is known. No instruction can make it. */

@@ -75,6 +75,8 @@ enum cpu_mode {
     MODE_LA57 = 1 << 28,    /* linear addresses of long mode have 57 bits: CR4.LA57 */
     MODE_ALONE = 1 << 29,   /* only in the key of a block: one instruction, which comes back to the run loop */
 };
+/* Modes in which the run loop has something to do after every instruction. */
+#define MODE_STEPPED (MODE_TF | MODE_SHADOW | MODE_DR | MODE_RF)
 #define MODE_CPL_SHIFT 6
 #define MODE_IOPL_SHIFT 8
 

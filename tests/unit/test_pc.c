@@ -4,6 +4,10 @@
 #include <string.h>
 
 #include "cpu/cpu.h"
+#include "hw/intc/lapic.h"
+#include "hw/pci/i440fx.h"
+#include "hw/pci/pci.h"
+#include "machine/pc.h"
 #include "machine_fixture.h"
 #include "memory/memory.h"
 
@@ -56,6 +60,33 @@ START_TEST(test_pci_functions)
     ck_assert_uint_eq(pci(1, 1, 0), 0x70108086); /* IDE */
     ck_assert_uint_eq(pci(1, 3, 0), 0x71138086); /* power management */
     ck_assert_uint_eq(pci(2, 0, 0), 0xffffffff); /* -vga none */
+    mf_free(&t);
+}
+END_TEST
+
+/* A function's message and the 8259 pair's output reach the local APIC: IRR of vector 0x41, and the ExtINT entry of the
+ * I/O APIC's input 0 (82093AA: redirection entry 0 is registers 0x10 and 0x11; SDM vol. 3, 11.11.1 and 11.11.2). */
+START_TEST(test_messages_and_virtual_wire)
+{
+    struct lapic *l;
+
+    MF_NEW(&t, idle);
+    ck_assert_ptr_nonnull(t.m);
+    lock_take(&t.m->lock);
+    l = t.m->pc->cpu[0].lapic;
+    lapic_reg_write(l, 0x0f, 0x1ff); /* SVR: enabled */
+    pci_device_send_message(pci_bus_find(i440fx_bus(t.m->pc->host), 1 << 3), 0xfee00000, 0x41);
+    ck_assert_uint_eq(lapic_reg_read(l, 0x22), 2);
+    lapic_reg_write(l, 0x35, 1 << 16);   /* LVT LINT0: masked */
+    mem_write(t.m->env.memory, 0xfec00000, 0x10, 4);
+    mem_write(t.m->env.memory, 0xfec00010, 7 << 8, 4); /* ExtINT, not masked */
+    ck_assert(!lapic_extint_pending(l));
+    lapic_reg_write(l, 0x08, 0xff); /* TPR: the fixed one waits */
+    pc_set_pic_intr(t.m->pc, 1);
+    ck_assert(lapic_extint_pending(l));
+    pc_set_pic_intr(t.m->pc, 0);
+    ck_assert(!lapic_extint_pending(l));
+    lock_release(&t.m->lock);
     mf_free(&t);
 }
 END_TEST
@@ -316,6 +347,7 @@ Suite *pc_suite(void)
 
     tcase_set_timeout(c, 20);
     tcase_add_test(c, test_pci_functions);
+    tcase_add_test(c, test_messages_and_virtual_wire);
     tcase_add_test(c, test_firmware_places);
     tcase_add_test(c, test_cmos);
     tcase_add_test(c, test_fw_cfg);

@@ -1,0 +1,194 @@
+/* Blocks for the run loop: fetching code, having it translated, finding what was translated before. */
+#include <string.h>
+#include <time.h>
+
+#include "cpu/emit.h"
+#include "cpu/exec.h"
+#include "cpu/smp.h"
+#include "cpu/strict.h"
+#include "memory/memory.h"
+
+#define MAX_BLOCK_INSNS 64
+
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static uint64_t next_page(const struct cpu *cpu, uint64_t pc)
+{
+    uint64_t next = align_down(pc, MEM_PAGE_SIZE) + MEM_PAGE_SIZE;
+
+    return cpu_code64(cpu) ? next : next & UINT32_MAX;
+}
+
+static bool next_page_mapped(struct cpu *cpu, uint64_t pc)
+{
+    return mmu_may_fetch(cpu, next_page(cpu, pc));
+}
+
+/* Bytes of the page behind `pc`, and their RAM offset; NULL when a fetch there faults or it is no RAM. */
+static const uint8_t *tail_page(struct cpu *cpu, uint64_t pc, uint64_t *ram_off)
+{
+    uint64_t next = next_page(cpu, pc);
+    const uint8_t *host = NULL;
+
+    *ram_off = UINT64_MAX;
+    if (!mmu_may_fetch(cpu, next))
+        return NULL;
+    *ram_off = mmu_fetch(cpu, next, &host);
+    return *ram_off == UINT64_MAX ? NULL : host;
+}
+
+/* Code outside RAM, or running into it: read what one instruction may need byte by byte. Returns how many bytes
+ * can be fetched. */
+static unsigned fetch_bytes(struct cpu *cpu, uint64_t pc, uint8_t *buf)
+{
+    for (unsigned i = 0; i < INSN_MAX_LEN; i++) {
+        uint64_t addr = cpu_code64(cpu) ? pc + i : (uint32_t)(pc + i);
+        if (i && !mmu_may_fetch(cpu, addr))
+            return i;
+        uint64_t phys = mmu_fetch_phys(cpu, addr);
+        cpu_lock(cpu);
+        buf[i] = (uint8_t)mem_read(cpu->bus.memory, phys, 1);
+        cpu_unlock(cpu);
+    }
+    return INSN_MAX_LEN;
+}
+
+/* What is known about the code at the current pc. */
+struct fetch {
+    uint64_t pc;              /* linear */
+    uint64_t phys;            /* RAM offset, ~0: not RAM */
+    const uint8_t *code;
+    size_t avail;             /* bytes to the page's end */
+    uint64_t tail_phys;       /* RAM offset of the next page when the block may cross, else ~0 */
+    const uint8_t *tail;
+    /* What is translated: copies, because others may write there meanwhile. */
+    uint8_t copy[MAX_BLOCK_INSNS * INSN_MAX_LEN], tail_copy[INSN_MAX_LEN];
+    unsigned limit;           /* instructions at most, when the slice has no more; else 0 */
+};
+
+static void fetch_code(struct cpu *cpu, struct fetch *f)
+{
+    f->pc = linear_pc(cpu);
+    f->phys = mmu_fetch(cpu, f->pc, &f->code);
+    f->avail = MEM_PAGE_SIZE - (f->pc & (MEM_PAGE_SIZE - 1));
+    f->tail_phys = UINT64_MAX;
+    f->tail = NULL;
+    f->limit = 0;
+    if (f->avail < INSN_MAX_LEN)
+        f->tail = tail_page(cpu, f->pc, &f->tail_phys);
+    if (f->phys == UINT64_MAX || (f->avail < INSN_MAX_LEN && !f->tail && next_page_mapped(cpu, f->pc))) {
+        f->phys = UINT64_MAX;
+        f->avail = fetch_bytes(cpu, f->pc, f->copy);
+        f->code = NULL;
+        f->tail = NULL;
+    }
+}
+
+/* Copies of the code's bytes, made after others have been told to report their stores. */
+static void watch_and_copy(struct cpu *cpu, struct fetch *f)
+{
+    if (f->phys == UINT64_MAX)
+        return; /* fetched byte by byte */
+    mmu_watch_code(cpu, f->phys);
+    if (f->tail)
+        mmu_watch_code(cpu, f->tail_phys);
+    f->avail = MIN_OF(f->avail, sizeof(f->copy));
+    copy_shared(f->copy, f->code, f->avail);
+    if (f->tail)
+        copy_shared(f->tail_copy, f->tail, sizeof(f->tail_copy));
+}
+
+/* NULL with *why: see tcg_translate(). */
+static struct tcg_block *translate(struct cpu *cpu, struct fetch *f, bool one_insn, enum tcg_miss *why)
+{
+    uint64_t start = now_ns();
+    bool crossed = false;
+    struct tcg_block *blk;
+    struct tcg_source src = { { f->code, f->tail }, { f->copy, f->tail_copy } };
+    struct ir_block *ir;
+
+    one_insn |= f->phys == UINT64_MAX;
+    watch_and_copy(cpu, f);
+    ir = emit_block(cpu, tcg_builder(cpu->tcg), f->copy, f->avail, f->tail ? f->tail_copy : NULL, f->pc,
+                    one_insn ? 0 : cpu->opt.one_insn ? 1 : f->limit ? f->limit : MAX_BLOCK_INSNS, &crossed);
+    ir->phys = f->phys;
+    ir->phys2 = crossed ? f->tail_phys : UINT64_MAX;
+    if (f->limit || (crossed && !f->tail))
+        one_insn = true; /* cut short, or the fault depends on the mapping of the next page: not to be kept */
+    else
+        ir->keep = one_insn && f->phys != UINT64_MAX;
+    blk = tcg_translate(cpu->tcg, ir, one_insn, &src, why);
+    tcg_add_time(cpu->tcg, now_ns() - start);
+    return blk;
+}
+
+/* The cache is full. Nobody is in it but devices that drop blocks, with the machine lock. An exclusive section for an
+ * instruction cannot hold another one: it ends and begins anew. */
+static void flush_cache(struct cpu *cpu)
+{
+    if (cpu->exclusive)
+        cpu_exclusive_end(cpu);
+    cpu_exclusive_begin(cpu, EXCLUSIVE_CACHE);
+    cpu_lock(cpu);
+    tcg_flush(cpu->tcg);
+    cpu_unlock(cpu);
+    cpu_exclusive_end(cpu);
+    if (cpu->exclusive)
+        cpu_exclusive_begin(cpu, EXCLUSIVE_INSN);
+}
+
+/* A block of one instruction serves where code changes while it is being translated. */
+static struct tcg_block *make_block(struct cpu *cpu, struct fetch *f, bool one_insn)
+{
+    struct tcg_block *blk;
+    enum tcg_miss why;
+
+    while (!(blk = translate(cpu, f, one_insn, &why))) {
+        if (why == TCG_STALE) {
+            one_insn = true;
+        } else {
+            flush_cache(cpu);
+        }
+    }
+    return blk;
+}
+
+static void remember_entry(struct cpu *cpu, uint64_t pc, const struct tcg_block *blk)
+{
+    struct tcg_jump_entry *j = &cpu->jump_cache[(pc ^ pc >> TCG_JC_BITS) & (TCG_JC_SIZE - 1)];
+
+    j->pc = pc;
+    j->mode = cpu->mode;
+    j->code = cpu->opt.interp ? (const void *)blk : blk->code;
+}
+
+struct tcg_block *cpu_find_block(struct cpu *cpu)
+{
+    uint32_t mode = cpu->mode | (cpu->one_insn_next ? MODE_ALONE : 0);
+    struct tcg_block *blk = NULL;
+    struct fetch f;
+
+    fetch_code(cpu, &f);
+    cpu->one_insn_next = false;
+    if (f.phys != UINT64_MAX) {
+        blk = tcg_find(cpu->tcg, f.phys, UINT64_MAX, mode);
+        if (!blk && f.tail)
+            blk = tcg_find(cpu->tcg, f.phys, f.tail_phys & ~(MEM_PAGE_SIZE - 1), mode);
+    }
+    if (!blk)
+        blk = make_block(cpu, &f, mode & MODE_ALONE);
+    if (cpu->opt.counted && blk->insns > cpu->budget) {
+        f.limit = (unsigned)cpu->budget;
+        blk = make_block(cpu, &f, false);
+    }
+    if (cpu->generation != tcg_generation(cpu->tcg))
+        mmu_forget_blocks(cpu);
+    if (!watching_blocks(cpu) && !blk->one_insn)
+        remember_entry(cpu, f.pc, blk);
+    return blk;
+}
