@@ -195,19 +195,49 @@ static uint64_t step_movs(struct string_op *s, uint64_t max)
 
 /* ---- STOS, LODS ---- */
 
+/* Element by element, each one access. */
+static void fill_elements(const struct string_op *s, uint8_t *dst, uint64_t v, uint64_t n)
+{
+    for (uint64_t i = 0; i < n; i++)
+        store_shared_le(run_element(s, dst, i), s->size, v);
+}
+
+#if defined(__x86_64__)
+static void fill_up(const struct string_op *s, uint8_t *dst, uint64_t v, uint64_t n)
+{
+    if (s->size == 2)
+        __asm__ volatile("rep stosw" : "+D"(dst), "+c"(n) : "a"(v) : "memory");
+    else if (s->size == 4)
+        __asm__ volatile("rep stosl" : "+D"(dst), "+c"(n) : "a"(v) : "memory");
+    else
+        __asm__ volatile("rep stosq" : "+D"(dst), "+c"(n) : "a"(v) : "memory");
+}
+#else
+#define fill_up fill_elements
+#endif
+
+#define FEW 8 /* elements for which the host's string instruction takes longer to begin than a loop to end */
+
+static void run_fill(const struct string_op *s, uint8_t *dst, uint64_t v, uint64_t n)
+{
+    if (s->size == 1)
+        fill_shared(s->back ? dst - (n - 1) : dst, (uint8_t)v, n);
+    else if (s->back || n < FEW)
+        fill_elements(s, dst, v, n);
+    else
+        fill_up(s, dst, v, n);
+}
+
 static uint64_t step_stos(struct string_op *s, uint64_t max)
 {
     uint64_t n = max, v = get_acc(s);
     uint8_t *dst = run_at(s, R_DI, true, &n);
 
-    if (!dst) {
+    if (dst) {
+        run_fill(s, dst, v, n);
+    } else {
         element_store(s, R_DI, v);
         n = 1;
-    } else if (s->size == 1) {
-        fill_shared(s->back ? dst - (n - 1) : dst, (uint8_t)v, n);
-    } else {
-        for (uint64_t i = 0; i < n; i++)
-            store_shared_le(run_element(s, dst, i), s->size, v);
     }
     reg_advance(s, R_DI, n);
     return n;
