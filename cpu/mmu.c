@@ -8,6 +8,7 @@
 #include "cpu/strict.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "memory/memory.h"
 #include "tcg/atomic.h"
@@ -47,9 +48,19 @@ static void flush_set(struct cpu *cpu, unsigned m, bool global)
             cpu->tlb_clean[m] = false;
 }
 
+/* A counter that comes around in 32 bits would bring back what is 2^32 flushes old. */
+static void forget_leaf_tables(struct cpu *cpu)
+{
+    if (!++cpu->leaf_generation) {
+        memset(cpu->leaf_table, 0, sizeof(cpu->leaf_table));
+        cpu->leaf_generation = 1;
+    }
+}
+
 void mmu_flush(struct cpu *cpu, bool global)
 {
     cpu->tlb_flushes++;
+    forget_leaf_tables(cpu);
     for (unsigned m = 0; m < MMU_NUM; m++)
         if (!cpu->tlb_clean[m])
             flush_set(cpu, m, global);
@@ -66,6 +77,7 @@ void mmu_invlpg(struct cpu *cpu, uint64_t addr)
 {
     unsigned half = addr >> 63;
 
+    forget_leaf_tables(cpu); /* all of them, whatever the address: SDM vol. 3, 4.10.4.1 */
     if (addr >= cpu->tlb_large[half].lo && addr <= cpu->tlb_large[half].hi) {
         mmu_flush(cpu, true);
         return;

@@ -126,6 +126,9 @@ struct fpu {
     uint8_t pad[3];
 };
 
+/* Entries of the cache of last-level page tables; a power of 2. */
+#define CPU_LEAF_TABLES 32
+
 /* Banks of machine check registers. */
 #define CPU_MC_BANKS 4
 
@@ -213,6 +216,10 @@ struct cpu {
     struct cpu_digest *digest;      /* of -d digest, the group's; NULL: not asked for */
     bool rf_loaded;                 /* the instruction itself loaded RF (IRET): it does not clear it when complete */
     uint64_t tlb_fills, tlb_flushes;
+    /* Tables of the last level that walks came to, by the address bits that lead there: a cache of the paging structure
+     * (SDM vol. 3, 4.10.3). What is of another generation than leaf_generation is empty. */
+    struct { uint64_t tag, table; uint32_t generation; bool user, write, exec; } leaf_table[CPU_LEAF_TABLES];
+    uint32_t leaf_generation;
     /* The range of memory that was looked at last. Stale as long as the TLB may be: until mmu_flush(cpu, true). */
     struct mem_range range;
     bool range_known;

@@ -268,9 +268,64 @@ static enum step walk_once(struct cpu *cpu, uint64_t linear, enum mmu_access acc
     return STEP_DONE;
 }
 
+/* ---- the cache of last-level tables ---- */
+
+static uint64_t leaf_tag(const struct walk_mode *m, uint64_t linear)
+{
+    return linear >> m->level[m->num_levels - 2].shift;
+}
+
+/* A walk came to a page of the last level, and the accessed bits above it are set. */
+static void leaf_remember(struct cpu *cpu, uint64_t linear, const struct entry *path, unsigned n)
+{
+    struct walk_mode m;
+    unsigned slot;
+
+    walk_mode_of(cpu, linear, &m);
+    if (n != m.num_levels)
+        return;
+    slot = leaf_tag(&m, linear) % CPU_LEAF_TABLES;
+    cpu->leaf_table[slot].tag = leaf_tag(&m, linear);
+    cpu->leaf_table[slot].table = path[n - 1].addr & ~MASK(12);
+    cpu->leaf_table[slot].generation = cpu->leaf_generation;
+    cpu->leaf_table[slot].user = cpu->leaf_table[slot].write = cpu->leaf_table[slot].exec = true;
+    for (unsigned i = 0; i < n - 1; i++) {
+        cpu->leaf_table[slot].user &= (path[i].value & PTE_U) != 0;
+        cpu->leaf_table[slot].write &= (path[i].value & PTE_W) != 0;
+        cpu->leaf_table[slot].exec &= !(m.nx && (path[i].value & PTE_NX));
+    }
+}
+
+/* The walk from a remembered table. STEP_DOWN: there is none. What faults here has to go the whole way: entries above
+ * may allow more than they did. */
+static enum step walk_leaf(struct cpu *cpu, uint64_t linear, enum mmu_access acc, unsigned mmu, struct walk *w,
+                           uint32_t *error)
+{
+    struct walk_mode m;
+    struct entry e;
+    unsigned slot;
+
+    if (!walk_mode_of(cpu, linear, &m))
+        return STEP_FAULT;
+    slot = leaf_tag(&m, linear) % CPU_LEAF_TABLES;
+    if (cpu->leaf_table[slot].tag != leaf_tag(&m, linear) ||
+        cpu->leaf_table[slot].generation != cpu->leaf_generation || !cpu->leaf_generation)
+        return STEP_DOWN;
+    *w = (struct walk){ .user = cpu->leaf_table[slot].user, .write = cpu->leaf_table[slot].write,
+                        .exec = cpu->leaf_table[slot].exec, .key = WALK_NO_KEY };
+    if (walk_level(cpu, &m, m.num_levels - 1, linear, cpu->leaf_table[slot].table, &e, w, error) != STEP_DONE ||
+        !check_rights(cpu, w, acc, mmu, error))
+        return STEP_FAULT;
+    if (!walk_update(cpu, &e, 1, acc))
+        return STEP_AGAIN;
+    w->dirty = e.value & PTE_D;
+    return STEP_DONE;
+}
+
 int mmu_walk(struct cpu *cpu, uint64_t linear, enum mmu_access acc, unsigned mmu, bool update,
              struct walk *w, uint32_t *error)
 {
+    bool cached = update && !cpu->strict; /* the strict log models the TLB alone */
     struct entry path[MAX_LEVELS];
     enum step s;
     unsigned n;
@@ -281,9 +336,13 @@ int mmu_walk(struct cpu *cpu, uint64_t linear, enum mmu_access acc, unsigned mmu
                             .allowed = ALLOW_READ | ALLOW_WRITE | ALLOW_FETCH };
         return 0;
     }
+    if (cached && walk_leaf(cpu, linear, acc, mmu, w, error) == STEP_DONE)
+        return 0;
     do
         s = walk_once(cpu, linear, acc, mmu, update, w, error, path, &n);
     while (s == STEP_AGAIN);
+    if (cached && s == STEP_DONE)
+        leaf_remember(cpu, linear, path, n);
     return s == STEP_DONE ? 0 : -1;
 }
 

@@ -21,8 +21,16 @@ static void setup(void)
     cf.cpu->cr3 = T0;
 }
 
+/* With what is remembered. */
+static int go_on(uint64_t linear, enum mmu_access acc, unsigned mmu)
+{
+    return mmu_walk(cf.cpu, linear, acc, mmu, true, &w, &error);
+}
+
+/* From an empty cache of tables, as behind a flush. */
 static int go(uint64_t linear, enum mmu_access acc, unsigned mmu)
 {
+    mmu_flush(cf.cpu, true);
     return mmu_walk(cf.cpu, linear, acc, mmu, true, &w, &error);
 }
 
@@ -92,6 +100,37 @@ START_TEST(test_rights_of_the_path)
         ck_assert_uint_eq(pde_32() & (A | D), ok ? A : 0);
         ck_assert_uint_eq(pte_32() & (A | D), ok ? A | (acc == ACC_WRITE ? D : 0) : 0);
     }
+}
+END_TEST
+
+/* A table of the last level is remembered until a flush or an INVLPG of any address (SDM vol. 3, 4.10.3.1, 4.10.4.1).
+ * What an entry above takes away since may still be used until then; what it gives is seen at once. */
+START_TEST(test_remembered_table)
+{
+    map_32(P | W | U, P | W | U);
+    ck_assert_int_eq(go(LIN, ACC_READ, true), 0);
+    cf_poke(T0 + (LIN >> 22) * 4, T2 | P | W | U, 4); /* another table, without LIN's page */
+    ck_assert_int_eq(go_on(LIN, ACC_READ, true), 0);
+    ck_assert_uint_eq(w.phys, PAGE | 0x678);
+    mmu_invlpg(cf.cpu, 0x400000);
+    ck_assert_int_eq(go_on(LIN, ACC_READ, true), -1);
+    cf_poke(T2 + (LIN >> 12 & 0x3ff) * 4, (PAGE + 0x1000) | P | U, 4); /* not present: never remembered */
+    ck_assert_int_eq(go_on(LIN, ACC_READ, true), 0);
+    ck_assert_uint_eq(w.phys, (PAGE + 0x1000) | 0x678);
+    ck_assert_int_eq(go_on(LIN, ACC_WRITE, true), -1);
+    ck_assert_uint_eq(error, PFEC_P | PFEC_W | PFEC_U);
+    map_32(P | U, P | W | U); /* back, read-only above */
+    mmu_flush(cf.cpu, false);
+    ck_assert_int_eq(go_on(LIN, ACC_READ, true), 0);
+    ck_assert_int_eq(go_on(LIN, ACC_WRITE, true), -1);
+    cf_poke(T0 + (LIN >> 22) * 4, T1 | P | W | U, 4); /* more rights need no flush */
+    ck_assert_int_eq(go_on(LIN, ACC_WRITE, true), 0);
+    ck_assert_uint_eq(pte_32() & D, D);
+    /* A walk without effect remembers nothing. */
+    mmu_flush(cf.cpu, false);
+    ck_assert_int_eq(mmu_walk(cf.cpu, LIN, ACC_READ, MMU_USER, false, &w, &error), 0);
+    cf_poke(T0 + (LIN >> 22) * 4, 0, 4);
+    ck_assert_int_eq(go_on(LIN, ACC_READ, true), -1);
 }
 END_TEST
 
@@ -505,6 +544,7 @@ Suite *walk_suite(void)
     tcase_add_test(t, test_paging_off);
     tcase_add_test(t, test_rights_of_the_path);
     tcase_add_test(t, test_not_present);
+    tcase_add_test(t, test_remembered_table);
     tcase_add_test(t, test_no_update);
     tcase_add_test(t, test_pse);
     tcase_add_test(t, test_pse36);
