@@ -116,34 +116,68 @@ static uint32_t segment_bits(const struct emit *e)
     return (mem & IR_MEM_STACK ? XS_STACK : 0) | (mem & IR_MEM_FLAT ? XS_FLAT : 0);
 }
 
+#define MEM_HELPERS(name) \
+    { HELP_x87_##name##_f32, HELP_x87_##name##_f64, HELP_x87_##name##_i16, HELP_x87_##name##_i32 }
+
 void emit_x87_arith_mem(struct emit *e)
 {
-    unsigned kind = kind_of_operand(e);
+    static const uint16_t helpers[8][4] = {
+        MEM_HELPERS(add), MEM_HELPERS(mul), MEM_HELPERS(com), MEM_HELPERS(com),
+        MEM_HELPERS(sub), MEM_HELPERS(subr), MEM_HELPERS(div), MEM_HELPERS(divr),
+    };
+    static const uint8_t column[] = { [XK_F32] = 0, [XK_F64] = 1, [XK_I16] = 2, [XK_I32] = 3 };
+    unsigned kind = kind_of_operand(e), op = e->insn->row->arg;
     ir_ref raw = load_raw(e, kind);
+    uint32_t bits = op | (op == X87_COMP ? XS_POP : 0) | kind << XS_KIND_SHIFT;
 
-    ir_call(e->b, HELP_x87_arith, c32(e, e->insn->row->arg | kind << XS_KIND_SHIFT), raw, 0, 0);
+    ir_call(e->b, helpers[op][column[kind]], c32(e, bits), raw, 0, 0);
+}
+
+static unsigned arith_helper(unsigned op)
+{
+    static const uint16_t helpers[8] = {
+        HELP_x87_add, HELP_x87_mul, HELP_x87_com, HELP_x87_com,
+        HELP_x87_sub, HELP_x87_subr, HELP_x87_div, HELP_x87_divr,
+    };
+
+    return op == X87_UCOM ? HELP_x87_ucom : helpers[op];
 }
 
 void emit_x87_arith(struct emit *e)
 {
-    ir_call(e->b, HELP_x87_arith, spec(e, e->insn->row->arg), ir_const(e->b, IR_I64, 0), 0, 0);
+    unsigned arg = e->insn->row->arg, op = arg & XS_OP;
+
+    ir_call(e->b, arith_helper(op), spec(e, arg | (op == X87_COMP ? XS_POP : 0)), 0, 0, 0);
 }
 
 /* FCOMPP, FUCOMPP: always with ST(1). */
 void emit_x87_compare_pop2(struct emit *e)
 {
-    ir_call(e->b, HELP_x87_arith, c32(e, e->insn->row->arg | 1 << XS_STI_SHIFT | XS_POP2),
-            ir_const(e->b, IR_I64, 0), 0, 0);
+    unsigned arg = e->insn->row->arg;
+
+    ir_call(e->b, arith_helper(arg), c32(e, arg | 1 << XS_STI_SHIFT | XS_POP2), 0, 0, 0);
 }
 
 void emit_x87_compare(struct emit *e)
 {
-    ir_putfl(e->b, ir_flags(e->b, IR_FL_RAW, IR_I32, ir_call(e->b, HELP_x87_compare, spec(e, e->insn->row->arg), 0, 0, 0), 0, 0));
+    bool quiet = (e->insn->row->arg & XS_OP) == X87_UCOM;
+    ir_ref fl = ir_call(e->b, quiet ? HELP_x87_ucomi : HELP_x87_comi, spec(e, e->insn->row->arg), 0, 0, 0);
+
+    ir_putfl(e->b, ir_flags(e->b, IR_FL_RAW, IR_I32, fl, 0, 0));
 }
 
 void emit_x87_unary(struct emit *e)
 {
-    ir_call(e->b, HELP_x87_unary, c32(e, e->insn->row->arg), 0, 0, 0);
+    static const uint16_t fast[X87_NUM_OPS] = {
+        [X87_SQRT] = HELP_x87_sqrt, [X87_RNDINT] = HELP_x87_rndint,
+        [X87_CHS] = HELP_x87_chs, [X87_ABS] = HELP_x87_abs,
+    };
+    unsigned op = e->insn->row->arg;
+
+    if (fast[op])
+        ir_call(e->b, fast[op], 0, 0, 0, 0);
+    else
+        ir_call(e->b, HELP_x87_unary, c32(e, op), 0, 0, 0);
 }
 
 void emit_x87_xam(struct emit *e)
@@ -163,9 +197,13 @@ void emit_x87_nop(struct emit *e)
 
 void emit_x87_load(struct emit *e)
 {
+    static const uint16_t helpers[] = {
+        [XK_F32] = HELP_x87_load_f32, [XK_F64] = HELP_x87_load_f64,
+        [XK_I16] = HELP_x87_load_i16, [XK_I32] = HELP_x87_load_i32, [XK_I64] = HELP_x87_load_i64,
+    };
     ir_ref raw = load_raw(e, e->insn->row->arg);
 
-    ir_call(e->b, HELP_x87_load, c32(e, e->insn->row->arg << XS_KIND_SHIFT), raw, 0, 0);
+    ir_call(e->b, helpers[e->insn->row->arg], c32(e, e->insn->row->arg << XS_KIND_SHIFT), raw, 0, 0);
 }
 
 void emit_x87_load80(struct emit *e)
@@ -195,10 +233,15 @@ void emit_x87_load_sti(struct emit *e)
 
 void emit_x87_store(struct emit *e)
 {
+    static const uint16_t helpers[] = {
+        [XK_F32] = HELP_x87_store_f32, [XK_F64] = HELP_x87_store_f64, [XK_F80] = HELP_x87_store,
+        [XK_I16] = HELP_x87_store_i16, [XK_I32] = HELP_x87_store_i32, [XK_I64] = HELP_x87_store_i64,
+        [XK_BCD] = HELP_x87_store,
+    };
     unsigned kind = (e->insn->row->arg & XS_KIND) >> XS_KIND_SHIFT;
     unsigned size = kind == XK_F80 || kind == XK_BCD ? 10 : kind_size(kind);
 
-    ir_call(e->b, HELP_x87_store, c32(e, e->insn->row->arg | segment_bits(e)), addr64(e, size, true), 0, 0);
+    ir_call(e->b, helpers[kind], c32(e, e->insn->row->arg | segment_bits(e)), addr64(e, size, true), 0, 0);
 }
 
 void emit_x87_store_sti(struct emit *e)
@@ -245,7 +288,9 @@ void emit_x87_stcw(struct emit *e)
 /* To memory or AX. */
 void emit_x87_stsw(struct emit *e)
 {
-    ir_ref sw = ir_zext(e->b, IR_I16, ir_call(e->b, HELP_x87_stsw, 0, 0, 0, 0));
+    ir_ref top = ir_zext(e->b, IR_I32, ir_lde(e->b, IR_I8, OFF_FPU(top)));
+    ir_ref rest = ir_zext(e->b, IR_I32, ir_lde(e->b, IR_I16, OFF_FPU(sw)));
+    ir_ref sw = ir_zext(e->b, IR_I16, ir_deposit(e->b, IR_I32, rest, FSW_TOP_SHIFT, 3, top));
 
     if (e->insn->has_mem)
         ir_st(e->b, IR_I16, emit_mem(e, 0, 2, true), sw, emit_mem_flags(e));

@@ -177,7 +177,7 @@ uint64_t helper_x87_arith(struct cpu *cpu, uint64_t spec, uint64_t mem)
     else if (kind == XK_I16 || kind == XK_I32)
         convert(cpu, kind, mem, &io.b); /* exact */
     if (op == X87_COM || op == X87_COMP || op == X87_UCOM) {
-        compare(cpu, spec | (op == X87_COMP && !(spec & XS_POP2) ? XS_POP : 0), &io, underflow);
+        compare(cpu, spec, &io, underflow);
         return 0;
     }
     if (underflow) {
@@ -317,11 +317,6 @@ uint64_t helper_x87_unary(struct cpu *cpu, uint64_t op)
     }
     if (pushes && !is_empty(f, 7)) {
         unary_fault(cpu, (enum x87_op)op, true, true);
-        return 0;
-    }
-    if (op == X87_CHS || op == X87_ABS) {
-        st(f, 0)->exp = op == X87_CHS ? st(f, 0)->exp ^ 0x8000 : st(f, 0)->exp & 0x7fff;
-        set_codes(f, FSW_C1, 0);
         return 0;
     }
     x87_host_op((enum x87_op)op, &io);
@@ -576,9 +571,4 @@ void fpu_set_status_word(struct cpu *cpu, uint16_t sw)
     cpu->fpu.top = (sw >> FSW_TOP_SHIFT) & 7;
     cpu->fpu.sw = sw & (FSW_EXCEPTIONS | FSW_SF | FSW_CODES);
     fpu_update_pending(cpu);
-}
-
-uint64_t helper_x87_stsw(struct cpu *cpu)
-{
-    return fpu_status_word(&cpu->fpu);
 }

@@ -48,6 +48,12 @@ enum x87_kind { XK_REG, XK_F32, XK_F64, XK_F80, XK_I16, XK_I32, XK_I64, XK_BCD }
 
 enum x87_misc { XM_NINIT, XM_NCLEX, XM_EMMS };
 
+/* What the helpers of helper_x87_fast.c call where they do not apply: spec, raw memory operand. A comparison that
+ * pops once says so with XS_POP, X87_COMP too. helper_x87_compare() gives the flags word of FCOMI. */
+uint64_t helper_x87_arith(struct cpu *cpu, uint64_t spec, uint64_t mem);
+uint64_t helper_x87_compare(struct cpu *cpu, uint64_t spec);
+uint64_t helper_x87_load(struct cpu *cpu, uint64_t spec, uint64_t mem);
+
 /* Recompute whether the next waiting instruction raises #MF; after changes of FSW, FCW or CR0.NE. */
 void fpu_update_pending(struct cpu *cpu);
 /* FTW as FNSTENV stores it (two bits a register). */

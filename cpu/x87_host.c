@@ -206,28 +206,35 @@ void x87_host_store(enum x87_kind kind, bool truncate, struct x87_io *io)
     }
 }
 
+/* Raises no exception; flags from before must not raise one either. */
+#define CONSTANT(io, insn) \
+    __asm__ volatile("fldcw %[cw]\n\t" insn "\n\tfstpt %[r0]\n\tfldcw %[def]" \
+                     : [r0] "=m"((io)->r0) : [cw] "m"(cw), [def] "m"(default_cw))
+
 void x87_host_const(unsigned n, struct x87_io *io)
 {
+    uint16_t cw = io->cw | CW_MASKS;
+
     switch (n) {
     case 0:
-        LOAD_MASKED(io, "fld1");
+        CONSTANT(io, "fld1");
         break;
     case 1:
-        LOAD_MASKED(io, "fldl2t");
+        CONSTANT(io, "fldl2t");
         break;
     case 2:
-        LOAD_MASKED(io, "fldl2e");
+        CONSTANT(io, "fldl2e");
         break;
     case 3:
-        LOAD_MASKED(io, "fldpi");
+        CONSTANT(io, "fldpi");
         break;
     case 4:
-        LOAD_MASKED(io, "fldlg2");
+        CONSTANT(io, "fldlg2");
         break;
     case 5:
-        LOAD_MASKED(io, "fldln2");
+        CONSTANT(io, "fldln2");
         break;
     default:
-        LOAD_MASKED(io, "fldz");
+        CONSTANT(io, "fldz");
     }
 }

@@ -23,6 +23,7 @@ static void engine(int i)
 #define FNINIT 0xdb, 0xe3
 #define FLD1 0xd9, 0xe8
 #define FLDZ 0xd9, 0xee
+#define FNCLEX 0xdb, 0xe2
 #define FWAIT 0x9b
 #define FLDCW_BX 0xd9, 0x2b       /* fldcw [ebx] */
 #define FNSTSW_AX 0xdf, 0xe0
@@ -103,6 +104,68 @@ START_TEST(test_divide_by_zero_unmasked)
 END_TEST
 
 /* CR0.NE = 0: FERR#, no exception. */
+/* Flags that earlier operations left behind, cleared or masked since, are not those of a later one (SDM vol. 1,
+ * 8.1.3.3): an exact quotient raises nothing, an inexact one raises PE again, and C1 tells how it was rounded. */
+START_TEST(test_flags_are_of_the_operation)
+{
+    engine(_i);
+    cf_poke(AREA, 3, 4);
+    cf_poke(AREA + 8, 0x7f800001, 4); /* signalling NaN */
+    RUN(FNINIT, FLD1, 0xda, 0x33, FNSTSW_AX); /* fidiv dword [ebx]: 1/3 is rounded up */
+    ck_assert_uint_eq(AX, FSW_PE | FSW_C1 | 7 << 11);
+    RUN(FNCLEX, FLD1, 0xd8, 0xf0, FNSTSW_AX); /* fdiv st0, st0 */
+    ck_assert_uint_eq(AX, 6 << 11);
+    RUN(FLD1, 0xda, 0x33, FNSTSW_AX);
+    ck_assert_uint_eq(AX, FSW_PE | FSW_C1 | 5 << 11);
+    RUN(0xd8, 0x43, 8, FNSTSW_AX); /* fadd dword [ebx+8] */
+    ck_assert_uint_eq(AX, FSW_IE | FSW_PE | 5 << 11);
+    RUN(FNINIT, FLD1, FLDZ, 0xd8, 0xc1, 0xdf, 0xf1, FNSTSW_AX); /* fadd st0, st1; fcomip st0, st1 */
+    ck_assert_uint_eq(AX, 7 << 11);
+}
+END_TEST
+
+/* With IE and ZE unmasked, what raises neither is carried out as ever; what raises one is not. */
+START_TEST(test_unmasked_but_not_raised)
+{
+    engine(_i);
+    cf_poke(AREA, 0x37a, 2);
+    cf_poke(AREA + 8, 3, 4);
+    RUN(FNINIT, FLDCW_BX, FLD1, 0xda, 0x73, 8, FNSTSW_AX); /* fidiv dword [ebx+8] */
+    ck_assert_uint_eq(AX, FSW_PE | FSW_C1 | 7 << 11);
+    ck_assert_uint_eq(cf.cpu->fpu.st[7].mant, UINT64_C(0xaaaaaaaaaaaaaaab));
+    RUN(0xd9, 0xe0, 0xd9, 0xfa, FNSTSW_AX); /* fchs; fsqrt */
+    ck_assert_uint_eq(AX, FSW_IE | FSW_PE | FSW_ES | FSW_B | 7 << 11);
+    ck_assert_uint_eq(cf.cpu->fpu.st[7].mant, UINT64_C(0xaaaaaaaaaaaaaaab));
+    ck_assert_uint_eq(cf.cpu->fpu.st[7].exp, 0xbffd);
+}
+END_TEST
+
+/* Unmasked underflow is raised for an exact tiny result, whose exponent is biased by 24576 (SDM vol. 1, 8.5.5). */
+START_TEST(test_unmasked_exact_underflow)
+{
+    engine(_i);
+    cf_poke(AREA, 0x36f, 2);
+    cf_poke(AREA + 8, UINT64_C(1) << 63, 8); /* the smallest normal number, as m80 */
+    cf_poke(AREA + 16, 1, 2);
+    cf_poke(AREA + 24, 2, 4);
+    RUN(FNINIT, FLDCW_BX, 0xdb, 0x6b, 8, 0xda, 0x73, 24, FNSTSW_AX); /* fld tword [ebx+8]; fidiv dword [ebx+24] */
+    ck_assert_uint_eq(AX, FSW_UE | FSW_ES | FSW_B | 7 << 11);
+    ck_assert_uint_eq(cf.cpu->fpu.st[7].exp, 24576);
+}
+END_TEST
+
+/* Without CR0.NE a handler may go on with the flag set: what raises it again still stores nothing. */
+START_TEST(test_unmasked_twice)
+{
+    engine(_i);
+    cpu_write_cr0(cf.cpu, cf.cpu->cr0 & ~(uint64_t)CR0_NE);
+    cf_poke(AREA, 0x37b, 2);
+    RUN(FNINIT, FLDCW_BX, FLDZ, FLD1, 0xd8, 0xf1, 0xd8, 0xf1, FNSTSW_AX); /* fdiv st0, st1, twice */
+    ck_assert_uint_eq(AX, FSW_ZE | FSW_ES | FSW_B | 6 << 11);
+    ck_assert_uint_eq(cf.cpu->fpu.st[6].exp, 0x3fff);
+}
+END_TEST
+
 START_TEST(test_ferr)
 {
     engine(_i);
@@ -370,7 +433,8 @@ Suite *x87_suite(void)
 {
     const TTest *const tests[] = {
         test_fninit, test_tag_word, test_stack_overflow, test_stack_underflow, test_divide_by_zero_masked,
-        test_divide_by_zero_unmasked, test_ferr, test_device_not_available, test_fnstenv_protected,
+        test_divide_by_zero_unmasked, test_flags_are_of_the_operation, test_unmasked_but_not_raised,
+        test_unmasked_exact_underflow, test_unmasked_twice, test_ferr, test_device_not_available, test_fnstenv_protected,
         test_fldenv_round_trip, test_fnstenv_real, test_fnsave_frstor, test_fnsave_faults_before_it_stores,
         test_fxsave_image, test_fxsave_faults, test_fxsave64, test_mmx_aliasing, test_mmx_fault,
     };
