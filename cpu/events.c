@@ -333,9 +333,6 @@ static enum served serve_pins(struct cpu *cpu, uint32_t pins)
 /* Serve what waits at an instruction boundary, in the order of SDM vol. 3, table 6-2. */
 enum served cpu_serve_events(struct cpu *cpu)
 {
-    if (!__atomic_load_n(&cpu->exit_request, __ATOMIC_RELAXED) && !cpu->halted && !cpu->shutdown &&
-        !atomic_load_explicit(&cpu->pins, memory_order_relaxed))
-        return SERVED_NOTHING;
     if (cpu->halted || cpu->shutdown)
         wait_for_event(cpu);
     __atomic_store_n(&cpu->exit_request, 0, __ATOMIC_SEQ_CST); /* before all that it stands for is looked at */

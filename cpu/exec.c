@@ -93,8 +93,6 @@ static void end_exclusive(struct cpu *cpu)
  * block was left at its entry, still has some of its elements done. */
 static void settle_budget(struct cpu *cpu, int64_t before, bool repeating)
 {
-    if (!cpu->opt.counted)
-        return;
     if (cpu->rep_partial)
         cpu->budget++;
     else if (cpu->budget == before)
@@ -163,10 +161,12 @@ static struct tcg_block *enter_block(struct cpu *cpu, struct tcg_block *prev, un
     cpu->rep_partial = false;
     cpu->in_block = true;
     set_host_mxcsr(cpu->mxcsr_run);
-    cpu_end_turn(cpu);
+    if (cpu->turn)
+        cpu_end_turn(cpu);
     prev = tcg_run(cpu->tcg, cpu, blk, exit_no);
     cpu->in_block = false;
-    settle_budget(cpu, budget, repeating);
+    if (cpu->opt.counted)
+        settle_budget(cpu, budget, repeating);
     if (cpu->exclusive)
         end_exclusive(cpu);
     if (mode & MODE_STEPPED) {
@@ -240,7 +240,7 @@ static enum cpu_slice run(struct cpu *cpu)
         }
     }
     while (!cpu->opt.counted || !slice_is_over(cpu, &end)) {
-        enum served served = cpu_serve_events(cpu);
+        enum served served = something_waits(cpu) ? cpu_serve_events(cpu) : SERVED_NOTHING;
         end = CPU_SLICE_STOPPED;
         if (served == SERVED_STOP)
             break;

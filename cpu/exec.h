@@ -29,6 +29,12 @@ static inline bool watching_blocks(const struct cpu *cpu)
 /* NOTHING: the processor is where it was. EVENT: it may be elsewhere, and may be halted. */
 enum served { SERVED_NOTHING, SERVED_EVENT, SERVED_STOP };
 enum served cpu_serve_events(struct cpu *cpu);
+/* Is there anything for it to do? */
+static inline bool something_waits(const struct cpu *cpu)
+{
+    return __atomic_load_n(&cpu->exit_request, __ATOMIC_RELAXED) || cpu->halted || cpu->shutdown ||
+           atomic_load_explicit(&cpu->pins, memory_order_relaxed);
+}
 /* Of a processor in MWAIT: has what ends the wait happened? And go on behind it. */
 bool cpu_mwait_over(struct cpu *cpu);
 void cpu_leave_mwait(struct cpu *cpu);
