@@ -318,6 +318,11 @@ struct cpu *cpu_new(const struct cpu_options *opt, const struct cpu_bus *bus, st
     }
     cpu->model = spec.model;
     cpu->features = spec.features;
+    if (opt->index && !cpu_has(cpu, FEAT_APIC)) {
+        error_set(err, -EINVAL, "-smp: a processor of model '%s' has no local APIC and cannot be one of several", opt->model);
+        free(cpu);
+        return NULL;
+    }
     if (topt.engine == TCG_JIT && !tcg_host_native()) {
         topt.engine = TCG_INTERP;
         cpu->opt.interp = true;

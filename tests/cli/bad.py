@@ -93,6 +93,7 @@ ERRORS = {
     'smp-product': ('-smp 5,cores=2', 'cores (2)'),
     'smp-maxcpus': ('-smp 2,maxcpus=4', 'maxcpus'),
     'smp-zero': ('-smp 0', '-smp'),
+    'smp-no-apic': ('-smp 2 -cpu 486', 'local APIC'),
     'machine': ('-M q35', 'q35'),
     'cpu': ('-cpu nonsense', 'nonsense'),
     'cpu-feature': ('-cpu max,+frob', 'frob'),
