@@ -102,9 +102,6 @@ void cpu_code_written(struct cpu *cpu, uint64_t ram_off, uint64_t len);
 void cpu_sipi(struct cpu *cpu, uint8_t vector);
 /* APIC id of processor `index`, composed as CPUID leaf 0BH tells (SDM vol. 3, 9.9). */
 uint32_t cpu_apic_id(const struct cpu_topology *t, unsigned index);
-unsigned cpu_index(const struct cpu *cpu);
-/* Does it run instructions, or wait: "running", "halted", "waiting for SIPI", "shutdown"? While the processor is stopped. */
-const char *cpu_state_name(const struct cpu *cpu);
 /* The translator's cache is emptied. All processors are stopped. */
 void cpu_flush_translations(struct cpu *cpu);
 

@@ -319,7 +319,8 @@ struct cpu *cpu_new(const struct cpu_options *opt, const struct cpu_bus *bus, st
     cpu->model = spec.model;
     cpu->features = spec.features;
     if (opt->index && !cpu_has(cpu, FEAT_APIC)) {
-        error_set(err, -EINVAL, "-smp: a processor of model '%s' has no local APIC and cannot be one of several", opt->model);
+        error_set(err, -EINVAL, "-smp: a processor of model '%s' has no local APIC and cannot be one of several",
+                  opt->model);
         free(cpu);
         return NULL;
     }

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/lock.h"
 #include "base/spin.h"
@@ -317,19 +316,4 @@ uint32_t cpu_apic_id(const struct cpu_topology *t, unsigned index)
     unsigned core_shift = bits_for(threads), package_shift = core_shift + bits_for(cores);
 
     return index / (threads * cores) << package_shift | index / threads % cores << core_shift | index % threads;
-}
-
-unsigned cpu_index(const struct cpu *cpu)
-{
-    return cpu->opt.index;
-}
-
-const char *cpu_state_name(const struct cpu *cpu)
-{
-    static const char *const waits[] = {
-        [HALT_NONE] = "running", [HALT_HLT] = "halted", [HALT_MWAIT] = "halted", [HALT_MWAIT_MASKED] = "halted",
-        [HALT_SIPI] = "waiting for SIPI",
-    };
-
-    return cpu->shutdown ? "shutdown" : waits[cpu->halted];
 }
