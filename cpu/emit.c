@@ -607,6 +607,7 @@ struct ir_block *emit_block(struct cpu *cpu, struct ir_builder *b, const uint8_t
         max = 1;
     e.single = max == 1;
     blk->pc = pc;
+    blk->page_off = (uint16_t)e.block_page_off;
     blk->mode = e.mode;
     blk->mmu = (uint8_t)cpu_mmu_set(cpu);
     blk->guest_size = emit_insns(&e, &src, max, &blk->guest_insns, crossed);

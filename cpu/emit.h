@@ -87,8 +87,8 @@ void emit_check_pc(struct emit *e, ir_ref pc);
 void emit_fpu_checks(struct emit *e);
 /* After an x87 instruction: what FNSTENV tells of the last one that was no control instruction. */
 void emit_fpu_done(struct emit *e);
-/* Value of the next instruction's pc (I64, truncated to the mode's width). While a block runs cpu->rip stays the
- * block's first pc, because faults are located relative to it: a helper that pushes or changes pc gets the next pc
+/* Value of the next instruction's pc (I64, truncated to the mode's width). While a block runs cpu->rip is the pc of
+ * its page, because faults are located relative to it: a helper that pushes or changes pc gets the next pc
  * as an argument and writes cpu->rip last, when nothing can fault any more; then the block ends by ir_lookup()
  * or ir_exit_dynamic(). */
 ir_ref emit_next_pc(struct emit *e);

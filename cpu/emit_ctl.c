@@ -58,7 +58,7 @@ static void check_target(struct emit *e, ir_ref cond)
         pc = ir_bini(e->b, IR_AND, IR_I32, pc, 0xffff);
     cond = and_cond(e, cond, beyond_limit(e, pc));
     if (wraps && !alone)
-        ir_trapif(e->b, cond, HELP_cs_target, (uint32_t)delta);
+        ir_trapif(e->b, cond, HELP_cs_target, (uint32_t)delta - e->pc_off);
     else
         ir_trapif(e->b, cond, HELP_raise, raise_arg_code(EX_GP, 0));
 }

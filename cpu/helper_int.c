@@ -28,16 +28,20 @@ static _Noreturn void raise_code_limit(struct cpu *cpu, uint64_t ip)
 
 uint64_t helper_cs_limit(struct cpu *cpu, uint64_t len)
 {
-    if ((uint32_t)cpu->rip + len - 1 > cpu->seg[S_CS].limit)
-        raise_code_limit(cpu, (uint32_t)cpu->rip + len - 1);
+    uint32_t ip = (uint32_t)cpu->rip + tcg_current_offset(cpu->tcg, cpu);
+
+    if (ip + len - 1 > cpu->seg[S_CS].limit)
+        raise_code_limit(cpu, ip + len - 1);
     cpu_restart_one(cpu);
 }
 
-/* Only a wrap at 64 KiB is no fault: it brings the target back below the limit. */
+/* Only a wrap at 64 KiB is no fault: it brings the target, `delta` from this instruction, back below the limit. */
 uint64_t helper_cs_target(struct cpu *cpu, uint64_t delta)
 {
-    if (((cpu->rip + delta) & 0xffff) > cpu->seg[S_CS].limit)
-        raise_code_limit(cpu, (cpu->rip + delta) & 0xffff);
+    uint32_t target = ((uint32_t)cpu->rip + tcg_current_offset(cpu->tcg, cpu) + (uint32_t)delta) & 0xffff;
+
+    if (target > cpu->seg[S_CS].limit)
+        raise_code_limit(cpu, target);
     cpu_restart_one(cpu);
 }
 

@@ -137,7 +137,7 @@ struct mtrr_state { uint64_t cap_fixed[11]; uint64_t base[8], mask[8]; uint64_t 
 struct cpu {
     /* Hot fields first: translated code reaches them with 8-bit displacements. */
     uint64_t gpr[16];
-    uint64_t rip;                   /* instruction pointer (offset in CS) at block entry */
+    uint64_t rip;                   /* instruction pointer (offset in CS); in translated code that of the page */
     uint32_t mode;                  /* enum cpu_mode */
     uint32_t exit_request;          /* not 0: leave translated code at the next block; atomic */
     uint64_t code_base;             /* CS.base, 0 in 64-bit code */

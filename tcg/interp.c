@@ -280,11 +280,12 @@ static uint64_t *guest_pc(const struct run *r)
     return tcg_field(r->env, r->guest->off_pc);
 }
 
-static void move_pc(const struct run *r, unsigned type, uint64_t delta)
+/* From the pc of the page to that of `delta` behind the block's first byte. */
+static void set_pc(const struct run *r, unsigned type, uint64_t delta)
 {
     uint64_t *pc = guest_pc(r);
 
-    *pc = mask_to(*pc + (uint64_t)(int32_t)delta, type);
+    *pc = mask_to(*pc + r->blk->page_off + (uint64_t)(int32_t)delta, type);
 }
 
 static void look_up(struct run *r)
@@ -293,19 +294,24 @@ static void look_up(struct run *r)
     const struct tcg_jump_entry *e = tcg_field(r->env, r->guest->off_jump_cache);
 
     e += (pc ^ pc >> TCG_JC_BITS) & (TCG_JC_SIZE - 1);
-    if (e->pc == pc && e->mode == *(uint32_t *)tcg_field(r->env, r->guest->off_mode))
-        r->next = (struct tcg_block *)(uintptr_t)e->code;
+    if (e->pc != pc || e->mode != *(uint32_t *)tcg_field(r->env, r->guest->off_mode))
+        return;
+    r->next = (struct tcg_block *)(uintptr_t)e->code;
+    *guest_pc(r) -= pc & MASK(TCG_PAGE_BITS);
 }
 
-/* Exit n, the pc being right. */
 static void take_exit(struct run *r, const struct ir_insn *in, unsigned n)
 {
-    if (in->aux & IR_FAR(n)) {
-        look_up(r);
+    bool far_exit = in->aux & IR_FAR(n);
+
+    r->next = far_exit ? NULL : __atomic_load_n(&r->blk->target[n], __ATOMIC_ACQUIRE);
+    if (r->next)
         return;
-    }
-    r->next = __atomic_load_n(&r->blk->target[n], __ATOMIC_ACQUIRE);
-    r->result = (uintptr_t)r->blk | n;
+    set_pc(r, in->type, in->imm >> (32 * n));
+    if (far_exit)
+        look_up(r);
+    else
+        r->result = (uintptr_t)r->blk | n;
 }
 
 static void do_end(struct run *r, const struct ir_insn *in)
@@ -319,7 +325,6 @@ static void do_end(struct run *r, const struct ir_insn *in)
         n = (uint32_t)r->v[in->a] == 0;
         /* fall through */
     case IR_GOTO:
-        move_pc(r, in->type, in->imm >> (32 * n));
         take_exit(r, in, n);
         break;
     case IR_GOTOI:
@@ -330,7 +335,7 @@ static void do_end(struct run *r, const struct ir_insn *in)
         break;
     default: /* EXIT */
         if (!in->aux)
-            move_pc(r, in->type, in->imm);
+            set_pc(r, in->type, in->imm);
         break;
     }
 }
@@ -356,7 +361,7 @@ static uint64_t step(struct run *r, const struct ir_insn *in, unsigned i)
     case IR_VMASK:
         return sign_mask(tcg_field(r->env, in->imm), in->type);
     case IR_PC:
-        return *guest_pc(r) + in->imm;
+        return *guest_pc(r) + r->blk->page_off + in->imm;
     case IR_GETFL:
         return guest_flags(r);
     case IR_PUTFL:
@@ -461,6 +466,7 @@ uintptr_t tcg_interp_run(struct tcg *t, const struct tcg_guest *guest, void *env
         r.blk = r.next;
         if (__atomic_load_n(exit_request, __ATOMIC_RELAXED) || tcg_is_dropped(r.blk) || !take_budget(&r)) {
             r.result = 0;
+            *guest_pc(&r) += r.blk->page_off;
             break;
         }
         t->interp.block = r.blk;

@@ -68,6 +68,7 @@ struct ir_block {
     uint64_t phys2;         /* RAM offset of the page that holds its tail when it crosses a page, else ~0 */
     uint64_t pc;            /* linear address, for logs and filters only: blocks are position-independent */
     uint32_t mode;          /* mode bits: part of the key */
+    uint16_t page_off;      /* offset of the first byte within its page, also when it has no RAM offset */
     uint32_t guest_size;    /* bytes */
     uint32_t guest_insns;
     uint8_t mmu;            /* software TLB set used by LD and ST (0 .. guest->num_mmu-1) */

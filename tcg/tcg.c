@@ -250,6 +250,7 @@ static struct tcg_block *describe(struct tcg *t, const struct ir_block *ir, bool
     blk->mmu = ir->mmu;
     blk->size = (uint16_t)ir->guest_size;
     blk->insns = (uint16_t)ir->guest_insns;
+    blk->page_off = ir->page_off;
     blk->pc = ir->pc;
     blk->one_insn = one_insn;
     blk->counted = t->cache->opt.count;
@@ -324,6 +325,7 @@ struct tcg_block *tcg_run(struct tcg *t, void *env, struct tcg_block *blk, unsig
 {
     uintptr_t left;
 
+    *(uint64_t *)tcg_field(env, t->guest->off_pc) -= blk->page_off;
     if (t->host) {
         t->running = true;
         left = t->host->enter(t->host_state, env, blk->code);
@@ -364,7 +366,7 @@ static const struct tcg_pc_entry *host_entry(const struct tcg_block *blk, uint32
 
 static uint32_t host_guest_offset(const struct tcg_block *blk, uint32_t ret_off)
 {
-    return host_entry(blk, ret_off)->guest_off;
+    return blk->page_off + host_entry(blk, ret_off)->guest_off;
 }
 
 static uint32_t interp_guest_offset(const struct tcg *t)
@@ -374,7 +376,7 @@ static uint32_t interp_guest_offset(const struct tcg *t)
 
     while (i && ir[i].op != IR_INSN)
         i--;
-    return i ? (uint32_t)ir[i].imm : 0;
+    return t->interp.block->page_off + (i ? (uint32_t)ir[i].imm : 0);
 }
 
 /* Instructions of the interpreter's block before the one at hand. */

@@ -72,7 +72,9 @@ struct tcg_jump_entry {
 struct tcg_guest {
     uint32_t off_reg[TCG_NUM_REGS];   /* uint64_t each */
     const char *reg_name[TCG_NUM_REGS];
-    uint32_t off_pc;                  /* uint64_t; at block entry always the block's first pc */
+    /* uint64_t; while translated code runs, the pc that the first byte of the block's page has or would have, so that
+     * jumps within a page leave it alone; outside, and when a helper has set it before LOOKUP or EXIT, the pc. */
+    uint32_t off_pc;
     uint32_t off_code_base;           /* uint64_t added to pc for its linear address */
     uint32_t off_mode;                /* uint32_t mode bits */
     uint32_t off_flags;               /* struct tcg_flags */
@@ -121,6 +123,7 @@ struct tcg_block {
     uint64_t phys, phys2;
     uint32_t mode;
     uint16_t size, insns;       /* guest bytes and instructions */
+    uint16_t page_off;          /* of the first byte */
     bool dropped;               /* invalidated: never enter or chain to it again; atomic */
     bool one_insn;              /* made by a one-instruction translation: not found by tcg_find */
     bool counted;               /* takes `insns` from the guest's budget at its entry, or leaves there */
@@ -133,6 +136,7 @@ struct tcg_block {
     struct tcg_pc_entry *map;   /* jit: return address offset -> guest offset, sorted */
     uint32_t num_map;
     uint32_t jump_at[2];        /* jit: offset of the patchable jump of exit n, or ~0 */
+    uint32_t leave_at;          /* jit: offset of what leaves at the entry */
     struct tcg_block *target[2];/* chained to; atomic */
     struct tcg_block *next_in[2];   /* list of blocks chained to the same target, see incoming */
     struct tcg_block *incoming;     /* first block chained to this one; low bit = its exit number; atomic */
@@ -205,11 +209,11 @@ struct tcg_block *tcg_run(struct tcg *t, void *env, struct tcg_block *blk, unsig
 
 /* After a guest exception was raised below tcg_run (by longjmp past it):
  * commits pending flags (interpreter) and returns the offset of the guest
- * instruction from the pc register's value, and the block it is in. */
+ * instruction from the pc field's value, and the block it is in. */
 uint32_t tcg_fault_offset(struct tcg *t, void *env, struct tcg_block **blk);
 /* The block that is executing now, as seen from a helper or memory slow path; NULL outside. */
 struct tcg_block *tcg_current(struct tcg *t, void *env);
-/* Offset of the instruction within that block, for logs: 0 outside. Changes nothing. */
+/* Offset of its instruction from the pc field's value: 0 outside. Changes nothing. */
 uint32_t tcg_current_offset(struct tcg *t, void *env);
 /* Instructions of that block that are not complete, this one included: 0 outside. At a fault, before
  * tcg_fault_offset(), what is to be given back to the budget. */

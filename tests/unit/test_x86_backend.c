@@ -518,20 +518,24 @@ END_TEST
 
 /* ---- exits ---- */
 
-static void goto_block(struct tcg_block *blk, unsigned ip, int32_t delta, unsigned aux, unsigned reg)
+/* The pc field is that of the page while blocks run: what enters gives it so, what leaves makes it the pc. */
+static void goto_block(struct tcg_block *blk, uint16_t page_off, unsigned ip, int32_t delta, unsigned aux,
+                       unsigned reg)
 {
     bt_ir.num = 1;
+    bt_ir.page_off = page_off;
     ir_ref v = bt_add(IR_GET, IR_I64, 0, 0, 0, reg);
     v = bt_add(IR_ADD, IR_I64, v, bt_const(IR_I64, 1), 0, 0);
     bt_add(IR_PUT, IR_I64, v, 0, 0, reg);
     ir_ref j = bt_add(IR_GOTO, ip, 0, 0, 0, (uint32_t)delta);
     bt_code[j].aux = (uint8_t)aux;
     bt_compile(blk);
+    bt_ir.page_off = 0;
 }
 
 static uintptr_t enter_at(const struct tcg_block *blk, uint64_t pc)
 {
-    bt_jit->pc = pc;
+    bt_jit->pc = pc - blk->page_off;
     return bt_host->enter(bt_state, bt_jit, blk->code);
 }
 
@@ -539,8 +543,8 @@ START_TEST(test_chaining)
 {
     struct tcg_block a __attribute__((aligned(16))), b __attribute__((aligned(16)));
 
-    goto_block(&a, IR_I32, 16, 0, 0);
-    goto_block(&b, IR_I32, -8, 0, 9);
+    goto_block(&a, 100, IR_I32, 16, 0, 0);
+    goto_block(&b, 116, IR_I32, -8, 0, 9);
     bt_reset(bt_jit, 1);
     bt_jit->gpr[0] = bt_jit->gpr[9] = 0;
     ck_assert_uint_eq(((uintptr_t)a.code + a.jump_at[0] + 1) % 4, 0);
@@ -553,10 +557,15 @@ START_TEST(test_chaining)
     bt_host->link(bt_state, &a, 0, NULL);
     ck_assert_uint_eq(enter_at(&a, 0xfffffff8), (uintptr_t)&a);
     ck_assert_uint_eq(bt_jit->pc, 8);
+    bt_host->link(bt_state, &a, 0, b.code);
+    bt_host->close(bt_state, &b);
+    ck_assert_uint_eq(enter_at(&a, 100), 0);
+    ck_assert_uint_eq(bt_jit->pc, 116);
+    ck_assert_uint_eq(bt_jit->gpr[9], 1);
     bt_jit->exit_request = 1;
     ck_assert_uint_eq(enter_at(&a, 100), 0);
     ck_assert_uint_eq(bt_jit->pc, 100);
-    ck_assert_uint_eq(bt_jit->gpr[0], 3);
+    ck_assert_uint_eq(bt_jit->gpr[0], 4);
 }
 END_TEST
 
@@ -570,8 +579,8 @@ START_TEST(test_lookup)
 {
     struct tcg_block a __attribute__((aligned(16))), b __attribute__((aligned(16)));
 
-    goto_block(&a, IR_I16, 0x10, IR_FAR(0), 3);
-    goto_block(&b, IR_I64, 4, 0, 10);
+    goto_block(&a, 0xff8, IR_I16, 0x10, IR_FAR(0), 3);
+    goto_block(&b, 0x008, IR_I64, 4, 0, 10);
     ck_assert_uint_eq(a.jump_at[0], UINT32_MAX);
     bt_reset(bt_jit, 1);
     bt_jit->gpr[10] = 0;

@@ -276,6 +276,7 @@ void bt_compile(struct tcg_block *blk)
     char err[200];
 
     memset(blk, 0, sizeof(*blk));
+    blk->page_off = bt_ir.page_off;
     const char *wrong = ir_verify(&bt_ir, &bt_guest, err, sizeof(err));
     ck_assert_msg(!wrong, "%s", wrong);
     ck_assert_int_eq(bt_host->compile(bt_state, &bt_ir, &bt_buf, blk), 0);

@@ -9,7 +9,8 @@ struct x86_thunks {
     const uint8_t *enter;       /* C function: uintptr_t enter(void *env, const void *code) */
     const uint8_t *leave;       /* jump here with the result in rax */
     const uint8_t *leave_none;  /* the same with result 0 */
-    const uint8_t *lookup;      /* jump here: next block by the pc register, or leave */
+    const uint8_t *lookup;      /* jump here: next block by the pc field, or leave */
+    const uint8_t *lookup_rax;  /* the same with the pc in rax */
     /* Memory slow paths: arguments in the frame, nothing but rsp's frame and the host's flags is changed. */
     const uint8_t *load, *store, *load16, *store16, *atomic, *cas;
     /* Flags: like the slow paths, from the operands in the frame or the lazy record. */
@@ -71,6 +72,7 @@ struct emit {
     const struct ir_insn *insn;
     struct tcg_block *blk;
     uint8_t *start;
+    uint8_t *leave_from[2];     /* jumps of the entry that leave, or NULL */
     uint16_t guest_off;         /* of the current guest instruction */
     uint16_t guest_insn;        /* its number, from 1 */
     ir_ref flags_owner;         /* the host's flags are those of this result at full width; 0: unknown */
@@ -117,6 +119,7 @@ void emit_vop(struct emit *c, unsigned i);
 void emit_vmask(struct emit *c, unsigned i);
 void emit_end(struct emit *c, unsigned i);          /* GOTO BR GOTOI LOOKUP EXIT */
 void emit_entry(struct emit *c);
+void emit_entry_leave(struct emit *c);
 void emit_stubs(struct emit *c);
 
 /* ---- access to guest memory ---- */

@@ -84,14 +84,15 @@ static void emit_pc(struct emit *c, unsigned i)
     const struct ir_insn *in = &c->insn[i];
     unsigned w = reg_width(in->type), dst = ra_def(&c->ra, (ir_ref)i, NO_REG, 0, IR_BITS(w));
     struct x86_mem pc = env_mem(c->guest->off_pc);
+    uint64_t off = in->imm + c->blk->page_off;
 
     enc_load(&c->enc, w, dst, pc);
-    if (w == W32 || fits_int32((int64_t)in->imm)) {
-        if ((int32_t)in->imm)
-            enc_lea(&c->enc, w, dst, mem_at(dst, (int32_t)in->imm));
+    if (w == W32 || fits_int32((int64_t)off)) {
+        if ((int32_t)off)
+            enc_lea(&c->enc, w, dst, mem_at(dst, (int32_t)off));
     } else {
         unsigned t = ra_temp(&c->ra);
-        enc_mov_ri(&c->enc, t, in->imm);
+        enc_mov_ri(&c->enc, t, off);
         enc_lea(&c->enc, w, dst, mem_indexed(dst, t, 0));
     }
 }

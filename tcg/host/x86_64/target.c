@@ -61,6 +61,7 @@ static void emit_block(struct emit *c)
             c->flags_owner = 0;
     }
     emit_stubs(c);
+    emit_entry_leave(c);
 }
 
 /* ---- struct tcg_host ---- */
@@ -141,14 +142,14 @@ static void x86_link(void *host, struct tcg_block *from, unsigned n, const void 
                      __ATOMIC_RELEASE);
 }
 
-/* A jump in place of the entry's first instruction. */
+/* A jump to the entry's own way out in place of its first instruction. */
 static void x86_close(void *host, struct tcg_block *blk)
 {
-    const struct emit *c = host;
     uint8_t *entry = (uint8_t *)(uintptr_t)blk->code;
-    int32_t disp = (int32_t)(c->thunks.leave_none - (entry + 5));
+    int32_t disp = (int32_t)blk->leave_at - 5;
     uint64_t word = __atomic_load_n((uint64_t *)(void *)entry, __ATOMIC_RELAXED);
 
+    (void)host;
     word = (word & ~MASK(40)) | 0xe9 | (uint64_t)(uint32_t)disp << 8;
     __atomic_store_n((uint64_t *)(void *)entry, word, __ATOMIC_RELEASE);
 }

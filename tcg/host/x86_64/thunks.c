@@ -56,14 +56,17 @@ static void make_leave(struct x86_thunks *t, struct enc *e, const struct tcg_gue
     enc_ret(e);
 }
 
-/* The jump cache: linear pc and mode must match, else leave to the run loop. */
-static const uint8_t *make_lookup(struct enc *e, const struct tcg_guest *g, const uint8_t *leave_none)
+/* The jump cache: linear pc and mode must match, else leave to the run loop. A block finds the pc of its page. */
+static void make_lookup(struct x86_thunks *t, struct enc *e, const struct tcg_guest *g)
 {
-    const uint8_t *entry = align_entry(e);
     uint32_t cache = g->off_jump_cache;
+    uint8_t *miss[2];
 
     _Static_assert(sizeof(struct tcg_jump_entry) == 32, "slots are scaled by shifting");
+    t->lookup = align_entry(e);
     enc_load(e, W64, RAX, env_mem(g->off_pc));
+    t->lookup_rax = e->at;
+    enc_mov_rr(e, W64, RSI, RAX);
     enc_alu_rm(e, ALU_ADD, W64, RAX, env_mem(g->off_code_base));
     enc_mov_rr(e, W64, RCX, RAX);
     enc_shift_ri(e, SH_SHR, W64, RCX, TCG_JC_BITS);
@@ -72,13 +75,19 @@ static const uint8_t *make_lookup(struct enc *e, const struct tcg_guest *g, cons
     enc_shift_ri(e, SH_SHL, W32, RCX, 5);
     enc_alu_rm(e, ALU_CMP, W64, RAX,
                mem_indexed(RBP, RCX, (int32_t)(cache + offsetof(struct tcg_jump_entry, pc))));
-    enc_jcc_to(e, CC_NE, leave_none);
+    miss[0] = enc_jcc8(e, CC_NE);
     enc_load(e, W32, RDX, env_mem(g->off_mode));
     enc_alu_rm(e, ALU_CMP, W64, RDX,
                mem_indexed(RBP, RCX, (int32_t)(cache + offsetof(struct tcg_jump_entry, mode))));
-    enc_jcc_to(e, CC_NE, leave_none);
+    miss[1] = enc_jcc8(e, CC_NE);
+    enc_alu_ri(e, ALU_AND, W32, RAX, (1 << TCG_PAGE_BITS) - 1);
+    enc_alu_rr(e, ALU_SUB, W64, RSI, RAX);
+    enc_store(e, W64, env_mem(g->off_pc), RSI);
     enc_jmp_mem(e, mem_indexed(RBP, RCX, (int32_t)(cache + offsetof(struct tcg_jump_entry, code))));
-    return entry;
+    for (unsigned k = 0; k < 2; k++)
+        enc_patch8(miss[k], e->at);
+    enc_store(e, W64, env_mem(g->off_pc), RSI);
+    enc_jmp_to(e, t->leave_none);
 }
 
 /* ---- thunks that keep every register ---- */
@@ -214,7 +223,7 @@ void x86_thunks_emit(struct x86_thunks *t, struct enc *e, const struct tcg_guest
 {
     t->enter = make_enter(e, g);
     make_leave(t, e, g);
-    t->lookup = make_lookup(e, g, t->leave_none);
+    make_lookup(t, e, g);
     t->load = make_memory(e, g, (const void *)(uintptr_t)g->load, 1, true);
     t->store = make_memory(e, g, (const void *)(uintptr_t)g->store, 2, true);
     t->load16 = make_memory(e, g, (const void *)(uintptr_t)g->load16, 2, false);
