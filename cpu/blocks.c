@@ -67,7 +67,7 @@ struct fetch {
     uint64_t tail_phys;       /* RAM offset of the next page when the block may cross, else ~0 */
     const uint8_t *tail;
     /* What is translated: copies, because others may write there meanwhile. */
-    uint8_t copy[MAX_BLOCK_INSNS * INSN_MAX_LEN], tail_copy[INSN_MAX_LEN];
+    uint8_t copy[MEM_PAGE_SIZE], tail_copy[INSN_MAX_LEN];
     unsigned limit;           /* instructions at most, when the slice has no more; else 0 */
 };
 
@@ -97,10 +97,17 @@ static void watch_and_copy(struct cpu *cpu, struct fetch *f)
     mmu_watch_code(cpu, f->phys);
     if (f->tail)
         mmu_watch_code(cpu, f->tail_phys);
-    f->avail = MIN_OF(f->avail, sizeof(f->copy));
+    f->avail = MIN_OF(f->avail, (size_t)MAX_BLOCK_INSNS * INSN_MAX_LEN);
     copy_shared(f->copy, f->code, f->avail);
     if (f->tail)
         copy_shared(f->tail_copy, f->tail, sizeof(f->tail_copy));
+}
+
+/* In code segments that are not flat, blocks end at branches. */
+static bool may_be_hot(const struct cpu *cpu)
+{
+    return cpu->opt.hot_after && (cpu->mode & (MODE_CODE64 | MODE_FLAT_CS)) && !(cpu->mode & MODE_STEPPED) &&
+           !cpu->opt.counted && !cpu->opt.one_insn;
 }
 
 /* NULL with *why: see tcg_translate(). */
@@ -122,6 +129,7 @@ static struct tcg_block *translate(struct cpu *cpu, struct fetch *f, bool one_in
         one_insn = true; /* cut short, or the fault depends on the mapping of the next page: not to be kept */
     else
         ir->keep = one_insn && f->phys != UINT64_MAX;
+    ir->warm = may_be_hot(cpu) && !one_insn && !crossed;
     blk = tcg_translate(cpu->tcg, ir, one_insn, &src, why);
     tcg_add_time(cpu->tcg, now_ns() - start);
     return blk;
@@ -158,6 +166,61 @@ static struct tcg_block *make_block(struct cpu *cpu, struct fetch *f, bool one_i
     return blk;
 }
 
+/* ---- hot paths ---- */
+
+struct heat_source { struct cpu *cpu; uint64_t phys; };
+
+/* Of blocks that are hot nothing is counted any more: they were entered most. */
+static uint32_t heat_of(void *opaque, int32_t delta)
+{
+    const struct heat_source *s = opaque;
+    uint64_t phys = s->phys + (uint64_t)(int64_t)delta;
+    const struct tcg_block *blk;
+
+    if (phys >> MEM_PAGE_SHIFT != s->phys >> MEM_PAGE_SHIFT)
+        return 0;
+    blk = tcg_find(s->cpu->tcg, phys, UINT64_MAX, s->cpu->mode);
+    if (!blk || blk->hot)
+        return blk ? UINT32_MAX : 0;
+    return 1 + s->cpu->opt.hot_after - MIN_OF(s->cpu->heat[tcg_heat_index(phys, s->cpu->mode)], s->cpu->opt.hot_after);
+}
+
+/* The block at hand was entered often: another one in its place. NULL: it stays. */
+static struct tcg_block *translate_hot(struct cpu *cpu, struct fetch *f)
+{
+    uint64_t start = now_ns(), page_off = f->pc & (MEM_PAGE_SIZE - 1);
+    struct heat_source source = { cpu, f->phys };
+    struct trace trace = { .heat = heat_of, .opaque = &source };
+    struct tcg_source src = { { NULL, NULL }, { NULL, NULL } };
+    struct tcg_block *blk;
+    struct ir_block *ir;
+    enum tcg_miss why;
+
+    mmu_watch_code(cpu, f->phys);
+    copy_shared(f->copy, f->code - page_off, MEM_PAGE_SIZE);
+    ir = emit_hot_block(cpu, tcg_builder(cpu->tcg), f->copy + page_off, f->avail, f->pc, &trace);
+    ir->phys = f->phys;
+    ir->phys2 = UINT64_MAX;
+    src.host[0] = f->code - ir->guest_before;
+    src.copy[0] = f->copy + page_off - ir->guest_before;
+    blk = tcg_translate(cpu->tcg, ir, false, &src, &why);
+    tcg_add_time(cpu->tcg, now_ns() - start);
+    return blk;
+}
+
+/* The block that is about to run, or the one that takes its place. */
+static struct tcg_block *heat_up(struct cpu *cpu, struct fetch *f, struct tcg_block *blk)
+{
+    struct tcg_block *hot;
+
+    cpu->hot_next = NULL;
+    cpu->heat[tcg_heat_index(blk->phys, blk->mode)] = cpu->opt.hot_after;
+    hot = translate_hot(cpu, f);
+    return hot ? hot : blk;
+}
+
+/* ---- finding ---- */
+
 static void remember_entry(struct cpu *cpu, uint64_t pc, const struct tcg_block *blk)
 {
     struct tcg_jump_entry *j = &cpu->jump_cache[(pc ^ pc >> TCG_JC_BITS) & (TCG_JC_SIZE - 1)];
@@ -180,6 +243,8 @@ struct tcg_block *cpu_find_block(struct cpu *cpu)
         if (!blk && f.tail)
             blk = tcg_find(cpu->tcg, f.phys, f.tail_phys & ~(MEM_PAGE_SIZE - 1), mode);
     }
+    if (blk && blk == cpu->hot_next)
+        blk = heat_up(cpu, &f, blk);
     if (!blk)
         blk = make_block(cpu, &f, mode & MODE_ALONE);
     if (cpu->opt.counted && blk->insns > cpu->budget) {

@@ -46,11 +46,14 @@ struct cpu_bus {
 struct cpu_topology { unsigned sockets, cores, threads; };
 
 #define CPU_MAX 64
+/* Entries of a block before it counts as hot: enough to know which way its branches go. */
+#define CPU_HOT_AFTER 1000
 
 struct cpu_options {
     const char *model;      /* NAME[,+feature][,-feature]..., NULL: the widest; see cpu_model_check() */
     bool interp;            /* engine: IR interpreter instead of the native backend */
     bool optimise;
+    uint32_t hot_after;          /* entries after which a block is translated along its hot path; 0: never */
     bool one_insn;          /* blocks of one instruction */
     bool verify;
     size_t cache_size;      /* bytes of host code, 0: default */

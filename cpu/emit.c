@@ -285,18 +285,17 @@ static bool stepped(const struct emit *e)
 }
 
 /* Is the target in another page than the block's first byte, or not to be chained at all? */
-static bool is_far(const struct emit *e, int32_t delta)
+bool emit_is_far(const struct emit *e, int32_t delta)
 {
     return e->single || (((int64_t)e->block_page_off + delta) >> TCG_PAGE_BITS) != 0;
 }
 
 static int32_t next_delta(const struct emit *e)
 {
-    return (int32_t)(e->pc_off + e->insn->len);
+    return e->pc_off + e->insn->len;
 }
 
-/* The pc `delta` behind the block's first, cut to the width of the instruction pointer. */
-static ir_ref pc_value(struct emit *e, int32_t delta)
+ir_ref emit_pc_value(struct emit *e, int32_t delta)
 {
     ir_ref pc;
 
@@ -310,7 +309,7 @@ static ir_ref pc_value(struct emit *e, int32_t delta)
 
 ir_ref emit_next_pc(struct emit *e)
 {
-    return pc_value(e, next_delta(e));
+    return emit_pc_value(e, next_delta(e));
 }
 
 void emit_goto(struct emit *e, int32_t delta)
@@ -318,18 +317,26 @@ void emit_goto(struct emit *e, int32_t delta)
     if (stepped(e))
         ir_exit(e->b, emit_ip_type(e), delta);
     else
-        ir_goto(e->b, emit_ip_type(e), delta, is_far(e, delta));
+        ir_goto(e->b, emit_ip_type(e), delta, emit_is_far(e, delta));
     e->ended = true;
+}
+
+void emit_jump(struct emit *e, int32_t delta)
+{
+    if (!e->trace || !trace_goto(e, delta))
+        emit_goto(e, delta);
 }
 
 void emit_branch(struct emit *e, ir_ref cond, int32_t delta)
 {
     int32_t next = next_delta(e);
 
+    if (e->trace && trace_branch(e, cond, delta, next))
+        return;
     if (stepped(e))
-        emit_goto_indirect(e, ir_select(e->b, IR_I64, cond, pc_value(e, delta), pc_value(e, next)));
+        emit_goto_indirect(e, ir_select(e->b, IR_I64, cond, emit_pc_value(e, delta), emit_pc_value(e, next)));
     else
-        ir_br(e->b, emit_ip_type(e), cond, delta, is_far(e, delta), next, is_far(e, next));
+        ir_br(e->b, emit_ip_type(e), cond, delta, emit_is_far(e, delta), next, emit_is_far(e, next));
     e->ended = true;
 }
 
@@ -492,7 +499,7 @@ static void log_insn(struct emit *e, const struct block_source *src, const uint8
     char *text = NULL;
     size_t size;
     FILE *out;
-    uint64_t pc = src->pc + e->pc_off;
+    uint64_t pc = src->pc + (uint64_t)(int64_t)e->pc_off;
 
     if (!log_enabled_at(e->cpu->log, LOG_IN, src->pc))
         return;
@@ -527,7 +534,7 @@ static void emit_fetch_fault(struct emit *e, unsigned room)
 /* Emit a decoded or undecodable instruction of insn->len bytes. */
 static void emit_decoded(struct emit *e, enum decode_result result, ir_ref *extent)
 {
-    ir_insn_start(e->b, e->pc_off, e->insn->len);
+    ir_insn_start(e->b, (uint32_t)e->pc_off, e->insn->len);
     if (stepped(e))
         ir_ste(e->b, IR_I8, offsetof(struct cpu, stepped), ir_const(e->b, IR_I8, 1));
     if (e->pc_off == 0)
@@ -573,7 +580,7 @@ static uint32_t emit_insns(struct emit *e, const struct block_source *src, unsig
 
     e->insn = &insn;
     for (*num = 0; *num < max && !e->ended && !e->stop && ir_room(e->b) >= IR_RESERVE;) {
-        enum decode_result result = insn_decode(&insn, src->code + e->pc_off, src->avail - e->pc_off,
+        enum decode_result result = insn_decode(&insn, src->code + e->pc_off, src->avail - (size_t)e->pc_off,
                                                 code_bits(e));
         if (result == DECODE_MORE && e->pc_off)
             break;
@@ -588,28 +595,75 @@ static uint32_t emit_insns(struct emit *e, const struct block_source *src, unsig
         (*num)++;
     }
     if (!e->ended)
-        emit_goto(e, (int32_t)e->pc_off);
-    set_extent(e, extent, e->pc_off);
+        emit_goto(e, e->pc_off);
+    set_extent(e, extent, (uint32_t)e->pc_off);
     e->insn = NULL;
-    return e->pc_off;
+    return (uint32_t)e->pc_off;
+}
+
+/* The same along a hot path. */
+static void emit_trace(struct emit *e, const struct block_source *src, uint32_t *num)
+{
+    struct trace *t = e->trace;
+    struct insn insn;
+    ir_ref extent;
+
+    e->insn = &insn;
+    for (*num = 0; *num < TRACE_MAX_INSNS && !e->ended && !e->stop && ir_room(e->b) >= IR_RESERVE;) {
+        enum decode_result result = insn_decode(&insn, src->code + e->pc_off, src->avail - (size_t)e->pc_off,
+                                                code_bits(e));
+        if (result == DECODE_MORE)
+            break;
+        log_insn(e, src, src->code + e->pc_off);
+        trace_enter(e);
+        emit_decoded(e, result, &extent);
+        e->pc_off = t->follows ? t->next : e->pc_off + insn.len;
+        (*num)++;
+    }
+    if (!e->ended)
+        emit_goto(e, e->pc_off);
+    e->insn = NULL;
+}
+
+static struct ir_block *start_block(struct emit *e, struct cpu *cpu, uint64_t pc)
+{
+    struct ir_block *blk = ir_start(e->b);
+
+    e->cpu = cpu;
+    e->block_page_off = (uint32_t)(pc & ((1u << TCG_PAGE_BITS) - 1));
+    blk->pc = pc;
+    blk->page_off = (uint16_t)e->block_page_off;
+    blk->mode = e->mode;
+    blk->mmu = (uint8_t)cpu_mmu_set(cpu);
+    return blk;
 }
 
 struct ir_block *emit_block(struct cpu *cpu, struct ir_builder *b, const uint8_t *code, size_t avail,
                             const uint8_t *tail, uint64_t pc, unsigned max, bool *crossed)
 {
     struct block_source src = { .code = code, .avail = avail, .tail = tail, .pc = pc };
-    struct emit e = { .b = b, .cpu = cpu, .mode = cpu->mode | (max ? 0 : MODE_ALONE) };
-    struct ir_block *blk = ir_start(b);
+    struct emit e = { .b = b, .mode = cpu->mode | (max ? 0 : MODE_ALONE) };
+    struct ir_block *blk = start_block(&e, cpu, pc);
 
     *crossed = false;
-    e.block_page_off = (uint32_t)(pc & ((1u << TCG_PAGE_BITS) - 1));
     if (stepped(&e))
         max = 1;
     e.single = max == 1;
-    blk->pc = pc;
-    blk->page_off = (uint16_t)e.block_page_off;
-    blk->mode = e.mode;
-    blk->mmu = (uint8_t)cpu_mmu_set(cpu);
     blk->guest_size = emit_insns(&e, &src, max, &blk->guest_insns, crossed);
+    return blk;
+}
+
+struct ir_block *emit_hot_block(struct cpu *cpu, struct ir_builder *b, const uint8_t *code, size_t avail, uint64_t pc,
+                                struct trace *t)
+{
+    struct block_source src = { .code = code, .avail = avail, .pc = pc };
+    struct emit e = { .b = b, .mode = cpu->mode, .trace = t };
+    struct ir_block *blk = start_block(&e, cpu, pc);
+
+    trace_start(t);
+    emit_trace(&e, &src, &blk->guest_insns);
+    blk->guest_size = (uint32_t)t->end;
+    blk->guest_before = (uint16_t)-t->lowest;
+    blk->hot = true;
     return blk;
 }

@@ -19,11 +19,12 @@ struct emit {
     const struct cpu *cpu;      /* for model features only: nothing that is not in `mode` may be read */
     const struct insn *insn;    /* the instruction at hand */
     uint32_t mode;              /* enum cpu_mode */
-    uint32_t pc_off;            /* offset of this instruction from the block's first byte */
+    int32_t pc_off;             /* offset of this instruction from the block's first byte */
     uint32_t block_page_off;    /* offset of the block's first byte within its page */
     bool single;                /* translated alone: exits are looked up, never chained */
     bool ended;                 /* a block end was emitted */
     bool stop;                  /* end the block after this instruction (no end emitted yet) */
+    struct trace *trace;        /* of a block along its hot path; NULL: it ends at the first branch */
     uint8_t fpu_checked;        /* #NM/#MF check for x87, MMX, SSE already done in this block (bits OPF_FPU.. >> 9) */
 };
 
@@ -78,6 +79,7 @@ void emit_exit_next(struct emit *e);
 /* Block ends. Deltas are relative to the block's first pc. In the modes in which every instruction returns to the
  * run loop (TF, DR, RF, SHADOW) they leave to it; elsewhere they chain or look up. Targets are not checked here. */
 void emit_goto(struct emit *e, int32_t delta);
+void emit_jump(struct emit *e, int32_t delta);                  /* a branch of the program's: traces go on there */
 void emit_branch(struct emit *e, ir_ref cond, int32_t delta);   /* not taken: the next instruction */
 void emit_goto_indirect(struct emit *e, ir_ref pc);             /* pc: I64 */
 void emit_lookup(struct emit *e);                               /* a helper has set pc (and mode) */
@@ -92,11 +94,50 @@ void emit_fpu_done(struct emit *e);
  * as an argument and writes cpu->rip last, when nothing can fault any more; then the block ends by ir_lookup()
  * or ir_exit_dynamic(). */
 ir_ref emit_next_pc(struct emit *e);
+/* The pc `delta` behind the block's first (I64), cut to the width of the instruction pointer. */
+ir_ref emit_pc_value(struct emit *e, int32_t delta);
 
 /* One block: decode from `code` (host pointer to the block's first byte; `avail` bytes to the page's end), emit
  * until a block end, the page's end or `max` instructions; 0: one that comes back to the run loop (MODE_ALONE). `tail` is the next page for an instruction that
  * crosses (NULL: fetching it faults, the fault is raised when that instruction is reached first). */
 struct ir_block *emit_block(struct cpu *cpu, struct ir_builder *b, const uint8_t *code, size_t avail,
                             const uint8_t *tail, uint64_t pc, unsigned max, bool *crossed);
+
+/* ---- hot paths (trace.c) ---- */
+
+#define TRACE_MAX_INSNS 128
+#define TRACE_MAX_CALLS 8
+
+/* A block that goes on along branches within its page: the way that was taken most. The others leave it. */
+struct trace {
+    /* How much code at `delta` from the block's first byte has been executed, as far as is known; 0: nothing is. */
+    uint32_t (*heat)(void *opaque, int32_t delta);
+    void *opaque;
+    /* Inside. */
+    int32_t next;                       /* where it goes on */
+    bool follows;                       /* the last instruction was a branch, and it goes on at `next` */
+    int32_t lowest, end;                /* of the bytes that belong to it */
+    unsigned num_seen, num_calls;
+    int32_t seen[TRACE_MAX_INSNS];      /* where its instructions begin */
+    int32_t call[TRACE_MAX_CALLS];      /* where calls on the way return to */
+};
+
+/* Of the page that `code` lies in, all bytes can be read. In a code segment that is flat. */
+struct ir_block *emit_hot_block(struct cpu *cpu, struct ir_builder *b, const uint8_t *code, size_t avail, uint64_t pc,
+                                struct trace *t);
+/* Nothing is known of it but its heat. */
+void trace_start(struct trace *t);
+/* The instruction at hand becomes a part of it. */
+void trace_enter(struct emit *e);
+/* Is the trace to go on at `delta`? */
+bool trace_goto(struct emit *e, int32_t delta);
+/* At a branch to `taken` if `cond`, else to `next`: true: it goes on along one of them, and the other leaves. */
+bool trace_branch(struct emit *e, ir_ref cond, int32_t taken, int32_t next);
+/* A call returns to `delta`. */
+void trace_call(struct emit *e, int32_t delta);
+/* At a return to `pc`: true: it goes on behind the call, and leaves when `pc` is another. */
+bool trace_return(struct emit *e, ir_ref pc);
+/* Does the target of a direct branch lie in another page, or must it be looked up for another reason? */
+bool emit_is_far(const struct emit *e, int32_t delta);
 
 #endif

@@ -13,7 +13,7 @@ static bool code64(const struct emit *e)
 
 static int32_t target_delta(const struct emit *e)
 {
-    return (int32_t)(e->pc_off + e->insn->len + (uint32_t)e->insn->imm);
+    return (int32_t)((uint32_t)e->pc_off + e->insn->len + (uint32_t)e->insn->imm);
 }
 
 /* Does the operand size cut the target to less than the code size? Then it is not a fixed distance away. */
@@ -58,7 +58,7 @@ static void check_target(struct emit *e, ir_ref cond)
         pc = ir_bini(e->b, IR_AND, IR_I32, pc, 0xffff);
     cond = and_cond(e, cond, beyond_limit(e, pc));
     if (wraps && !alone)
-        ir_trapif(e->b, cond, HELP_cs_target, (uint32_t)delta - e->pc_off);
+        ir_trapif(e->b, cond, HELP_cs_target, (uint32_t)delta - (uint32_t)e->pc_off);
     else
         ir_trapif(e->b, cond, HELP_raise, raise_arg_code(EX_GP, 0));
 }
@@ -77,7 +77,7 @@ static void branch_always(struct emit *e)
     if (target_is_cut(e))
         emit_goto_indirect(e, target_value(e));
     else
-        emit_goto(e, target_delta(e));
+        emit_jump(e, target_delta(e));
 }
 
 void emit_jcc(struct emit *e)
@@ -105,6 +105,8 @@ void emit_call(struct emit *e)
 {
     check_target(e, 0);
     push_next(e);
+    if (e->trace && !target_is_cut(e) && !emit_is_far(e, target_delta(e)))
+        trace_call(e, e->pc_off + e->insn->len);
     branch_always(e);
 }
 
@@ -136,7 +138,8 @@ void emit_ret(struct emit *e)
     ir_ref pc = checked_pc(e, emit_pop(e, size));
 
     emit_pop_done(e, size + (uint16_t)e->insn->imm);
-    emit_goto_indirect(e, pc);
+    if (!e->trace || !trace_return(e, pc))
+        emit_goto_indirect(e, pc);
 }
 
 /* rCX at the address size. */

@@ -33,7 +33,7 @@ static void emit_repeat(struct emit *e, enum cpu_helper helper)
     ir_ref done = ir_call(e->b, helper, ir_const(e->b, IR_I32, string_desc(e)), 0, 0, 0);
     ir_ref again = ir_cmp(e->b, IR_CMP_EQ, IR_I32, done, ir_const(e->b, IR_I32, 0));
 
-    emit_branch(e, again, (int32_t)e->pc_off);
+    emit_branch(e, again, e->pc_off);
 }
 
 /* rSI or rDI as an effective address. */

@@ -577,7 +577,7 @@ void emit_stac(struct emit *e)
         return;
     ir_ste(e->b, IR_I32, OFF(mode),
            ir_bini(e->b, IR_AND, IR_I32, ir_lde(e->b, IR_I32, OFF(mode)), ~(uint32_t)MODE_SMAP));
-    emit_goto(e, (int32_t)(e->pc_off + e->insn->len));
+    emit_goto(e, e->pc_off + e->insn->len);
 }
 
 void emit_clac(struct emit *e)

@@ -147,6 +147,10 @@ static struct tcg_block *enter_block(struct cpu *cpu, struct tcg_block *prev, un
     }
     if (cpu->exclusive_next)
         begin_exclusive(cpu);
+    if (prev && *exit_no == TCG_EXIT_HOT) {
+        cpu->hot_next = prev;
+        prev = NULL;
+    }
     blk = cpu_find_block(cpu);
     if (prev && generation == cpu->generation && !watching_blocks(cpu))
         tcg_chain(cpu->tcg, prev, *exit_no, blk);
@@ -297,6 +301,7 @@ struct cpu *cpu_new(const struct cpu_options *opt, const struct cpu_bus *bus, st
         .cache_size = opt->cache_size,
         .without_isa = opt->without_isa,
         .count = opt->counted,
+        .hot_after = opt->hot_after,
         .page_flags = bus->ram ? memory_page_flags(bus->ram) : NULL,
     };
     struct cpu *cpu = aligned_alloc(64, align_up(sizeof(*cpu), 64));
@@ -342,6 +347,8 @@ struct cpu *cpu_new(const struct cpu_options *opt, const struct cpu_bus *bus, st
     cpu->a20_mask = UINT64_MAX;
     cpu->delivering = -1;
     cpu->random = (uint64_t)opt->index << 32;
+    for (unsigned i = 0; i < TCG_HEAT_SIZE; i++)
+        cpu->heat[i] = opt->hot_after;
     digest_init(cpu);
     strict_init(cpu);
     cpu_reset(cpu);

@@ -19,6 +19,7 @@ const struct tcg_guest cpu_guest = {
                  REG(8), REG(9), REG(10), REG(11), REG(12), REG(13), REG(14), REG(15) },
     .reg_name = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
                   "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15" },
+    .off_heat = offsetof(struct cpu, heat),
     .off_pc = offsetof(struct cpu, rip),
     .off_code_base = offsetof(struct cpu, code_base),
     .off_mode = offsetof(struct cpu, mode),

@@ -251,20 +251,6 @@ static uint64_t page_load(struct cpu *cpu, uint64_t addr, unsigned size, enum mm
     return io_read(cpu, tlb_phys_of(cpu, addr, mmu), size);
 }
 
-static bool ranges_meet(uint64_t a, uint64_t a_size, uint64_t b, uint64_t b_size)
-{
-    return a < b + b_size && a + a_size > b;
-}
-
-/* The block's bytes lie in one page of RAM, or in two that need not be neighbours. */
-static bool block_holds(const struct tcg_block *blk, uint64_t ram_off, unsigned size)
-{
-    uint64_t head = blk->phys2 == UINT64_MAX ? blk->size : MEM_PAGE_SIZE - (blk->phys & ~PAGE_MASK);
-
-    return ranges_meet(ram_off, size, blk->phys, head) ||
-           (blk->phys2 != UINT64_MAX && ranges_meet(ram_off, size, blk->phys2, blk->size - head));
-}
-
 /* Bytes of RAM that hold translations are about to change. Restarts the
  * instruction as a block of its own when the running block is among them. */
 static void code_about_to_change(struct cpu *cpu, uint64_t ram_off, unsigned size)
@@ -274,7 +260,7 @@ static void code_about_to_change(struct cpu *cpu, uint64_t ram_off, unsigned siz
     if (!cpu->in_block || !tcg_has_code(cpu->tcg, ram_off, size))
         return;
     blk = tcg_current(cpu->tcg, cpu);
-    if (blk && !blk->one_insn && block_holds(blk, ram_off, size))
+    if (blk && !blk->one_insn && tcg_block_holds(blk, ram_off, size))
         cpu_restart_one(cpu);
 }
 

@@ -204,6 +204,7 @@ struct cpu {
     struct log *log;
     struct strict *strict;          /* of -d strict and -d uninit; NULL: neither */
     bool one_insn_next;             /* the next block is to be translated as a single instruction, not entered in the cache */
+    struct tcg_block *hot_next;     /* found hot: to be translated anew when it is entered next; NULL: none */
     bool in_block;                  /* translated code is on the stack: a raised exception is located by its block */
     uint8_t dr6_pending;            /* B0..B3 of data and I/O breakpoints that the instruction just executed has hit */
     uint8_t ss_shadow;              /* the instruction just executed loaded SS: no #DB before the next one is complete */
@@ -230,6 +231,7 @@ struct cpu {
     uint8_t tlb_key[MMU_NUM][TCG_TLB_SIZE];         /* protection key that the entry obeys, 16: none */
     bool tlb_clean[MMU_NUM];                        /* all entries are empty */
 
+    uint32_t heat[TCG_HEAT_SIZE];                   /* how often blocks may still be entered before they count as hot */
     struct tcg_jump_entry jump_cache[TCG_JC_SIZE];
     struct tcg_tlb_entry tlb[MMU_NUM][TCG_TLB_SIZE];
 };

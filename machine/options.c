@@ -80,7 +80,7 @@ static int parse_accel(struct options *o, struct keyval *kv, const char *name, s
 {
     const char *engine = keyval_first(kv);
     bool one = false;
-    uint64_t mib = 0;
+    uint64_t mib = 0, hot = o->hot_after;
 
     if (!engine)
         engine = keyval_get(kv, "accel");
@@ -90,10 +90,14 @@ static int parse_accel(struct options *o, struct keyval *kv, const char *name, s
     o->interp = !strcmp(engine, "interp");
     if (keyval_get_bool(kv, name, "opt", &o->optimise, err) || keyval_get_bool(kv, name, "verify", &o->verify, err) ||
         keyval_get_bool(kv, name, "one-insn-per-tb", &one, err) || keyval_get_number(kv, name, "tb-size", &mib, err) ||
+        keyval_get_number(kv, name, "hot-after", &hot, err) ||
         parse_host_isa(o, kv, name, err))
         return -EINVAL;
     if (mib > 1024)
         return error_set(err, -EINVAL, "%s: tb-size=%llu: at most 1024 MiB", name, (unsigned long long)mib);
+    if (hot > UINT32_MAX / 2)
+        return error_set(err, -EINVAL, "%s: hot-after=%llu: too many", name, (unsigned long long)hot);
+    o->hot_after = (uint32_t)hot;
     o->one_insn = one;
     o->cache_size = mib << 20;
     const char *thread = keyval_get(kv, "thread");
@@ -552,7 +556,7 @@ static int choose_threads(struct options *o, struct error *err)
 int options_parse(struct options *o, int argc, char **argv, struct error *err)
 {
     *o = (struct options){ .program = argv[0], .ram_size = UINT64_C(128) << 20, .cpu_model = "max",
-                           .optimise = true, .vga = "std", .topology = { 1, 1, 1 },
+                           .optimise = true, .hot_after = CPU_HOT_AFTER, .vga = "std", .topology = { 1, 1, 1 },
                            .icount_sleep = true };
     for (int i = 1; i < argc; i++) {
         int ret = argv[i][0] == '-' && argv[i][1] ? parse_one(o, argv, argc, &i, err)

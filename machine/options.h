@@ -29,6 +29,7 @@ struct options {
     uint64_t ram_size;                       /* bytes */
     const char *cpu_model;                   /* with its features, as given */
     bool interp, optimise, one_insn, verify;
+    uint32_t hot_after;
     bool host_isa_base;                      /* no extensions of the host's instruction set */
     uint64_t cache_size;                     /* bytes, 0: default */
     struct cpu_topology topology;            /* its product is the number of processors */

@@ -158,7 +158,7 @@ static struct cpu *build_cpu(struct machine *m, unsigned index, struct error *er
         .woken = m->rr ? bus_woken : NULL, .opaque = &m->pc->cpu[index],
     };
     struct cpu_options opt = {
-        .model = o->cpu_model, .interp = o->interp, .optimise = o->optimise, .one_insn = o->one_insn,
+        .model = o->cpu_model, .interp = o->interp, .optimise = o->optimise, .hot_after = o->hot_after, .one_insn = o->one_insn,
         .verify = o->verify, .cache_size = o->cache_size, .without_isa = o->host_isa_base ? UINT32_MAX : 0,
         .first = m->cpu[0], .index = index, .topology = o->topology,
         .parallel = topology_cpus(&o->topology) > 1 && !o->single_thread,

@@ -48,8 +48,14 @@ static uint64_t page_start(uint64_t phys2)
     return phys2 == UINT64_MAX ? phys2 : align_down(phys2, PAGE_SIZE);
 }
 
-/* Bytes that lie in the page of the first byte. A block without bytes still stands on one. */
-static unsigned head_size(const struct tcg_block *blk)
+/* The lowest byte in the page of the first one. */
+static uint64_t head_start(const struct tcg_block *blk)
+{
+    return blk->phys - blk->before;
+}
+
+/* Bytes from the first one on that lie in its page. A block without bytes still stands on one. */
+static unsigned rest_size(const struct tcg_block *blk)
 {
     uint64_t left = PAGE_SIZE - (blk->phys & (PAGE_SIZE - 1));
 
@@ -63,15 +69,20 @@ static bool has_tail(const struct tcg_block *blk)
 
 static unsigned tail_size(const struct tcg_block *blk)
 {
-    unsigned head = head_size(blk);
+    unsigned rest = rest_size(blk);
 
-    return blk->size > head ? blk->size - head : 1;
+    return blk->size > rest ? blk->size - rest : 1;
 }
 
 static bool overlaps(const struct tcg_block *blk, uint64_t first, uint64_t last)
 {
-    return (first < blk->phys + head_size(blk) && last >= blk->phys) ||
+    return (first < blk->phys + rest_size(blk) && last >= head_start(blk)) ||
            (has_tail(blk) && first < blk->phys2 + tail_size(blk) && last >= blk->phys2);
+}
+
+bool tcg_block_holds(const struct tcg_block *blk, uint64_t ram_off, uint64_t len)
+{
+    return overlaps(blk, ram_off, ram_off + len - 1);
 }
 
 /* Granules of bytes [first, last] of one page. */
@@ -87,7 +98,7 @@ static uint64_t block_granules(const struct tcg_block *blk, uint64_t page)
     uint64_t g = 0;
 
     if (page_of(blk->phys) == page)
-        g |= granules(blk->phys, blk->phys + head_size(blk) - 1);
+        g |= granules(head_start(blk), blk->phys + rest_size(blk) - 1);
     if (has_tail(blk) && page_of(blk->phys2) == page)
         g |= granules(blk->phys2, blk->phys2 + tail_size(blk) - 1);
     return g;
@@ -249,6 +260,105 @@ void tcg_unwatch(struct tcg *t, uint64_t ram_off)
     spin_unlock(&p->lock);
 }
 
+/* ---- clearing ---- */
+
+void tcg_cache_clear(struct tcg_cache *c)
+{
+    memset(c->hash, 0, sizeof(c->hash));
+    memset(c->page, 0, sizeof(c->page));
+}
+
+/* ---- chains: a list of (block, exit) per target, the exit number in the pointer's low bits.
+ *
+ * An exit belongs to whoever has set its target: it is put into the target's list, and taken out when the target is
+ * dropped. A dropped block's own exits stay where they are. ---- */
+
+static struct tcg_block *tagged(struct tcg_block *blk, unsigned n)
+{
+    return (struct tcg_block *)((uintptr_t)blk | n);
+}
+
+static struct tcg_block *untagged(struct tcg_block *link, unsigned *n)
+{
+    *n = (uintptr_t)link & MASK(TCG_EXIT_BITS);
+    return (struct tcg_block *)((uintptr_t)link & ~(uintptr_t)MASK(TCG_EXIT_BITS));
+}
+
+/* Instead of a list: nobody may chain here any more. */
+#define CLOSED tagged(NULL, 1)
+
+static void link_exit(struct tcg *t, struct tcg_block *from, unsigned n, const void *to)
+{
+    if (t->host)
+        t->host->link(t->host_state, from, n, to);
+}
+
+static void unchain(struct tcg *t, struct tcg_block *from, unsigned n)
+{
+    link_exit(t, from, n, NULL);
+    SET(from->exit[n].target, NULL);
+}
+
+void tcg_chain(struct tcg *t, struct tcg_block *from, unsigned n, struct tcg_block *to)
+{
+    struct tcg_block *none = NULL, *head;
+
+    if (tcg_is_dropped(from) || from->one_insn || to->one_insn || has_tail(to) ||
+        (t->host && from->exit[n].jump_at == UINT32_MAX))
+        return;
+    if (!__atomic_compare_exchange_n(&from->exit[n].target, &none, to, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        return;
+    link_exit(t, from, n, to->code);
+    head = GET(to->incoming);
+    do {
+        if (head == CLOSED) {
+            unchain(t, from, n);
+            return;
+        }
+        SET(from->exit[n].next_in, head);
+    } while (!__atomic_compare_exchange_n(&to->incoming, &head, tagged(from, n), false, __ATOMIC_ACQ_REL,
+                                          __ATOMIC_ACQUIRE));
+    t->stats.chains++;
+}
+
+/* ---- closing ---- */
+
+/* Its pages are the caller's work. */
+static void drop(struct tcg *t, struct tcg_block *blk)
+{
+    struct tcg_block *link, *next;
+    unsigned n;
+
+    hash_remove(t->cache, blk);
+    for (link = __atomic_exchange_n(&blk->incoming, CLOSED, __ATOMIC_ACQ_REL); link && link != CLOSED; link = next) {
+        struct tcg_block *from = untagged(link, &n);
+        next = GET(from->exit[n].next_in);
+        unchain(t, from, n);
+    }
+    __atomic_fetch_add(&t->cache->invalidations, 1, __ATOMIC_RELAXED);
+}
+
+/* From now on it cannot be entered. False: somebody else said so before, and does the rest. */
+static bool close_block(struct tcg *t, struct tcg_block *blk)
+{
+    if (t->host)
+        t->host->close(t->host_state, blk);
+    return !__atomic_exchange_n(&blk->dropped, true, __ATOMIC_ACQ_REL);
+}
+
+/* Take it out of its other page, if there is one. */
+static void leave_other_page(struct tcg *t, const struct tcg_page *p, struct tcg_block *blk)
+{
+    uint64_t number = page_of(blk->phys) == p->number ? page_of(blk->phys2) : page_of(blk->phys);
+    struct tcg_page *other;
+
+    if (!in_two_pages(blk) || !(other = find_page(t->cache, number)))
+        return;
+    spin_lock(&other->lock);
+    page_remove(other, blk);
+    spin_unlock(&other->lock);
+}
+
 /* ---- entering ---- */
 
 static bool is_watched(const struct tcg_cache *c, const struct tcg_page *p)
@@ -266,10 +376,21 @@ static bool same(const uint8_t *live, const uint8_t *copy, unsigned n)
 /* Are the bytes in memory still those that were translated? */
 static bool bytes_same(const struct tcg_block *blk, const struct tcg_source *src)
 {
-    unsigned head = MIN_OF(head_size(blk), (unsigned)blk->size);
+    unsigned rest = MIN_OF(rest_size(blk), (unsigned)blk->size);
 
-    return !src || (same(src->host[0], src->copy[0], head) &&
-                    (!has_tail(blk) || same(src->host[1], src->copy[1], blk->size - head)));
+    return !src || (same(src->host[0], src->copy[0], blk->before + rest) &&
+                    (!has_tail(blk) || same(src->host[1], src->copy[1], blk->size - rest)));
+}
+
+/* A hot block has taken the place of this one. With both pages locked. */
+static void replace(struct tcg *t, struct tcg_block *blk, struct tcg_page *head, struct tcg_page *tail)
+{
+    if (!close_block(t, blk))
+        return;
+    page_remove(head, blk);
+    if (tail)
+        page_remove(tail, blk);
+    drop(t, blk);
 }
 
 /* With both pages locked. */
@@ -278,7 +399,7 @@ static struct tcg_block *enter(struct tcg *t, struct tcg_block *blk, struct tcg_
 {
     struct tcg_block *other = hash_find(t->cache, blk->phys, blk->phys2, blk->mode);
 
-    if (other)
+    if (other && (other->hot || !blk->hot))
         return other;
     *why = TCG_STALE;
     if (!is_watched(t->cache, head) || (tail && !is_watched(t->cache, tail)))
@@ -294,6 +415,8 @@ static struct tcg_block *enter(struct tcg *t, struct tcg_block *blk, struct tcg_
         return NULL;
     }
     hash_add(t->cache, blk);
+    if (other)
+        replace(t, other, head, tail);
     return blk;
 }
 
@@ -321,102 +444,7 @@ struct tcg_block *tcg_cache_insert(struct tcg *t, struct tcg_block *blk, const s
     return blk;
 }
 
-void tcg_cache_clear(struct tcg_cache *c)
-{
-    memset(c->hash, 0, sizeof(c->hash));
-    memset(c->page, 0, sizeof(c->page));
-}
-
-/* ---- chains: a list of (block, exit) per target, the exit number in the pointer's low bit.
- *
- * An exit belongs to whoever has set its target: it is put into the target's list, and taken out when the target is
- * dropped. A dropped block's own exits stay where they are. ---- */
-
-static struct tcg_block *tagged(struct tcg_block *blk, unsigned n)
-{
-    return (struct tcg_block *)((uintptr_t)blk | n);
-}
-
-static struct tcg_block *untagged(struct tcg_block *link, unsigned *n)
-{
-    *n = (uintptr_t)link & 1;
-    return (struct tcg_block *)((uintptr_t)link & ~(uintptr_t)1);
-}
-
-/* Instead of a list: nobody may chain here any more. */
-#define CLOSED tagged(NULL, 1)
-
-static void link_exit(struct tcg *t, struct tcg_block *from, unsigned n, const void *to)
-{
-    if (t->host)
-        t->host->link(t->host_state, from, n, to);
-}
-
-static void unchain(struct tcg *t, struct tcg_block *from, unsigned n)
-{
-    link_exit(t, from, n, NULL);
-    SET(from->target[n], NULL);
-}
-
-void tcg_chain(struct tcg *t, struct tcg_block *from, unsigned n, struct tcg_block *to)
-{
-    struct tcg_block *none = NULL, *head;
-
-    if (tcg_is_dropped(from) || from->one_insn || to->one_insn || has_tail(to) ||
-        (t->host && from->jump_at[n] == UINT32_MAX))
-        return;
-    if (!__atomic_compare_exchange_n(&from->target[n], &none, to, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-        return;
-    link_exit(t, from, n, to->code);
-    head = GET(to->incoming);
-    do {
-        if (head == CLOSED) {
-            unchain(t, from, n);
-            return;
-        }
-        SET(from->next_in[n], head);
-    } while (!__atomic_compare_exchange_n(&to->incoming, &head, tagged(from, n), false, __ATOMIC_ACQ_REL,
-                                          __ATOMIC_ACQUIRE));
-    t->stats.chains++;
-}
-
-/* ---- dropping ---- */
-
-/* Its pages are the caller's work. */
-static void drop(struct tcg *t, struct tcg_block *blk)
-{
-    struct tcg_block *link, *next;
-    unsigned n;
-
-    hash_remove(t->cache, blk);
-    for (link = __atomic_exchange_n(&blk->incoming, CLOSED, __ATOMIC_ACQ_REL); link && link != CLOSED; link = next) {
-        struct tcg_block *from = untagged(link, &n);
-        next = GET(from->next_in[n]);
-        unchain(t, from, n);
-    }
-    __atomic_fetch_add(&t->cache->invalidations, 1, __ATOMIC_RELAXED);
-}
-
-/* From now on it cannot be entered. False: somebody else said so before, and does the rest. */
-static bool close_block(struct tcg *t, struct tcg_block *blk)
-{
-    if (t->host)
-        t->host->close(t->host_state, blk);
-    return !__atomic_exchange_n(&blk->dropped, true, __ATOMIC_ACQ_REL);
-}
-
-/* Take it out of its other page, if there is one. */
-static void leave_other_page(struct tcg *t, const struct tcg_page *p, struct tcg_block *blk)
-{
-    uint64_t number = page_of(blk->phys) == p->number ? page_of(blk->phys2) : page_of(blk->phys);
-    struct tcg_page *other;
-
-    if (!in_two_pages(blk) || !(other = find_page(t->cache, number)))
-        return;
-    spin_lock(&other->lock);
-    page_remove(other, blk);
-    spin_unlock(&other->lock);
-}
+/* ---- dropping what was written to ---- */
 
 /* Bytes [first, last] as far as they lie in this page; its granules are counted afresh from the blocks that
  * stay. */

@@ -300,18 +300,32 @@ static void look_up(struct run *r)
     *guest_pc(r) -= pc & MASK(TCG_PAGE_BITS);
 }
 
-static void take_exit(struct run *r, const struct ir_insn *in, unsigned n)
+/* Exit n of the block, to `delta`. */
+static void take_exit(struct run *r, unsigned type, uint64_t delta, bool far_exit, unsigned n)
 {
-    bool far_exit = in->aux & IR_FAR(n);
-
-    r->next = far_exit ? NULL : __atomic_load_n(&r->blk->target[n], __ATOMIC_ACQUIRE);
+    r->next = far_exit ? NULL : __atomic_load_n(&r->blk->exit[n].target, __ATOMIC_ACQUIRE);
     if (r->next)
         return;
-    set_pc(r, in->type, in->imm >> (32 * n));
+    set_pc(r, type, delta);
     if (far_exit)
         look_up(r);
     else
         r->result = (uintptr_t)r->blk | n;
+}
+
+/* A way out in the middle was taken. */
+static void do_side_exit(struct run *r, const struct ir_insn *in)
+{
+    r->next = NULL;
+    r->result = 0;
+    if (in->fl)
+        tcg_interp_commit(r->t, r->env, in->fl);
+    if (in->op == IR_EXITIF) {
+        take_exit(r, in->type, in->imm, in->aux & IR_FAR(0), (unsigned)(in->imm >> 32));
+    } else {
+        *guest_pc(r) = r->v[in->b];
+        look_up(r);
+    }
 }
 
 static void do_end(struct run *r, const struct ir_insn *in)
@@ -325,7 +339,7 @@ static void do_end(struct run *r, const struct ir_insn *in)
         n = (uint32_t)r->v[in->a] == 0;
         /* fall through */
     case IR_GOTO:
-        take_exit(r, in, n);
+        take_exit(r, in->type, in->imm >> (32 * n), in->aux & IR_FAR(n), r->blk->num_exits - 2 + n);
         break;
     case IR_GOTOI:
         *guest_pc(r) = r->v[in->a];
@@ -409,6 +423,7 @@ static uint64_t step(struct run *r, const struct ir_insn *in, unsigned i)
     }
 }
 
+/* From the first instruction to a way out. */
 static void run_block(struct run *r)
 {
     const struct ir_insn *ir = r->blk->ir;
@@ -428,7 +443,12 @@ static void run_block(struct run *r)
             continue;
         else if (in->op >= IR_GOTO)
             break;
-        else
+        else if (in->op >= IR_EXITIF) {
+            if ((uint32_t)v[in->a]) {
+                do_side_exit(r, in);
+                return;
+            }
+        } else
             v[i] = step(r, in, i);
     }
     do_end(r, &ir[r->blk->num_ir - 1]);

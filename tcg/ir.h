@@ -69,9 +69,13 @@ struct ir_block {
     uint64_t pc;            /* linear address, for logs and filters only: blocks are position-independent */
     uint32_t mode;          /* mode bits: part of the key */
     uint16_t page_off;      /* offset of the first byte within its page, also when it has no RAM offset */
-    uint32_t guest_size;    /* bytes */
+    uint32_t guest_size;    /* bytes from the first one on */
+    uint16_t guest_before;  /* bytes in front of it, as far as code of this block begins there */
     uint32_t guest_insns;
+    unsigned num_exits;     /* EXITIFs */
     uint8_t mmu;            /* software TLB set used by LD and ST (0 .. guest->num_mmu-1) */
+    bool hot;               /* takes the place of one that was entered often */
+    bool warm;              /* counts its entries; the last one leaves by TCG_EXIT_HOT */
     bool keep;              /* a block of one instruction is to be found again; its mode tells it from others */
 };
 
@@ -144,6 +148,8 @@ ir_ref ir_call(struct ir_builder *b, unsigned helper, ir_ref a0, ir_ref a1, ir_r
 void   ir_vop(struct ir_builder *b, unsigned vop, unsigned dst, unsigned src1, unsigned src2);
 void   ir_vopi(struct ir_builder *b, unsigned vop, unsigned dst, unsigned src1, unsigned src2, uint8_t imm);
 void   ir_insn_start(struct ir_builder *b, uint32_t offset, uint32_t len);
+void   ir_exitif(struct ir_builder *b, enum ir_type ip, ir_ref cond, int32_t delta, bool far_exit);
+void   ir_gotoif(struct ir_builder *b, ir_ref cond, ir_ref pc);
 void   ir_goto(struct ir_builder *b, enum ir_type ip, int32_t delta, bool far_exit);
 void   ir_br(struct ir_builder *b, enum ir_type ip, ir_ref cond, int32_t taken, bool taken_far, int32_t next, bool next_far);
 void   ir_gotoi(struct ir_builder *b, ir_ref pc);

@@ -442,11 +442,31 @@ void ir_vopi(struct ir_builder *b, unsigned vop, unsigned dst, unsigned src1, un
     ir_append(b, &(struct ir_insn){ .op = IR_VOP, .type = IR_I64, .aux = imm8, .imm = imm });
 }
 
-/* ---- marks and ends ---- */
+/* ---- marks, ways out and ends ---- */
 
 void ir_insn_start(struct ir_builder *b, uint32_t offset, uint32_t len)
 {
     ir_append(b, &(struct ir_insn){ .op = IR_INSN, .type = IR_I64, .imm = offset | (uint64_t)len << 32 });
+}
+
+void ir_exitif(struct ir_builder *b, enum ir_type ip, ir_ref cond, int32_t delta, bool far_exit)
+{
+    uint64_t v, n = b->blk.num_exits;
+
+    if (b->fold && ir_is_const(b, cond, &v) && !v)
+        return;
+    b->blk.num_exits++;
+    ir_append(b, &(struct ir_insn){ .op = IR_EXITIF, .type = ip, .aux = far_exit ? IR_FAR(0) : 0, .a = cond,
+                                    .imm = (uint32_t)delta | n << 32 });
+}
+
+void ir_gotoif(struct ir_builder *b, ir_ref cond, ir_ref pc)
+{
+    uint64_t v;
+
+    if (b->fold && ir_is_const(b, cond, &v) && !v)
+        return;
+    ir_append(b, &(struct ir_insn){ .op = IR_GOTOIF, .type = IR_I64, .a = cond, .b = pc });
 }
 
 static void append_goto(struct ir_builder *b, enum ir_type ip, int32_t delta, unsigned aux)

@@ -93,6 +93,9 @@ static void print_immediate(FILE *out, const struct ir_insn *in, const struct tc
         if (tcg_vops[imm & 0xffff].fn_imm)
             fprintf(out, " %u", in->aux);
         break;
+    case IR_EXITIF:
+        print_target(out, imm, in->aux);
+        break;
     case IR_BR:
         print_target(out, imm, in->aux & IR_FAR(0));
         fprintf(out, " else");
@@ -111,7 +114,7 @@ static void print_insn(FILE *out, const struct ir_block *blk, unsigned i, const 
     const ir_ref ref[4] = { in->a, in->b, in->c, in->d };
 
     if (in->op == IR_INSN) {
-        fprintf(out, "  --- +0x%x, %u bytes\n", (unsigned)in->imm, (unsigned)(in->imm >> 32));
+        fprintf(out, "  --- %+d, %u bytes\n", (int)(int32_t)in->imm, (unsigned)(in->imm >> 32));
         return;
     }
     print_result(out, blk, i, guest);
@@ -120,7 +123,7 @@ static void print_insn(FILE *out, const struct ir_block *blk, unsigned i, const 
         if (ref[n])
             fprintf(out, "%s v%u", n ? "," : "", ref[n]);
     print_immediate(out, in, guest);
-    if (ir_ops[in->op].effects & E_FAULT && in->op != IR_CALL)
+    if (ir_ops[in->op].effects & E_FAULT && in->op != IR_CALL && in->op != IR_EXITIF)
         print_memory_flags(out, in->aux);
     if (in->fl)
         fprintf(out, "  (flags v%u)", in->fl);

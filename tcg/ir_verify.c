@@ -10,6 +10,7 @@ struct check {
     const struct tcg_guest *guest;
     unsigned i;                   /* the instruction at hand */
     const struct ir_insn *in;
+    unsigned num_exits;           /* so far */
     const char *bad;              /* the first violation */
 };
 
@@ -149,10 +150,17 @@ static void check_atomic(struct check *c)
 
 static void check_pc(struct check *c)
 {
-    bool far = c->in->op == IR_GOTO || c->in->op == IR_BR;
+    unsigned known = c->in->op == IR_BR ? IR_FAR(0) | IR_FAR(1) : c->in->op == IR_EXIT ? 1 : IR_FAR(0);
 
     require(c, c->in->type >= IR_I16, "pc is not I16, I32 or I64");
-    require(c, c->in->aux <= (far ? 3u : c->in->op == IR_EXIT), "unknown exit flags");
+    require(c, !(c->in->aux & ~known), "unknown exit flags");
+}
+
+static void check_exitif(struct check *c)
+{
+    check_pc(c);
+    require(c, c->in->imm >> 32 == c->num_exits, "exits are not numbered in order");
+    require(c, ++c->num_exits <= c->blk->num_exits && c->num_exits + 2 <= TCG_MAX_EXITS, "too many exits");
 }
 
 static void check_special(struct check *c)
@@ -210,6 +218,9 @@ static void check_special(struct check *c)
         break;
     case IR_VOP:
         require(c, (in->imm & 0xffff) < TCG_NUM_VOPS, "no such vector operation");
+        break;
+    case IR_EXITIF:
+        check_exitif(c);
         break;
     case IR_GOTO: case IR_BR: case IR_EXIT:
         check_pc(c);

@@ -169,6 +169,7 @@ struct tcg_stats tcg_get_stats(struct tcg *t)
     pthread_mutex_lock(&c->views_lock);
     for (const struct tcg *v = c->views; v; v = v->next) {
         s.blocks += v->stats.blocks;
+        s.hot_blocks += v->stats.hot_blocks;
         s.guest_insns += v->stats.guest_insns;
         s.guest_bytes += v->stats.guest_bytes;
         s.host_bytes += v->stats.host_bytes;
@@ -240,22 +241,29 @@ static void optimise(struct tcg *t, struct ir_block *ir)
 
 static struct tcg_block *describe(struct tcg *t, const struct ir_block *ir, bool one_insn)
 {
-    struct tcg_block *blk = tcg_space_alloc(t, sizeof(*blk));
+    uint32_t num_exits = ir->num_exits + 2;
+    struct tcg_block *blk = tcg_space_alloc(t, sizeof(*blk) + num_exits * sizeof(*blk->exit));
 
     if (!blk)
         return NULL;
+    blk->exit = (struct tcg_exit *)(blk + 1);
+    blk->num_exits = num_exits;
+    for (unsigned n = 0; n < num_exits; n++)
+        blk->exit[n].jump_at = UINT32_MAX;
     blk->phys = ir->phys;
     blk->phys2 = ir->phys2;
     blk->mode = ir->mode;
     blk->mmu = ir->mmu;
     blk->size = (uint16_t)ir->guest_size;
+    blk->before = ir->guest_before;
     blk->insns = (uint16_t)ir->guest_insns;
     blk->page_off = ir->page_off;
     blk->pc = ir->pc;
     blk->one_insn = one_insn;
+    blk->hot = ir->hot;
+    blk->warm = ir->warm && t->host;
     blk->counted = t->cache->opt.count;
     blk->num_ir = ir->num;
-    blk->jump_at[0] = blk->jump_at[1] = UINT32_MAX;
     return blk;
 }
 
@@ -286,7 +294,8 @@ static void count(struct tcg *t, const struct tcg_block *blk)
 {
     t->stats.blocks++;
     t->stats.guest_insns += blk->insns;
-    t->stats.guest_bytes += blk->size;
+    t->stats.guest_bytes += blk->before + blk->size;
+    t->stats.hot_blocks += blk->hot;
     t->stats.host_bytes += blk->code_size;
 }
 
@@ -333,8 +342,8 @@ struct tcg_block *tcg_run(struct tcg *t, void *env, struct tcg_block *blk, unsig
     } else {
         left = tcg_interp_run(t, t->guest, env, blk);
     }
-    *exit_no = left & 1;
-    blk = (struct tcg_block *)(left & ~(uintptr_t)1);
+    *exit_no = left & MASK(TCG_EXIT_BITS);
+    blk = (struct tcg_block *)(left & ~(uintptr_t)MASK(TCG_EXIT_BITS));
     return blk && !tcg_is_dropped(blk) && !blk->one_insn ? blk : NULL;
 }
 
@@ -366,7 +375,7 @@ static const struct tcg_pc_entry *host_entry(const struct tcg_block *blk, uint32
 
 static uint32_t host_guest_offset(const struct tcg_block *blk, uint32_t ret_off)
 {
-    return blk->page_off + host_entry(blk, ret_off)->guest_off;
+    return (uint32_t)(blk->page_off + host_entry(blk, ret_off)->guest_off);
 }
 
 static uint32_t interp_guest_offset(const struct tcg *t)

@@ -67,6 +67,8 @@ struct tcg_jump_entry {
 };
 #define TCG_JC_BITS 10
 #define TCG_JC_SIZE (1u << TCG_JC_BITS)
+#define TCG_HEAT_BITS 12
+#define TCG_HEAT_SIZE (1u << TCG_HEAT_BITS)
 
 /* Offsets are into the CPU struct (`env`). */
 struct tcg_guest {
@@ -79,6 +81,7 @@ struct tcg_guest {
     uint32_t off_mode;                /* uint32_t mode bits */
     uint32_t off_flags;               /* struct tcg_flags */
     uint32_t off_exit_request;        /* uint32_t; not 0: leave at the next block entry */
+    uint32_t off_heat;                /* uint32_t [TCG_HEAT_SIZE]: how often warm blocks may still be entered; blocks share them */
     uint32_t off_budget;              /* int64_t; counted blocks: how many instructions may still begin */
     uint32_t off_tlb;                 /* struct tcg_tlb_entry [num_mmu][TCG_TLB_SIZE] */
     uint32_t off_jump_cache;          /* struct tcg_jump_entry [TCG_JC_SIZE] */
@@ -115,17 +118,32 @@ struct tcg_options {
      * are told anyway. */
     uint8_t *page_flags;
     bool count;             /* blocks count their instructions */
+    uint32_t hot_after;     /* entries of a warm block; 0: no block is warm */
 };
 #define TCG_PAGE_CODE 1
+
+/* The number of an exit stands in the low bits of a pointer to its block. HOT is none of them: a warm block was to be
+ * entered once more. */
+#define TCG_EXIT_BITS 6
+#define TCG_MAX_EXITS 48
+#define TCG_EXIT_HOT 63
+
+struct tcg_exit {
+    uint32_t jump_at;            /* jit: offset of its patchable jump, or ~0 */
+    struct tcg_block *target;    /* chained to; atomic */
+    struct tcg_block *next_in;   /* list of exits chained to the same target, see incoming */
+};
 
 struct tcg_block {
     /* key */
     uint64_t phys, phys2;
     uint32_t mode;
-    uint16_t size, insns;       /* guest bytes and instructions */
+    uint16_t size, insns;       /* guest bytes from the first one on, and instructions */
+    uint16_t before;            /* guest bytes in front of the first one */
     uint16_t page_off;          /* of the first byte */
     bool dropped;               /* invalidated: never enter or chain to it again; atomic */
     bool one_insn;              /* made by a one-instruction translation: not found by tcg_find */
+    bool hot, warm;             /* as in struct ir_block */
     bool counted;               /* takes `insns` from the guest's budget at its entry, or leaves there */
     uint8_t mmu;                /* software TLB set of its loads and stores */
     uint64_t pc;                /* for logs */
@@ -135,11 +153,10 @@ struct tcg_block {
     uint32_t code_size;
     struct tcg_pc_entry *map;   /* jit: return address offset -> guest offset, sorted */
     uint32_t num_map;
-    uint32_t jump_at[2];        /* jit: offset of the patchable jump of exit n, or ~0 */
+    struct tcg_exit *exit;
+    uint32_t num_exits;
     uint32_t leave_at;          /* jit: offset of what leaves at the entry */
-    struct tcg_block *target[2];/* chained to; atomic */
-    struct tcg_block *next_in[2];   /* list of blocks chained to the same target, see incoming */
-    struct tcg_block *incoming;     /* first block chained to this one; low bit = its exit number; atomic */
+    struct tcg_block *incoming;     /* first exit chained to this block: its block and, in the low bits, its number; atomic */
     struct tcg_block *next_hash;
     struct tcg_block *next_page[2]; /* lists by RAM page: [0] of phys, [1] of phys2 */
     struct tcg_block *next_gone;    /* while being dropped */
@@ -147,12 +164,12 @@ struct tcg_block {
 
 struct tcg_pc_entry {
     uint32_t host_off;   /* return address - code */
-    uint16_t guest_off;  /* offset of the guest instruction from the block's first byte */
+    int16_t guest_off;   /* offset of the guest instruction from the block's first byte */
     uint16_t guest_insn; /* how many instructions of the block are before it */
 };
 
 struct tcg_stats {
-    uint64_t blocks, guest_insns, guest_bytes, host_bytes, ir_insns;
+    uint64_t blocks, hot_blocks, guest_insns, guest_bytes, host_bytes, ir_insns;
     uint64_t translate_ns;      /* from decode to runnable code: added by tcg_add_time */
     uint64_t flushes, invalidations, chains, cache_used, cache_size;
 };
@@ -172,7 +189,8 @@ const struct tcg_options *tcg_opts(struct tcg *t);
 
 /* A live block for this key, or NULL. Any thread. */
 struct tcg_block *tcg_find(struct tcg *t, uint64_t phys, uint64_t phys2, uint32_t mode);
-/* Where a block's bytes live and the copy from which it was translated: [0] those in its first page, [1] in its second. */
+/* Where a block's bytes live and the copy from which it was translated: [0] those in its first page, from the lowest on,
+ * [1] in its second. */
 struct tcg_source { const uint8_t *host[2], *copy[2]; };
 /* Why there is no block. FULL: everybody has to leave translated code, tcg_flush(), and again. STALE: the bytes changed
  * meanwhile or stores to the page are not told: translate one instruction, or again. */
@@ -202,9 +220,18 @@ bool tcg_page_has_code(struct tcg *t, uint64_t ram_off);
  * one_insn, `to` crosses a page, or the exit is chained already). */
 void tcg_chain(struct tcg *t, struct tcg_block *from, unsigned n, struct tcg_block *to);
 
+/* Where a block with this key counts its entries. */
+static inline unsigned tcg_heat_index(uint64_t phys, uint32_t mode)
+{
+    return (unsigned)((phys ^ phys >> TCG_HEAT_BITS ^ mode >> 6) & (TCG_HEAT_SIZE - 1));
+}
+/* Do the block's bytes meet RAM [ram_off, ram_off + len)? */
+bool tcg_block_holds(const struct tcg_block *blk, uint64_t ram_off, uint64_t len);
+
 /* Enter at `blk` and run until something leaves. Returns the block that was
  * left through an unchained exit with its number in *exit_no, so that the caller
- * may chain it; NULL when there is nothing to chain. */
+ * may chain it; TCG_EXIT_HOT: it was not entered any more, but should be translated
+ * anew, hot; NULL when there is nothing to chain. */
 struct tcg_block *tcg_run(struct tcg *t, void *env, struct tcg_block *blk, unsigned *exit_no);
 
 /* After a guest exception was raised below tcg_run (by longjmp past it):
@@ -234,14 +261,14 @@ struct tcg_host {
     /* For another view: the same thunks. */
     void *(*clone)(void *host);
     void (*free)(void *host);
-    /* Compile `ir` into buf; fill blk's code, map, jump_at. map entries are appended to *map (malloc'ed by the
+    /* Compile `ir` into buf; fill blk's code, map, exits. map entries are appended to *map (malloc'ed by the
      * backend, owned by the block). Returns 0, or -1 when buf has no room (nothing is kept). */
     int (*compile)(void *host, const struct ir_block *ir, struct tcg_code_buf *buf, struct tcg_block *blk);
     /* Redirect exit n of `from` to `to`'s entry, or back to its own leave stub when `to` is NULL. */
     void (*link)(void *host, struct tcg_block *from, unsigned n, const void *to);
     /* From now on the block's entry leads to the run loop. Others may be entering it. */
     void (*close)(void *host, struct tcg_block *blk);
-    /* Run from `code`. Returns (uintptr_t)block | exit number, or 0. */
+    /* Run from `code`. Returns (uintptr_t)block | exit number or TCG_EXIT_HOT, or 0. */
     uintptr_t (*enter)(void *host, void *env, const void *code);
     void (*disassemble)(FILE *out, const uint8_t *code, size_t len);
 };

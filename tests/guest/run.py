@@ -13,7 +13,7 @@ import sys
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-ENGINES = ["jit", "interp", "jit,opt=off", "jit,one-insn-per-tb=on"]
+ENGINES = ["jit", "jit,hot-after=1", "interp", "jit,opt=off", "jit,one-insn-per-tb=on"]
 DEADLINE = 120.0  # seconds; only a hang gets there
 PASSED = 0x10 << 1 | 1  # exit status of isa-debug-exit
 

@@ -75,8 +75,8 @@ START_TEST(one_insn_blocks_are_not_found)
     ck_assert(!tcg_has_code(t, 0x1000, 4));
     tcg_chain(t, a, 0, plain);
     tcg_chain(t, plain, 0, a);
-    ck_assert_ptr_null(a->target[0]);
-    ck_assert_ptr_null(plain->target[0]);
+    ck_assert_ptr_null(a->exit[0].target);
+    ck_assert_ptr_null(plain->exit[0].target);
 }
 END_TEST
 
@@ -142,17 +142,17 @@ START_TEST(dropping_unchains)
     tcg_chain(t, d, 1, c);
     tcg_chain(t, c, 0, d);
     tcg_chain(t, c, 1, c);
-    ck_assert_ptr_eq(a->target[0], c);
+    ck_assert_ptr_eq(a->exit[0].target, c);
     ck_assert_uint_eq(tcg_get_stats(t).chains, 5);
     ck_assert_uint_eq(tcg_invalidate(t, 0x2000, 1), 1);
-    ck_assert(!a->target[0] && !a->target[1] && !d->target[1] && !c->target[1]);
+    ck_assert(!a->exit[0].target && !a->exit[1].target && !d->exit[1].target && !c->exit[1].target);
     tcg_chain(t, a, 0, c);
-    ck_assert_ptr_null(a->target[0]);
+    ck_assert_ptr_null(a->exit[0].target);
     tcg_chain(t, c, 1, a);
-    ck_assert_ptr_null(c->target[1]);
+    ck_assert_ptr_null(c->exit[1].target);
     /* c's exit still is in d's list. */
     ck_assert_uint_eq(tcg_invalidate(t, 0x3000, 1), 1);
-    ck_assert_ptr_null(c->target[0]);
+    ck_assert_ptr_null(c->exit[0].target);
 }
 END_TEST
 
@@ -163,13 +163,13 @@ START_TEST(an_exit_stays_where_it_is_chained)
 
     tcg_chain(t, a, 0, c);
     tcg_chain(t, a, 0, d);
-    ck_assert_ptr_eq(a->target[0], c);
+    ck_assert_ptr_eq(a->exit[0].target, c);
     ck_assert_ptr_null(d->incoming);
     ck_assert_uint_eq(tcg_invalidate(t, 0x2000, 1), 1);
     tcg_chain(t, a, 0, d);
-    ck_assert_ptr_eq(a->target[0], d);
+    ck_assert_ptr_eq(a->exit[0].target, d);
     tcg_chain(t, a, 1, cross);
-    ck_assert_ptr_null(a->target[1]);
+    ck_assert_ptr_null(a->exit[1].target);
 }
 END_TEST
 
@@ -238,7 +238,7 @@ START_TEST(views_share_blocks)
     c = tcg_translate(other, make_ir(other, 0x2000, UINT64_MAX, 0, 4), false, NULL, &why);
     tcg_chain(other, a, 0, c);
     ck_assert_uint_eq(tcg_invalidate(t, 0x2000, 1), 1);
-    ck_assert(c->dropped && !a->target[0]);
+    ck_assert(c->dropped && !a->exit[0].target);
     ck_assert_uint_eq(tcg_get_stats(t).blocks, 3);
     tcg_flush(other);
     ck_assert_ptr_null(tcg_find(t, 0x1000, UINT64_MAX, 0));
@@ -329,7 +329,7 @@ START_TEST(crowd)
         uint64_t phys2 = i % 64 == 63 ? 0x1000 : UINT64_MAX;
         struct tcg_block *blk = tcg_find(view[0], i * 0x40, phys2, 0);
         for (unsigned e = 0; blk && e < 2; e++)
-            ck_assert(!blk->target[e] || !blk->target[e]->dropped);
+            ck_assert(!blk->exit[e].target || !blk->exit[e].target->dropped);
     }
     tcg_invalidate(view[0], 0, 0x2000);
     ck_assert(!tcg_page_has_code(view[0], 0) && !tcg_page_has_code(view[0], 0x1000));
@@ -370,7 +370,7 @@ START_TEST(random_life)
                 live[k] = NULL;
         for (unsigned k = 0; k < SLOTS; k++)
             for (unsigned e = 0; e < 2; e++)
-                ck_assert(!live[k] || !live[k]->target[e] || !live[k]->target[e]->dropped);
+                ck_assert(!live[k] || !live[k]->exit[e].target || !live[k]->exit[e].target->dropped);
     }
 }
 END_TEST

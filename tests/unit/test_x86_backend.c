@@ -547,7 +547,7 @@ START_TEST(test_chaining)
     goto_block(&b, 116, IR_I32, -8, 0, 9);
     bt_reset(bt_jit, 1);
     bt_jit->gpr[0] = bt_jit->gpr[9] = 0;
-    ck_assert_uint_eq(((uintptr_t)a.code + a.jump_at[0] + 1) % 4, 0);
+    ck_assert_uint_eq(((uintptr_t)a.code + a.exit[0].jump_at + 1) % 4, 0);
     ck_assert_uint_eq(enter_at(&a, 100), (uintptr_t)&a);
     bt_host->link(bt_state, &a, 0, b.code);
     ck_assert_uint_eq(enter_at(&a, 100), (uintptr_t)&b);
@@ -581,7 +581,7 @@ START_TEST(test_lookup)
 
     goto_block(&a, 0xff8, IR_I16, 0x10, IR_FAR(0), 3);
     goto_block(&b, 0x008, IR_I64, 4, 0, 10);
-    ck_assert_uint_eq(a.jump_at[0], UINT32_MAX);
+    ck_assert_uint_eq(a.exit[0].jump_at, UINT32_MAX);
     bt_reset(bt_jit, 1);
     bt_jit->gpr[10] = 0;
     bt_jit->code_base = 0x123000;

@@ -271,12 +271,20 @@ ir_ref bt_const(unsigned type, uint64_t v) { return bt_add(IR_CONST, type, 0, 0,
 ir_ref bt_field(unsigned type, unsigned n) { return bt_add(IR_LDE, type, 0, 0, 0, BT_FIELD(n)); }
 void bt_set_field(unsigned type, unsigned n, ir_ref v) { bt_add(IR_STE, type, v, 0, 0, BT_FIELD(n)); }
 
+/* Blocks that a test holds at the same time have exits of their own. */
+static struct tcg_exit exits[8][TCG_MAX_EXITS];
+static unsigned next_exits;
+
 void bt_compile(struct tcg_block *blk)
 {
     char err[200];
 
     memset(blk, 0, sizeof(*blk));
     blk->page_off = bt_ir.page_off;
+    blk->exit = exits[next_exits++ % ARRAY_LEN(exits)];
+    blk->num_exits = bt_ir.num_exits + 2;
+    for (unsigned n = 0; n < blk->num_exits; n++)
+        blk->exit[n] = (struct tcg_exit){ .jump_at = UINT32_MAX };
     const char *wrong = ir_verify(&bt_ir, &bt_guest, err, sizeof(err));
     ck_assert_msg(!wrong, "%s", wrong);
     ck_assert_int_eq(bt_host->compile(bt_state, &bt_ir, &bt_buf, blk), 0);

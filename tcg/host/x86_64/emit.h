@@ -38,21 +38,23 @@ struct flag_operands {
     struct loc v[3];
 };
 
-/* STORE: ATOMIC too. */
-enum stub_kind { STUB_LOAD, STUB_STORE, STUB_CAS, STUB_VECTOR, STUB_RAISE };
+/* STORE: ATOMIC too. EXIT: of EXITIF and GOTOIF. */
+enum stub_kind { STUB_LOAD, STUB_STORE, STUB_CAS, STUB_VECTOR, STUB_RAISE, STUB_EXIT };
 
 /* Code that is emitted behind the block because it is rarely run. */
 struct stub {
     uint8_t kind;
     uint8_t type;       /* of the access */
     uint8_t addr_type;
-    uint8_t addr;       /* register */
+    uint8_t addr;       /* register; GOTOIF: the pc */
     uint8_t result;     /* LOAD, ATOMIC, CAS: register, or NO_REG */
     uint8_t scratch;
     uint8_t num_from;
     uint8_t *from[4];   /* jumps that lead here */
     uint8_t *back;      /* where it continues */
-    uint16_t guest_off, guest_insn;
+    int16_t guest_off;
+    uint16_t guest_insn;
+    ir_ref insn;        /* EXIT */
     uint32_t word;      /* memory: for the thunk; RAISE: helper's last argument */
     const void *target; /* memory: the thunk; RAISE: C function */
     struct loc value;   /* STORE; CAS: the expected one */
@@ -73,7 +75,8 @@ struct emit {
     struct tcg_block *blk;
     uint8_t *start;
     uint8_t *leave_from[2];     /* jumps of the entry that leave, or NULL */
-    uint16_t guest_off;         /* of the current guest instruction */
+    uint8_t *hot_from;          /* the one of a warm block, or NULL */
+    int16_t guest_off;          /* of the current guest instruction */
     uint16_t guest_insn;        /* its number, from 1 */
     ir_ref flags_owner;         /* the host's flags are those of this result at full width; 0: unknown */
     unsigned num_stubs, num_map;
@@ -95,7 +98,7 @@ static inline unsigned value_type(const struct emit *c, ir_ref v)
 }
 
 /* Record that the call that has just been emitted belongs to guest instruction number `insn` at `off`. */
-void emit_map(struct emit *c, uint16_t off, uint16_t insn);
+void emit_map(struct emit *c, int16_t off, uint16_t insn);
 
 /* One function per group of operations: emit instruction i. Each unlocks and kills on its own. */
 void emit_state(struct emit *c, unsigned i);        /* CONST GET PUT LDE STE PC */
@@ -118,6 +121,9 @@ void emit_helper_call(struct emit *c, unsigned i);
 void emit_vop(struct emit *c, unsigned i);
 void emit_vmask(struct emit *c, unsigned i);
 void emit_end(struct emit *c, unsigned i);          /* GOTO BR GOTOI LOOKUP EXIT */
+void emit_side_exit(struct emit *c, unsigned i);    /* EXITIF GOTOIF */
+/* Out of line: what a side exit does when it is taken, its flags being written. */
+void emit_side_exit_taken(struct emit *c, const struct stub *s);
 void emit_entry(struct emit *c);
 void emit_entry_leave(struct emit *c);
 void emit_stubs(struct emit *c);

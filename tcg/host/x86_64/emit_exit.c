@@ -6,6 +6,14 @@
 /* The first instruction has five bytes or more within eight aligned ones, so that closing the block replaces one whole
  * instruction by another with one store, whoever is executing here. A block for which too few instructions are left is
  * not begun. */
+static void count_entry(struct emit *c)
+{
+    uint32_t heat = c->guest->off_heat + 4 * tcg_heat_index(c->blk->phys, c->blk->mode);
+
+    enc_alu_mi(&c->enc, ALU_SUB, W32, env_mem(heat), 1);
+    c->hot_from = enc_jcc32(&c->enc, CC_B);
+}
+
 void emit_entry(struct emit *c)
 {
     struct x86_mem budget = env_mem(c->guest->off_budget);
@@ -13,7 +21,9 @@ void emit_entry(struct emit *c)
     assert(c->guest->off_exit_request > INT8_MAX);
     enc_alu_mi(&c->enc, ALU_CMP, W32, env_mem(c->guest->off_exit_request), 0);
     c->leave_from[0] = enc_jcc32(&c->enc, CC_NE);
-    c->leave_from[1] = NULL;
+    c->leave_from[1] = c->hot_from = NULL;
+    if (c->blk->warm)
+        count_entry(c);
     if (!c->blk->counted)
         return;
     enc_alu_mi(&c->enc, ALU_CMP, W64, budget, c->blk->insns);
@@ -21,14 +31,25 @@ void emit_entry(struct emit *c)
     enc_alu_mi(&c->enc, ALU_SUB, W64, budget, c->blk->insns);
 }
 
+static void restore_pc(struct emit *c)
+{
+    if (c->blk->page_off)
+        enc_alu_mi(&c->enc, ALU_ADD, W64, env_mem(c->guest->off_pc), c->blk->page_off);
+}
+
 void emit_entry_leave(struct emit *c)
 {
     for (unsigned k = 0; k < 2 && c->leave_from[k]; k++)
         enc_patch32(c->leave_from[k], c->enc.at);
     c->blk->leave_at = (uint32_t)(c->enc.at - c->start);
-    if (c->blk->page_off)
-        enc_alu_mi(&c->enc, ALU_ADD, W64, env_mem(c->guest->off_pc), c->blk->page_off);
+    restore_pc(c);
     enc_jmp_to(&c->enc, c->thunks.leave_none);
+    if (!c->hot_from)
+        return;
+    enc_patch32(c->hot_from, c->enc.at);
+    restore_pc(c);
+    enc_mov_ri(&c->enc, RAX, (uintptr_t)c->blk | TCG_EXIT_HOT);
+    enc_jmp_to(&c->enc, c->thunks.leave);
 }
 
 /* From the pc of the page to that of `delta` behind the block's first byte, as wide as T. */
@@ -54,20 +75,58 @@ static void set_pc(struct emit *c, unsigned type, int32_t delta)
 static void exit_chained(struct emit *c, unsigned type, int32_t delta, unsigned n)
 {
     enc_nops(&c->enc, (unsigned)-(uintptr_t)(c->enc.at + 1) & 3);
-    c->blk->jump_at[n] = (uint32_t)(c->enc.at - c->start);
+    c->blk->exit[n].jump_at = (uint32_t)(c->enc.at - c->start);
     enc_jmp32(&c->enc);
     set_pc(c, type, delta);
     enc_mov_ri(&c->enc, RAX, (uintptr_t)c->blk | n);
     enc_jmp_to(&c->enc, c->thunks.leave);
 }
 
-static void emit_exit_to(struct emit *c, const struct ir_insn *in, int32_t delta, unsigned n)
+static void exit_to(struct emit *c, unsigned type, int32_t delta, bool far_exit, unsigned n)
 {
-    if (in->aux & IR_FAR(n)) {
-        set_pc(c, in->type, delta);
+    if (far_exit) {
+        set_pc(c, type, delta);
         enc_jmp_to(&c->enc, c->thunks.lookup);
     } else {
-        exit_chained(c, in->type, delta, n);
+        exit_chained(c, type, delta, n);
+    }
+}
+
+/* Exit n of a block end. */
+static void emit_exit_to(struct emit *c, const struct ir_insn *in, int32_t delta, unsigned n)
+{
+    exit_to(c, in->type, delta, in->aux & IR_FAR(n), c->blk->num_exits - 2 + n);
+}
+
+void emit_side_exit(struct emit *c, unsigned i)
+{
+    const struct ir_insn *in = &c->insn[i];
+    enum x86_cc cc = emit_test_bool(c, in->a);
+    struct stub *s = stub_new(c, STUB_EXIT);
+
+    ra_unlock(&c->ra);
+    s->insn = (ir_ref)i;
+    s->scratch = NO_REG;
+    if (in->op == IR_GOTOIF)
+        s->addr = (uint8_t)ra_use(&c->ra, in->b);
+    s->flags = flags_locate(c, in->fl);
+    if (flags_need_scratch(&s->flags)) {
+        s->scratch = (uint8_t)ra_temp(&c->ra);
+        s->flags = flags_locate(c, in->fl);
+    }
+    s->from[s->num_from++] = enc_jcc32(&c->enc, cc);
+    ra_kill(&c->ra, i);
+}
+
+void emit_side_exit_taken(struct emit *c, const struct stub *s)
+{
+    const struct ir_insn *in = &c->insn[s->insn];
+
+    if (in->op == IR_GOTOIF) {
+        enc_mov_rr(&c->enc, W64, RAX, s->addr);
+        enc_jmp_to(&c->enc, c->thunks.lookup_rax);
+    } else {
+        exit_to(c, in->type, (int32_t)in->imm, in->aux & IR_FAR(0), (unsigned)(in->imm >> 32));
     }
 }
 

@@ -249,6 +249,8 @@ void emit_stubs(struct emit *c)
         flags_commit(c, &s->flags, s->scratch);
         if (s->kind == STUB_RAISE)
             raise_stub(c, s);
+        else if (s->kind == STUB_EXIT)
+            emit_side_exit_taken(c, s);
         else
             memory_stub(c, s);
     }

@@ -119,7 +119,7 @@ void emit_state(struct emit *c, unsigned i)
         emit_pc(c, i);
         break;
     case IR_INSN:
-        c->guest_off = (uint16_t)in->imm;
+        c->guest_off = (int16_t)in->imm;
         c->guest_insn++;
         break;
     default: /* CONST: made by whoever needs it in a register */

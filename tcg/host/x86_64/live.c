@@ -140,7 +140,12 @@ static void scan_uses(struct regalloc *ra, const struct ir_insn *in, unsigned i)
         break;
     case IR_BR:
     case IR_TRAPIF:
+    case IR_EXITIF:
         use_bool(ra, in->a, i);
+        break;
+    case IR_GOTOIF:
+        use_bool(ra, in->a, i);
+        use(ra, in->b, i);
         break;
     case IR_SELECT:
         use_bool(ra, in->a, i);

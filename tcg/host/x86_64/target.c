@@ -31,7 +31,7 @@ static emit_fn *const emitters[IR_NUM_OPS] = {
     [IR_LD] = emit_memory, [IR_ST] = emit_memory, [IR_LDV] = emit_memory, [IR_STV] = emit_memory,
     [IR_ATOMIC] = emit_atomic_op, [IR_CAS] = emit_atomic_op, [IR_FENCE] = emit_fence_op,
     [IR_BOUND] = emit_check, [IR_TRAPIF] = emit_check, [IR_CALL] = emit_helper_call, [IR_VOP] = emit_vop,
-    [IR_VMASK] = emit_vmask,
+    [IR_VMASK] = emit_vmask, [IR_EXITIF] = emit_side_exit, [IR_GOTOIF] = emit_side_exit,
     [IR_GOTO] = emit_end, [IR_BR] = emit_end, [IR_GOTOI] = emit_end, [IR_LOOKUP] = emit_end,
     [IR_EXIT] = emit_end,
 };
@@ -43,7 +43,7 @@ static const bool keeps_flags[IR_NUM_OPS] = {
     [IR_PUTFL] = true, [IR_VMASK] = true,
 };
 
-void emit_map(struct emit *c, uint16_t off, uint16_t insn)
+void emit_map(struct emit *c, int16_t off, uint16_t insn)
 {
     c->map[c->num_map++] = (struct tcg_pc_entry){ (uint32_t)(c->enc.at - c->start), off,
                                                 (uint16_t)(insn ? insn - 1 : 0) };
@@ -114,7 +114,6 @@ static int x86_compile(void *host, const struct ir_block *ir, struct tcg_code_bu
     c->guest_off = c->guest_insn = 0;
     c->flags_owner = 0;
     c->num_stubs = c->num_map = 0;
-    blk->jump_at[0] = blk->jump_at[1] = UINT32_MAX;
     ra_analyse(&c->ra, &c->enc, ir->insn, ir->num);
     emit_block(c);
     blk->map = NULL;
@@ -133,10 +132,10 @@ static int x86_compile(void *host, const struct ir_block *ir, struct tcg_code_bu
 
 static void x86_link(void *host, struct tcg_block *from, unsigned n, const void *to)
 {
-    uint8_t *jump = (uint8_t *)(uintptr_t)from->code + from->jump_at[n];
+    uint8_t *jump = (uint8_t *)(uintptr_t)from->code + from->exit[n].jump_at;
 
     (void)host;
-    if (from->jump_at[n] == UINT32_MAX)
+    if (from->exit[n].jump_at == UINT32_MAX)
         return;
     __atomic_store_n((int32_t *)(void *)(jump + 1), to ? (int32_t)((const uint8_t *)to - (jump + 5)) : 0,
                      __ATOMIC_RELEASE);
