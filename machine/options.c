@@ -487,7 +487,7 @@ static const struct option_row rows[] = {
     { "-machine", true, opt_machine, NULL },
     { "-m", true, opt_m, "SIZE               memory in MiB, or with suffix K M G (default 128M)" },
     { "-cpu", true, opt_cpu, "MODEL[,+FEATURE][,-FEATURE]  processor model; -cpu help lists both" },
-    { "-accel", true, opt_accel, "jit|interp[,opt=on|off][,one-insn-per-tb=on][,verify=on][,tb-size=MiB]\n"
+    { "-accel", true, opt_accel, "jit|interp[,opt=on|off][,one-insn-per-tb=on][,verify=on][,tb-size=MiB][,hot-after=N]\n"
       "                      [,host-isa=native|base][,thread=multi|single]\n"
       "                      engine: translator (tcg is another name) or IR interpreter" },
     { "-smp", true, opt_smp, "[cpus=]N[,sockets=S][,cores=C][,threads=T]  processors (default 1) and how they are grouped" },
