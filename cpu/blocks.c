@@ -113,7 +113,7 @@ static bool may_be_hot(const struct cpu *cpu)
 /* NULL with *why: see tcg_translate(). */
 static struct tcg_block *translate(struct cpu *cpu, struct fetch *f, bool one_insn, enum tcg_miss *why)
 {
-    uint64_t start = now_ns();
+    uint64_t start = tcg_is_timed(cpu->tcg) ? now_ns() : 0;
     bool crossed = false;
     struct tcg_block *blk;
     struct tcg_source src = { { f->code, f->tail }, { f->copy, f->tail_copy } };
@@ -131,7 +131,8 @@ static struct tcg_block *translate(struct cpu *cpu, struct fetch *f, bool one_in
         ir->keep = one_insn && f->phys != UINT64_MAX;
     ir->warm = may_be_hot(cpu) && !one_insn && !crossed;
     blk = tcg_translate(cpu->tcg, ir, one_insn, &src, why);
-    tcg_add_time(cpu->tcg, now_ns() - start);
+    if (start)
+        tcg_add_time(cpu->tcg, now_ns() - start);
     return blk;
 }
 

@@ -38,9 +38,13 @@ static uint32_t mix(uint64_t v, unsigned bits)
     return (uint32_t)(v * UINT64_C(0x9e3779b97f4a7c15) >> (64 - bits));
 }
 
+/* Blocks of a page that are neighbours are neighbours here: code that runs for the first time meets cache lines that
+ * it has just met. */
 static uint32_t hash_key(uint64_t phys, uint32_t mode)
 {
-    return mix(phys ^ (uint64_t)mode << 40 ^ mode, TCG_HASH_BITS);
+    uint32_t start = mix(page_of(phys) ^ (uint64_t)mode << 32, TCG_HASH_BITS);
+
+    return (start + (uint32_t)(phys >> 2 & (PAGE_SIZE / 4 - 1))) & (uint32_t)MASK(TCG_HASH_BITS);
 }
 
 static uint64_t page_start(uint64_t phys2)

@@ -183,9 +183,14 @@ struct tcg_stats tcg_get_stats(struct tcg *t)
     return s;
 }
 
+bool tcg_is_timed(struct tcg *t)
+{
+    return t->stats.blocks % TCG_TIMED == 0;
+}
+
 void tcg_add_time(struct tcg *t, uint64_t ns)
 {
-    t->stats.translate_ns += ns;
+    t->stats.translate_ns += ns * TCG_TIMED;
 }
 
 /* ---- from IR to a runnable block ---- */

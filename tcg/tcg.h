@@ -170,7 +170,7 @@ struct tcg_pc_entry {
 
 struct tcg_stats {
     uint64_t blocks, hot_blocks, guest_insns, guest_bytes, host_bytes, ir_insns;
-    uint64_t translate_ns;      /* from decode to runnable code: added by tcg_add_time */
+    uint64_t translate_ns;      /* from decode to runnable code, from the blocks that were timed */
     uint64_t flushes, invalidations, chains, cache_used, cache_size;
 };
 
@@ -248,6 +248,10 @@ unsigned tcg_current_left(struct tcg *t, void *env);
 
 /* Of all views of the cache. */
 struct tcg_stats tcg_get_stats(struct tcg *t);
+/* Reading the clock costs as much as a guest instruction: one block in TCG_TIMED stands for all. Is it the next? Then
+ * tcg_add_time() takes what it cost. */
+#define TCG_TIMED 16
+bool tcg_is_timed(struct tcg *t);
 void tcg_add_time(struct tcg *t, uint64_t ns);
 
 /* ---- a host backend: one const struct ---- */
