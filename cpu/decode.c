@@ -74,25 +74,23 @@ static const struct kind kinds[O_NUM] = {
     [O_Mi64] = RM_MEM(8), [O_Mbcd] = RM_MEM(10), [O_Menv] = RM_MEM(SZ_ENV), [O_Mstate] = RM_MEM(SZ_STATE),
 };
 
+/* By operand size 2, 4, 8, then the same with VEX.L. */
+static const uint8_t sizes[][6] = {
+    [SZ_V - SZ_V] = { 2, 4, 8, 2, 4, 8 }, [SZ_Y - SZ_V] = { 4, 4, 8, 4, 4, 8 },
+    [SZ_Z - SZ_V] = { 2, 4, 4, 2, 4, 4 }, [SZ_P - SZ_V] = { 4, 6, 10, 4, 6, 10 },
+    [SZ_A - SZ_V] = { 4, 8, 16, 4, 8, 16 }, [SZ_S - SZ_V] = { 6, 6, 6, 6, 6, 6 },
+    [SZ_ENV - SZ_V] = { 14, 28, 28, 14, 28, 28 }, [SZ_STATE - SZ_V] = { 94, 108, 108, 94, 108, 108 },
+    [SZ_X - SZ_V] = { 16, 16, 16, 32, 32, 32 }, [SZ_H - SZ_V] = { 8, 8, 8, 16, 16, 16 },
+    [SZ_F - SZ_V] = { 4, 4, 4, 8, 8, 8 }, [SZ_E - SZ_V] = { 2, 2, 2, 4, 4, 4 },
+};
+
 static unsigned kind_size(const struct insn *insn, uint8_t size)
 {
-    unsigned v = insn->opsize;
-
-    switch (size) {
-    case SZ_V: return v;
-    case SZ_Y: return v == 8 ? 8 : 4;
-    case SZ_Z: return v == 2 ? 2 : 4;
-    case SZ_P: return v + 2;
-    case SZ_A: return 2 * v;
-    case SZ_S: return insn->bits == 64 ? 10 : 6;
-    case SZ_ENV: return v == 2 ? 14 : 28;
-    case SZ_STATE: return v == 2 ? 94 : 108;
-    case SZ_X: return insn->vex_l ? 32 : 16;
-    case SZ_H: return insn->vex_l ? 16 : 8;
-    case SZ_F: return insn->vex_l ? 8 : 4;
-    case SZ_E: return insn->vex_l ? 4 : 2;
-    default: return size;
-    }
+    if (size < SZ_V)
+        return size;
+    if (size == SZ_S && insn->bits == 64)
+        return 10;
+    return sizes[size - SZ_V][(insn->opsize >> 2) + 3 * insn->vex_l];
 }
 
 /* ---- bytes ---- */
@@ -101,28 +99,39 @@ struct reader {
     const uint8_t *code;
     size_t avail;
     unsigned pos;
-    enum decode_result err;   /* the first failure; from then on bytes read as 0 */
+    unsigned end;             /* the bytes before it can be read; 0 after a failure: from then on they read as 0 */
+    enum decode_result err;   /* the first failure */
 };
+
+static uint8_t no_byte(struct reader *r)
+{
+    if (!r->err)
+        r->err = r->pos >= INSN_MAX_LEN ? DECODE_TOO_LONG : DECODE_MORE;
+    r->end = 0;
+    return 0;
+}
 
 static uint8_t next_byte(struct reader *r)
 {
-    if (r->err)
-        return 0;
-    if (r->pos >= INSN_MAX_LEN)
-        r->err = DECODE_TOO_LONG;
-    else if (r->pos >= r->avail)
-        r->err = DECODE_MORE;
-    else
-        return r->code[r->pos++];
-    return 0;
+    return r->pos < r->end ? r->code[r->pos++] : no_byte(r);
 }
 
 static uint64_t next_bytes(struct reader *r, unsigned size)
 {
     uint64_t v = 0;
 
-    for (unsigned i = 0; i < size; i++)
-        v |= (uint64_t)next_byte(r) << (8 * i);
+    if (r->pos + size > r->end) {
+        for (unsigned i = 0; i < size; i++)
+            v |= (uint64_t)next_byte(r) << (8 * i);
+        return v;
+    }
+    switch (size) {
+    case 1: v = r->code[r->pos]; break;
+    case 2: v = load_le(r->code + r->pos, 2); break;
+    case 4: v = load_le(r->code + r->pos, 4); break;
+    default: v = load_le(r->code + r->pos, size); break;
+    }
+    r->pos += size;
     return v;
 }
 
@@ -168,13 +177,23 @@ static bool take_prefix(struct insn *insn, uint8_t byte)
     }
 }
 
+/* Bytes that may be a prefix; as an opcode none of them means anything, but for 40 to 4F outside 64-bit code. */
+static bool may_be_prefix(uint8_t byte)
+{
+    static const uint32_t prefixes[8] = {
+        [0x26 / 32] = 1u << 0x06 | 1u << 0x0e | 1u << 0x16 | 1u << 0x1e, [0x40 / 32] = 0xffff,
+        [0x64 / 32] = 0xf0, [0xf0 / 32] = 1u << 0x10 | 1u << 0x12 | 1u << 0x13,
+    };
+    return prefixes[byte / 32] >> byte % 32 & 1;
+}
+
 /* Prefixes; returns the first byte behind them. A REX prefix counts only directly before the opcode. */
 static uint8_t read_prefixes(struct insn *insn, struct reader *r)
 {
     for (;;) {
         uint8_t byte = next_byte(r);
-        if (r->err)
-            return 0;
+        if (!may_be_prefix(byte))
+            return byte;
         if (insn->bits == 64 && (byte & 0xf0) == 0x40)
             insn->rex = byte;
         else if (take_prefix(insn, byte))
@@ -325,7 +344,8 @@ static void read_modrm(struct insn *insn, struct reader *r)
 /* ---- the row ---- */
 
 struct candidates {
-    const struct opcode *first[ROOM_NUM], *last[ROOM_NUM];
+    unsigned room, last_room;
+    const struct opcode *first[ROOM_NUM], *last[ROOM_NUM];   /* of rooms `room` to `last_room`; first NULL: none */
 };
 
 static bool row_has_modrm(const struct opcode *row)
@@ -343,21 +363,17 @@ static bool row_has_modrm(const struct opcode *row)
 /* All rows of the opcode; *modrm: one of them has a ModRM byte. */
 static bool find_candidates(const struct insn *insn, uint8_t opcode, struct candidates *c, bool *modrm)
 {
-    bool found = false;
-
     *modrm = false;
-    for (unsigned room = 0; room < ROOM_NUM; room++) {
-        c->first[room] = NULL;
-        if ((insn->prefix & PFX_VEX) ? room < ROOM_VEX : room >= ROOM_VEX)
-            continue;
+    if (!opcode_rooms(insn->prefix & PFX_VEX, insn->map, opcode, &c->room, &c->last_room))
+        return false;
+    for (unsigned room = c->room; room <= c->last_room; room++) {
         c->first[room] = opcode_rows(room, insn->map, opcode, &c->last[room]);
         if (!c->first[room])
             continue;
-        found = true;
         for (const struct opcode *row = c->first[room]; row <= c->last[room] && !*modrm; row++)
             *modrm = row_has_modrm(row);
     }
-    return found;
+    return true;
 }
 
 static bool prefix_matches(const struct insn *insn, const struct opcode *row)
@@ -383,7 +399,7 @@ static bool modrm_matches(const struct insn *insn, const struct opcode *row)
         return false;
     if ((row->mod == SEL_MEM && reg) || (row->mod == SEL_REG && !reg))
         return false;
-    for (unsigned i = 0; i < 4; i++) {
+    for (unsigned i = 0; i < 4 && row->op[i]; i++) {
         uint8_t form = kinds[row->op[i]].form;
         if ((form == FORM_MEM && reg) || (form == FORM_REG && !reg))
             return false;
@@ -425,7 +441,7 @@ static bool row_matches(const struct insn *insn, const struct opcode *row)
 
 static const struct opcode *find_row(const struct insn *insn, const struct candidates *c)
 {
-    for (unsigned room = 0; room < ROOM_NUM; room++)
+    for (unsigned room = c->room; room <= c->last_room; room++)
         if (c->first[room])
             for (const struct opcode *row = c->first[room]; row <= c->last[room]; row++)
                 if (row_matches(insn, row))
@@ -519,10 +535,9 @@ static bool registers_legal(const struct insn *insn)
 {
     static const uint32_t legal[] = { [OC_SEG] = 0x3f, [OC_CR] = 0x11d, [OC_DR] = 0xff };
 
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < 3 && insn->op[i].class; i++) {
         const struct operand *op = &insn->op[i];
-        if ((op->class == OC_SEG || op->class == OC_CR || op->class == OC_DR) &&
-            !(legal[op->class] >> op->reg & 1))
+        if (op->class >= OC_SEG && op->class <= OC_DR && !(legal[op->class] >> op->reg & 1))
             return false;
     }
     return true;
@@ -553,7 +568,7 @@ static void set_row_size(struct insn *insn)
 
 enum decode_result insn_decode(struct insn *insn, const uint8_t *code, size_t avail, unsigned bits)
 {
-    struct reader r = { .code = code, .avail = avail };
+    struct reader r = { .code = code, .avail = avail, .end = (unsigned)MIN_OF(avail, (size_t)INSN_MAX_LEN) };
     struct candidates c;
     uint8_t opcode;
     bool modrm, ud;
@@ -576,7 +591,7 @@ enum decode_result insn_decode(struct insn *insn, const uint8_t *code, size_t av
     if (!insn->row || !vsib_legal(insn))
         return DECODE_UD;
     set_row_size(insn);
-    for (unsigned i = 0; i < 4; i++)
+    for (unsigned i = 0; i < 4 && insn->row->op[i]; i++)
         set_operand(insn, &r, i);
     insn->len = (uint8_t)r.pos;
     if (r.err)

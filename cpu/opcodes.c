@@ -121,7 +121,97 @@ enum { BASE_BMI_VEX = __COUNTER__ };
 static const uint16_t last_bmi_vex[NUM_SLOTS] = { [0] = 0,
 #include "cpu/opcodes_bmi_vex.def"
 };
+
+/* For each opcode the first and the last room, from 1, that has rows of it: the order of the files tells which one
+ * stays. */
+#undef OP
+#define OP(opcode, prefix, sel, name, a, b, c, flags, feat, undef, emitter, arg) \
+    [SLOT(opcode) ... SLOT(opcode) + SPAN(O_##a, O_##b)] = ROOM + 1,
+struct rooms {
+    uint8_t plain[NUM_SLOTS], vex[NUM_SLOTS];
+};
+static const struct rooms first_room = {
+    .plain = { [0] = 0,
+#define ROOM ROOM_XSTATE
+#include "cpu/opcodes_xstate.def"
+#undef ROOM
+#define ROOM ROOM_BMI
+#include "cpu/opcodes_bmi.def"
+#undef ROOM
+#define ROOM ROOM_SSE4
+#include "cpu/opcodes_sse4.def"
+#undef ROOM
+#define ROOM ROOM_SSE
+#include "cpu/opcodes_sse.def"
+#undef ROOM
+#define ROOM ROOM_X87
+#include "cpu/opcodes_x87.def"
+#undef ROOM
+#define ROOM ROOM_SYS
+#include "cpu/opcodes_sys.def"
+#undef ROOM
+#define ROOM ROOM_INT
+#include "cpu/opcodes_int.def"
+#undef ROOM
+    },
+    .vex = { [0] = 0,
+#define ROOM ROOM_BMI_VEX
+#include "cpu/opcodes_bmi_vex.def"
+#undef ROOM
+#define ROOM ROOM_AVX2
+#include "cpu/opcodes_avx2.def"
+#undef ROOM
+#define ROOM ROOM_AVX
+#include "cpu/opcodes_avx.def"
+#undef ROOM
+    },
+};
+static const struct rooms last_room = {
+    .plain = { [0] = 0,
+#define ROOM ROOM_INT
+#include "cpu/opcodes_int.def"
+#undef ROOM
+#define ROOM ROOM_SYS
+#include "cpu/opcodes_sys.def"
+#undef ROOM
+#define ROOM ROOM_X87
+#include "cpu/opcodes_x87.def"
+#undef ROOM
+#define ROOM ROOM_SSE
+#include "cpu/opcodes_sse.def"
+#undef ROOM
+#define ROOM ROOM_SSE4
+#include "cpu/opcodes_sse4.def"
+#undef ROOM
+#define ROOM ROOM_BMI
+#include "cpu/opcodes_bmi.def"
+#undef ROOM
+#define ROOM ROOM_XSTATE
+#include "cpu/opcodes_xstate.def"
+#undef ROOM
+    },
+    .vex = { [0] = 0,
+#define ROOM ROOM_AVX
+#include "cpu/opcodes_avx.def"
+#undef ROOM
+#define ROOM ROOM_AVX2
+#include "cpu/opcodes_avx2.def"
+#undef ROOM
+#define ROOM ROOM_BMI_VEX
+#include "cpu/opcodes_bmi_vex.def"
+#undef ROOM
+    },
+};
 #pragma GCC diagnostic pop
+
+bool opcode_rooms(bool vex, unsigned map, uint8_t opcode, unsigned *first, unsigned *last)
+{
+    unsigned slot = map << 8 | opcode, number = vex ? first_room.vex[slot] : first_room.plain[slot];
+
+    *first = number - 1;
+    *last = (vex ? last_room.vex[slot] : last_room.plain[slot]) - 1u;
+    return number;
+}
 
 enum {
     START_INT = 0,

@@ -16,4 +16,8 @@ enum opcode_room {
 const struct opcode *opcode_rows(enum opcode_room room, unsigned map, uint8_t opcode,
                                  const struct opcode **last);
 
+/* Where the rows of an opcode stand: in rooms *first to *last, of those with or without a VEX prefix. False: it has
+ * none. */
+bool opcode_rooms(bool vex, unsigned map, uint8_t opcode, unsigned *first, unsigned *last);
+
 #endif

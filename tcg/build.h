@@ -36,10 +36,28 @@ struct ir_builder {
     struct ir_insn insn[IR_MAX_INSNS];
 };
 
-/* Append as it is. */
-ir_ref ir_append(struct ir_builder *b, const struct ir_insn *in);
+/* An instruction's first and second word. The builder makes instructions as words in registers: one that is written
+ * field by field and read as a whole right after makes the host's processor wait for its own stores. */
+static inline uint64_t ir_low(unsigned op, unsigned type, unsigned cc, unsigned aux, ir_ref a, ir_ref b)
+{
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    return (uint64_t)(op << 24 | type << 16 | cc << 8 | aux) << 32 | (uint32_t)a << 16 | b;
+#else
+    return (op | type << 8 | cc << 16 | aux << 24) | (uint64_t)(a | (uint32_t)b << 16) << 32;
+#endif
+}
+
+static inline uint64_t ir_high(ir_ref c, ir_ref d)
+{
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    return (uint64_t)((uint32_t)c << 16 | d) << 32;
+#else
+    return c | (uint32_t)d << 16;
+#endif
+}
+
 /* Simplify, share or append a pure instruction. */
-ir_ref ir_value(struct ir_builder *b, struct ir_insn in);
+ir_ref ir_value(struct ir_builder *b, uint64_t low, uint64_t high, uint64_t imm);
 /* The rules for `in`: an existing or new value that equals it, or 0. May rewrite `in` to an equal form.
  * Law above the rules: they only shrink. What a rule makes has fewer instructions, fewer operands or a
  * shorter way to its sources than what it replaces, or differs from it by a one-way canonical order; so

@@ -78,45 +78,61 @@ void ir_rewind(struct ir_builder *b, unsigned mark)
 
 /* ---- appending and value numbering ---- */
 
-ir_ref ir_append(struct ir_builder *b, const struct ir_insn *in)
+static inline void write_words(struct ir_insn *to, uint64_t low, uint64_t high, uint64_t imm)
 {
-    assert(b->blk.num < IR_MAX_INSNS);
-    b->insn[b->blk.num] = *in;
-    return (ir_ref)b->blk.num++;
+    _Static_assert(sizeof(*to) == 24 && offsetof(struct ir_insn, c) == 8 && offsetof(struct ir_insn, imm) == 16,
+                   "three words, no padding");
+    memcpy(to, &low, 8);
+    memcpy((uint8_t *)to + 8, &high, 8);
+    to->imm = imm;
 }
 
-static bool same_insn(const struct ir_insn *x, const struct ir_insn *y)
-{
-    return !memcmp(x, y, sizeof(*x));
-}
-_Static_assert(sizeof(struct ir_insn) == 24, "compared as bytes: no padding");
-
-static unsigned hash_insn(const struct ir_insn *in)
+static inline bool same_words(const struct ir_insn *in, uint64_t low, uint64_t high, uint64_t imm)
 {
     uint64_t w[2];
 
-    memcpy(w, in, sizeof(w));
-    w[0] ^= w[1] * UINT64_C(0x9e3779b97f4a7c15) ^ in->imm * UINT64_C(0xff51afd7ed558ccd);
-    return (unsigned)(w[0] * UINT64_C(0xc2b2ae3d27d4eb4f) >> (64 - IR_NUMBER_BITS));
+    memcpy(&w[0], in, 8);
+    memcpy(&w[1], (const uint8_t *)in + 8, 8);
+    return w[0] == low && w[1] == high && in->imm == imm;
 }
 
-static ir_ref number(struct ir_builder *b, const struct ir_insn *in)
+/* As it is. */
+static inline ir_ref append(struct ir_builder *b, uint64_t low, uint64_t high, uint64_t imm)
 {
-    ir_ref *slot = &b->number[hash_insn(in)];
+    assert(b->blk.num < IR_MAX_INSNS);
+    write_words(&b->insn[b->blk.num], low, high, imm);
+    return (ir_ref)b->blk.num++;
+}
 
-    if (*slot && *slot < b->blk.num && same_insn(&b->insn[*slot], in))
+static inline unsigned hash_words(uint64_t low, uint64_t high, uint64_t imm)
+{
+    low ^= high * UINT64_C(0x9e3779b97f4a7c15) ^ imm * UINT64_C(0xff51afd7ed558ccd);
+    return (unsigned)(low * UINT64_C(0xc2b2ae3d27d4eb4f) >> (64 - IR_NUMBER_BITS));
+}
+
+static inline ir_ref number(struct ir_builder *b, uint64_t low, uint64_t high, uint64_t imm)
+{
+    ir_ref *slot = &b->number[hash_words(low, high, imm)];
+
+    if (*slot && *slot < b->blk.num && same_words(&b->insn[*slot], low, high, imm))
         return *slot;
-    return *slot = ir_append(b, in);
+    return *slot = append(b, low, high, imm);
 }
 
-ir_ref ir_value(struct ir_builder *b, struct ir_insn in)
+ir_ref ir_value(struct ir_builder *b, uint64_t low, uint64_t high, uint64_t imm)
 {
+    struct ir_insn in;
     ir_ref v;
 
     if (!b->fold)
-        return ir_append(b, &in);
+        return append(b, low, high, imm);
+    write_words(&in, low, high, imm);
     v = ir_simplify(b, &in);
-    return v ? v : number(b, &in);
+    if (v)
+        return v;
+    memcpy(&low, &in, 8);
+    memcpy(&high, (uint8_t *)&in + 8, 8);
+    return number(b, low, high, in.imm);
 }
 
 enum ir_type ir_result_type(const struct ir_insn *in)
@@ -146,14 +162,15 @@ bool ir_is_const(const struct ir_builder *b, ir_ref v, uint64_t *value)
 /* Constants never simplify further. */
 ir_ref ir_const(struct ir_builder *b, enum ir_type t, uint64_t v)
 {
-    struct ir_insn in = { .op = IR_CONST, .type = t, .imm = v & MASK(IR_BITS(t)) };
+    uint64_t low = ir_low(IR_CONST, t, 0, 0, 0, 0);
 
-    return b->fold ? number(b, &in) : ir_append(b, &in);
+    v &= MASK(IR_BITS(t));
+    return b->fold ? number(b, low, 0, v) : append(b, low, 0, v);
 }
 
 static ir_ref append_get(struct ir_builder *b, enum ir_type t, unsigned reg)
 {
-    return ir_append(b, &(struct ir_insn){ .op = IR_GET, .type = t, .imm = reg });
+    return append(b, ir_low(IR_GET, t, 0, 0, 0, 0), 0, reg);
 }
 
 ir_ref ir_get(struct ir_builder *b, enum ir_type t, unsigned reg)
@@ -182,7 +199,7 @@ void ir_put(struct ir_builder *b, enum ir_type t, unsigned reg, ir_ref v)
         *k = t == IR_I64 ? (struct ir_known_reg){ .v64 = v }
                          : (struct ir_known_reg){ .v32 = v, .upper_zero = true };
     }
-    ir_append(b, &(struct ir_insn){ .op = IR_PUT, .type = t, .a = v, .imm = reg });
+    append(b, ir_low(IR_PUT, t, 0, 0, v, 0), 0, reg);
 }
 
 /* ---- CPU fields ---- */
@@ -209,15 +226,15 @@ static void remember_field(struct ir_builder *b, enum ir_type t, uint32_t offset
 
 ir_ref ir_lde(struct ir_builder *b, enum ir_type t, unsigned offset)
 {
-    struct ir_insn in = { .op = IR_LDE, .type = t, .imm = offset };
+    uint64_t low = ir_low(IR_LDE, t, 0, 0, 0, 0);
     ir_ref v;
 
     if (!b->fold)
-        return ir_append(b, &in);
+        return append(b, low, 0, offset);
     for (unsigned i = 0; i < IR_FIELDS; i++)
         if (b->field[i].ref && b->field[i].offset == offset && b->field[i].type == t)
             return b->field[i].ref;
-    v = ir_append(b, &in);
+    v = append(b, low, 0, offset);
     remember_field(b, t, offset, v);
     return v;
 }
@@ -228,30 +245,30 @@ void ir_ste(struct ir_builder *b, enum ir_type t, unsigned offset, ir_ref v)
         forget_fields(b, offset, IR_BYTES(t));
         remember_field(b, t, offset, v);
     }
-    ir_append(b, &(struct ir_insn){ .op = IR_STE, .type = t, .a = v, .imm = offset });
+    append(b, ir_low(IR_STE, t, 0, 0, v, 0), 0, offset);
 }
 
 ir_ref ir_vmask(struct ir_builder *b, enum ir_type element, unsigned offset)
 {
-    return ir_append(b, &(struct ir_insn){ .op = IR_VMASK, .type = (uint8_t)element, .imm = offset });
+    return append(b, ir_low(IR_VMASK, element, 0, 0, 0, 0), 0, offset);
 }
 
 /* The pc register keeps the block's first pc while the block runs, so equal reads are shared. */
 ir_ref ir_pc(struct ir_builder *b, enum ir_type t, int64_t delta)
 {
-    return ir_value(b, (struct ir_insn){ .op = IR_PC, .type = t, .imm = (uint64_t)delta });
+    return ir_value(b, ir_low(IR_PC, t, 0, 0, 0, 0), 0, (uint64_t)delta);
 }
 
 /* ---- pure operations ---- */
 
 ir_ref ir_un(struct ir_builder *b, enum ir_op op, enum ir_type t, ir_ref a)
 {
-    return ir_value(b, (struct ir_insn){ .op = op, .type = t, .a = a });
+    return ir_value(b, ir_low(op, t, 0, 0, a, 0), 0, 0);
 }
 
 ir_ref ir_bin(struct ir_builder *b, enum ir_op op, enum ir_type t, ir_ref x, ir_ref y)
 {
-    return ir_value(b, (struct ir_insn){ .op = op, .type = t, .a = x, .b = y });
+    return ir_value(b, ir_low(op, t, 0, 0, x, y), 0, 0);
 }
 
 ir_ref ir_bini(struct ir_builder *b, enum ir_op op, enum ir_type t, ir_ref x, uint64_t imm)
@@ -280,40 +297,39 @@ ir_ref ir_sext(struct ir_builder *b, enum ir_type to, ir_ref a)
 
 ir_ref ir_extract(struct ir_builder *b, enum ir_type t, ir_ref a, unsigned pos, unsigned len)
 {
-    return ir_value(b, (struct ir_insn){ .op = IR_EXTRACT, .type = t, .a = a, .imm = pos << 8 | len });
+    return ir_value(b, ir_low(IR_EXTRACT, t, 0, 0, a, 0), 0, pos << 8 | len);
 }
 
 ir_ref ir_deposit(struct ir_builder *b, enum ir_type t, ir_ref a, unsigned pos, unsigned len, ir_ref field)
 {
-    return ir_value(b, (struct ir_insn){ .op = IR_DEPOSIT, .type = t, .a = a, .b = field,
-                                         .imm = pos << 8 | len });
+    return ir_value(b, ir_low(IR_DEPOSIT, t, 0, 0, a, field), 0, pos << 8 | len);
 }
 
 ir_ref ir_cmp(struct ir_builder *b, enum ir_cmp cc, enum ir_type t, ir_ref x, ir_ref y)
 {
-    return ir_value(b, (struct ir_insn){ .op = IR_CMP, .type = t, .cc = cc, .a = x, .b = y });
+    return ir_value(b, ir_low(IR_CMP, t, cc, 0, x, y), 0, 0);
 }
 
 ir_ref ir_select(struct ir_builder *b, enum ir_type t, ir_ref cond, ir_ref yes, ir_ref no)
 {
-    return ir_value(b, (struct ir_insn){ .op = IR_SELECT, .type = t, .a = cond, .b = yes, .c = no });
+    return ir_value(b, ir_low(IR_SELECT, t, 0, 0, cond, yes), ir_high(no, 0), 0);
 }
 
 /* ---- flags ---- */
 
 ir_ref ir_flags(struct ir_builder *b, enum ir_op op, enum ir_type t, ir_ref x, ir_ref y, ir_ref z)
 {
-    return ir_value(b, (struct ir_insn){ .op = op, .type = t, .a = x, .b = y, .c = z });
+    return ir_value(b, ir_low(op, t, 0, 0, x, y), ir_high(z, 0), 0);
 }
 
 ir_ref ir_getfl(struct ir_builder *b)
 {
-    struct ir_insn in = { .op = IR_GETFL, .type = IR_I32 };
+    uint64_t low = ir_low(IR_GETFL, IR_I32, 0, 0, 0, 0);
 
     if (!b->fold)
-        return ir_append(b, &in);
+        return append(b, low, 0, 0);
     if (!b->fl)
-        b->fl = ir_append(b, &in);
+        b->fl = append(b, low, 0, 0);
     return b->fl;
 }
 
@@ -324,48 +340,46 @@ void ir_putfl(struct ir_builder *b, ir_ref fl)
             return;
         b->fl = fl;
     }
-    ir_append(b, &(struct ir_insn){ .op = IR_PUTFL, .type = IR_I32, .a = fl });
+    append(b, ir_low(IR_PUTFL, IR_I32, 0, 0, fl, 0), 0, 0);
 }
 
 ir_ref ir_eflags(struct ir_builder *b, ir_ref fl)
 {
-    return ir_value(b, (struct ir_insn){ .op = IR_EFLAGS, .type = IR_I32, .a = fl });
+    return ir_value(b, ir_low(IR_EFLAGS, IR_I32, 0, 0, fl, 0), 0, 0);
 }
 
 ir_ref ir_cond(struct ir_builder *b, unsigned cc, ir_ref fl)
 {
-    return ir_value(b, (struct ir_insn){ .op = IR_COND, .type = IR_I32, .cc = (uint8_t)cc, .a = fl });
+    return ir_value(b, ir_low(IR_COND, IR_I32, cc, 0, fl, 0), 0, 0);
 }
 
 /* ---- memory ---- */
 
 ir_ref ir_ld(struct ir_builder *b, enum ir_type t, ir_ref addr, unsigned mem)
 {
-    return ir_append(b, &(struct ir_insn){ .op = IR_LD, .type = t, .aux = (uint8_t)mem, .a = addr });
+    return append(b, ir_low(IR_LD, t, 0, mem, addr, 0), 0, 0);
 }
 
 void ir_st(struct ir_builder *b, enum ir_type t, ir_ref addr, ir_ref v, unsigned mem)
 {
-    ir_append(b, &(struct ir_insn){ .op = IR_ST, .type = t, .aux = (uint8_t)mem, .a = addr, .b = v });
+    append(b, ir_low(IR_ST, t, 0, mem, addr, v), 0, 0);
 }
 
 ir_ref ir_atomic(struct ir_builder *b, enum ir_atomic kind, enum ir_type t, ir_ref addr, ir_ref v,
                  unsigned mem)
 {
-    return ir_append(b, &(struct ir_insn){ .op = IR_ATOMIC, .type = t, .aux = (uint8_t)mem, .a = addr, .b = v,
-                                           .imm = kind });
+    return append(b, ir_low(IR_ATOMIC, t, 0, mem, addr, v), 0, kind);
 }
 
 ir_ref ir_cas(struct ir_builder *b, enum ir_type t, ir_ref addr, ir_ref expected, ir_ref desired,
               unsigned mem)
 {
-    return ir_append(b, &(struct ir_insn){ .op = IR_CAS, .type = t, .aux = (uint8_t)mem, .a = addr,
-                                           .b = expected, .c = desired });
+    return append(b, ir_low(IR_CAS, t, 0, mem, addr, expected), ir_high(desired, 0), 0);
 }
 
 void ir_fence(struct ir_builder *b)
 {
-    ir_append(b, &(struct ir_insn){ .op = IR_FENCE, .type = IR_I64 });
+    append(b, ir_low(IR_FENCE, IR_I64, 0, 0, 0, 0), 0, 0);
 }
 
 /* The type of LDV and STV is unused and stays I64. */
@@ -373,14 +387,12 @@ void ir_ldv(struct ir_builder *b, ir_ref addr, unsigned offset, unsigned mem)
 {
     if (b->fold)
         forget_fields(b, offset, 16);
-    ir_append(b, &(struct ir_insn){ .op = IR_LDV, .type = IR_I64, .aux = (uint8_t)mem, .a = addr,
-                                    .imm = offset });
+    append(b, ir_low(IR_LDV, IR_I64, 0, mem, addr, 0), 0, offset);
 }
 
 void ir_stv(struct ir_builder *b, ir_ref addr, unsigned offset, unsigned mem)
 {
-    ir_append(b, &(struct ir_insn){ .op = IR_STV, .type = IR_I64, .aux = (uint8_t)mem, .a = addr,
-                                    .imm = offset });
+    append(b, ir_low(IR_STV, IR_I64, 0, mem, addr, 0), 0, offset);
 }
 
 /* ---- checks, helpers, vectors ---- */
@@ -390,7 +402,7 @@ void ir_bound(struct ir_builder *b, ir_ref a, unsigned offset, unsigned size, un
     uint64_t imm = (uint16_t)offset | (uint64_t)(uint16_t)(size - 1) << 16 |
                    (uint64_t)(uint16_t)helper << 32 | (uint64_t)arg << 48;
 
-    ir_append(b, &(struct ir_insn){ .op = IR_BOUND, .type = IR_I64, .a = a, .imm = imm });
+    append(b, ir_low(IR_BOUND, IR_I64, 0, 0, a, 0), 0, imm);
 }
 
 void ir_trapif(struct ir_builder *b, ir_ref cond, unsigned helper, uint32_t arg)
@@ -399,8 +411,7 @@ void ir_trapif(struct ir_builder *b, ir_ref cond, unsigned helper, uint32_t arg)
 
     if (b->fold && ir_is_const(b, cond, &v) && !v)
         return;
-    ir_append(b, &(struct ir_insn){ .op = IR_TRAPIF, .type = IR_I32, .a = cond,
-                                    .imm = helper | (uint64_t)arg << 32 });
+    append(b, ir_low(IR_TRAPIF, IR_I32, 0, 0, cond, 0), 0, helper | (uint64_t)arg << 32);
 }
 
 /* Forget what a helper with these effects may change. */
@@ -417,13 +428,12 @@ static void forget_call(struct ir_builder *b, uint32_t effects)
 ir_ref ir_call(struct ir_builder *b, unsigned helper, ir_ref a0, ir_ref a1, ir_ref a2, ir_ref a3)
 {
     const struct tcg_helper *h = &b->guest->helpers[helper];
-    struct ir_insn in = { .op = IR_CALL, .type = h->result == '8' ? IR_I64 : IR_I32, .a = a0, .b = a1,
-                          .c = a2, .d = a3, .imm = helper };
+    uint64_t low = ir_low(IR_CALL, h->result == '8' ? IR_I64 : IR_I32, 0, 0, a0, a1), high = ir_high(a2, a3);
     ir_ref v;
 
     if (b->fold)
         forget_call(b, h->effects);
-    v = b->fold && h->effects == H_PURE ? number(b, &in) : ir_append(b, &in);
+    v = b->fold && h->effects == H_PURE ? number(b, low, high, helper) : append(b, low, high, helper);
     return h->result == 'v' ? 0 : v;
 }
 
@@ -439,14 +449,14 @@ void ir_vopi(struct ir_builder *b, unsigned vop, unsigned dst, unsigned src1, un
 
     if (b->fold)
         forget_fields(b, dst, 16);
-    ir_append(b, &(struct ir_insn){ .op = IR_VOP, .type = IR_I64, .aux = imm8, .imm = imm });
+    append(b, ir_low(IR_VOP, IR_I64, 0, imm8, 0, 0), 0, imm);
 }
 
 /* ---- marks, ways out and ends ---- */
 
 void ir_insn_start(struct ir_builder *b, uint32_t offset, uint32_t len)
 {
-    ir_append(b, &(struct ir_insn){ .op = IR_INSN, .type = IR_I64, .imm = offset | (uint64_t)len << 32 });
+    append(b, ir_low(IR_INSN, IR_I64, 0, 0, 0, 0), 0, offset | (uint64_t)len << 32);
 }
 
 void ir_exitif(struct ir_builder *b, enum ir_type ip, ir_ref cond, int32_t delta, bool far_exit)
@@ -471,7 +481,7 @@ void ir_gotoif(struct ir_builder *b, ir_ref cond, ir_ref pc)
 
 static void append_goto(struct ir_builder *b, enum ir_type ip, int32_t delta, unsigned aux)
 {
-    ir_append(b, &(struct ir_insn){ .op = IR_GOTO, .type = ip, .aux = (uint8_t)aux, .imm = (uint32_t)delta });
+    append(b, ir_low(IR_GOTO, ip, 0, aux, 0, 0), 0, (uint32_t)delta);
 }
 
 void ir_goto(struct ir_builder *b, enum ir_type ip, int32_t delta, bool far_exit)
@@ -489,26 +499,25 @@ void ir_br(struct ir_builder *b, enum ir_type ip, ir_ref cond, int32_t taken, bo
         ir_goto(b, ip, v ? taken : next, v ? taken_far : next_far);
         return;
     }
-    ir_append(b, &(struct ir_insn){ .op = IR_BR, .type = ip, .aux = (uint8_t)aux, .a = cond,
-                                    .imm = (uint32_t)taken | (uint64_t)(uint32_t)next << 32 });
+    append(b, ir_low(IR_BR, ip, 0, aux, cond, 0), 0, (uint32_t)taken | (uint64_t)(uint32_t)next << 32);
 }
 
 void ir_gotoi(struct ir_builder *b, ir_ref pc)
 {
-    ir_append(b, &(struct ir_insn){ .op = IR_GOTOI, .type = IR_I64, .a = pc });
+    append(b, ir_low(IR_GOTOI, IR_I64, 0, 0, pc, 0), 0, 0);
 }
 
 void ir_lookup(struct ir_builder *b)
 {
-    ir_append(b, &(struct ir_insn){ .op = IR_LOOKUP, .type = IR_I64 });
+    append(b, ir_low(IR_LOOKUP, IR_I64, 0, 0, 0, 0), 0, 0);
 }
 
 void ir_exit(struct ir_builder *b, enum ir_type ip, int32_t delta)
 {
-    ir_append(b, &(struct ir_insn){ .op = IR_EXIT, .type = ip, .imm = (uint32_t)delta });
+    append(b, ir_low(IR_EXIT, ip, 0, 0, 0, 0), 0, (uint32_t)delta);
 }
 
 void ir_exit_dynamic(struct ir_builder *b)
 {
-    ir_append(b, &(struct ir_insn){ .op = IR_EXIT, .type = IR_I64, .aux = 1 });
+    append(b, ir_low(IR_EXIT, IR_I64, 0, 1, 0, 0), 0, 0);
 }

@@ -68,9 +68,8 @@ static ir_ref invert(struct ir_builder *b, ir_ref v)
     if (d->op == IR_CMP || d->op == IR_COND) {
         static const uint8_t opposite[] = { IR_CMP_NE, IR_CMP_EQ, IR_CMP_GEU, IR_CMP_GTU, IR_CMP_LEU,
                                             IR_CMP_LTU, IR_CMP_GES, IR_CMP_GTS, IR_CMP_LES, IR_CMP_LTS };
-        struct ir_insn in = *d;
-        in.cc = d->op == IR_CMP ? opposite[d->cc] : d->cc ^ 1;
-        return ir_value(b, in);
+        unsigned cc = d->op == IR_CMP ? opposite[d->cc] : d->cc ^ 1u;
+        return ir_value(b, ir_low(d->op, d->type, cc, 0, d->a, d->b), 0, 0);
     }
     return ir_bini(b, IR_XOR, IR_I32, v, 1);
 }

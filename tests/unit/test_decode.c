@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/bits.h"
-#include "cpu/decode.h"
+#include "cpu/opcodes.h"
 #include "cpu/state.h"
 
 struct sample {
@@ -467,6 +467,13 @@ START_TEST(test_vex)
 }
 END_TEST
 
+/* Operands stand together: the decoder stops at the first that is none. */
+static void check_operands(const struct opcode *row)
+{
+    for (unsigned n = 1; n < 4; n++)
+        ck_assert_msg(row->op[n - 1] || !row->op[n], "%s", row->mnemonic);
+}
+
 /* No row contradicts itself. */
 START_TEST(test_table)
 {
@@ -475,7 +482,30 @@ START_TEST(test_table)
         ck_assert(row->emit && row->mnemonic);
         ck_assert_msg((row->flags & (OPF_I64 | OPF_O64)) != (OPF_I64 | OPF_O64), "%s", row->mnemonic);
         ck_assert_msg((row->flags & (OPF_D64 | OPF_F64)) != (OPF_D64 | OPF_F64), "%s", row->mnemonic);
+        check_operands(row);
     }
+}
+END_TEST
+
+/* Has this room rows of the opcode, and does the index say so? */
+static void check_room(unsigned room, unsigned map, unsigned opcode)
+{
+    unsigned first = ROOM_NUM, last = ROOM_NUM;
+    const struct opcode *row;
+    bool found = opcode_rooms(room >= ROOM_VEX, map, (uint8_t)opcode, &first, &last);
+    bool has = opcode_rows(room, map, (uint8_t)opcode, &row);
+
+    ck_assert_msg(!has || (found && first <= room && room <= last), "map %u %02x room %u", map, opcode, room);
+    ck_assert_msg(has || !found || (first != room && last != room), "map %u %02x room %u", map, opcode, room);
+}
+
+/* The index by opcode leads to every row. */
+START_TEST(test_rooms)
+{
+    for (unsigned map = 0; map < 4; map++)
+        for (unsigned opcode = 0; opcode < 256; opcode++)
+            for (unsigned room = 0; room < ROOM_NUM; room++)
+                check_room(room, map, opcode);
 }
 END_TEST
 
@@ -525,6 +555,7 @@ Suite *decode_suite(void)
     tcase_add_test(t, test_immediates);
     tcase_add_test(t, test_vex);
     tcase_add_test(t, test_table);
+    tcase_add_test(t, test_rooms);
     tcase_add_test(t, test_hostile_bytes);
     suite_add_tcase(s, t);
     return s;
