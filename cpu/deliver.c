@@ -51,7 +51,7 @@ static void enter_vector(struct cpu *cpu, const struct stack *st, uint32_t entry
     seg_load_real(cpu, S_CS, (uint16_t)(entry >> 16));
     cpu->eflags &= ~clear;
     cpu->rip = entry & 0xffff;
-    cpu_update_mode(cpu);
+    cpu_update_level(cpu);
 }
 
 static void deliver_real(const struct event *ev)
@@ -182,7 +182,7 @@ static void enter_gate(struct cpu *cpu, const struct gate *g)
     cpu->eflags &= ~clear;
     seg_commit_code(cpu, g->selector, &g->code, g->cpl);
     cpu->rip = g->offset;
-    cpu_update_mode(cpu);
+    cpu_update_level(cpu);
 }
 
 static void push_v86_segments(struct stack *st, struct cpu *cpu, unsigned size)

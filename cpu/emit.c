@@ -312,8 +312,36 @@ ir_ref emit_next_pc(struct emit *e)
     return emit_pc_value(e, next_delta(e));
 }
 
+/* MODE_SHADOW as a value: `set` is a boolean. */
+static void put_shadow(struct emit *e, ir_ref set)
+{
+    ir_ref mode = ir_lde(e->b, IR_I32, offsetof(struct cpu, mode));
+
+    ir_ste(e->b, IR_I32, offsetof(struct cpu, mode),
+           ir_deposit(e->b, IR_I32, mode, __builtin_ctz(MODE_SHADOW), 1, set));
+}
+
+bool emit_shadow(struct emit *e, ir_ref clear)
+{
+    if (stepped(e) || e->single)
+        return false;
+    ir_trapif(e->b, ir_lde(e->b, IR_I32, offsetof(struct cpu, pins)), HELP_restart_one, 0);
+    put_shadow(e, clear);
+    e->sti = clear;
+    return true;
+}
+
+/* The instruction behind an STI is complete. */
+static void leave_shadow(struct emit *e)
+{
+    if (e->in_shadow)
+        put_shadow(e, ir_const(e->b, IR_I32, 0));
+    e->in_shadow = false;
+}
+
 void emit_goto(struct emit *e, int32_t delta)
 {
+    leave_shadow(e);
     if (stepped(e))
         ir_exit(e->b, emit_ip_type(e), delta);
     else
@@ -323,14 +351,23 @@ void emit_goto(struct emit *e, int32_t delta)
 
 void emit_jump(struct emit *e, int32_t delta)
 {
+    leave_shadow(e);
     if (!e->trace || !trace_goto(e, delta))
         emit_goto(e, delta);
+}
+
+void emit_return(struct emit *e, ir_ref pc)
+{
+    leave_shadow(e);
+    if (!e->trace || !trace_return(e, pc))
+        emit_goto_indirect(e, pc);
 }
 
 void emit_branch(struct emit *e, ir_ref cond, int32_t delta)
 {
     int32_t next = next_delta(e);
 
+    leave_shadow(e);
     if (e->trace && trace_branch(e, cond, delta, next))
         return;
     if (stepped(e))
@@ -342,6 +379,7 @@ void emit_branch(struct emit *e, ir_ref cond, int32_t delta)
 
 void emit_goto_indirect(struct emit *e, ir_ref pc)
 {
+    leave_shadow(e);
     if (stepped(e)) {
         ir_ste(e->b, IR_I64, offsetof(struct cpu, rip), pc);
         ir_exit_dynamic(e->b);
@@ -353,6 +391,7 @@ void emit_goto_indirect(struct emit *e, ir_ref pc)
 
 void emit_lookup(struct emit *e)
 {
+    leave_shadow(e);
     if (stepped(e))
         ir_exit_dynamic(e->b);
     else
@@ -367,6 +406,7 @@ void emit_end_next(struct emit *e)
 
 void emit_exit_next(struct emit *e)
 {
+    leave_shadow(e);
     ir_exit(e->b, emit_ip_type(e), next_delta(e));
     e->ended = true;
 }
@@ -535,6 +575,8 @@ static void emit_fetch_fault(struct emit *e, unsigned room)
 static void emit_decoded(struct emit *e, enum decode_result result, ir_ref *extent)
 {
     ir_insn_start(e->b, (uint32_t)e->pc_off, e->insn->len);
+    e->in_shadow = e->stop = e->sti != 0;
+    e->sti = 0;
     if (stepped(e))
         ir_ste(e->b, IR_I8, offsetof(struct cpu, stepped), ir_const(e->b, IR_I8, 1));
     if (e->pc_off == 0)
@@ -570,6 +612,15 @@ static void emit_crossing(struct emit *e, struct insn *insn, const struct block_
     *crossed = insn->len > src->avail;
 }
 
+/* Behind the last instruction. */
+static void end_block(struct emit *e)
+{
+    if (!e->ended && e->sti)
+        emit_goto_indirect(e, emit_pc_value(e, e->pc_off)); /* MODE_SHADOW stays for the next instruction */
+    else if (!e->ended)
+        emit_goto(e, e->pc_off);
+}
+
 /* Emit instructions until the block ends; returns its size in bytes, with the number of instructions in
  * *num. */
 static uint32_t emit_insns(struct emit *e, const struct block_source *src, unsigned max, uint32_t *num,
@@ -594,8 +645,7 @@ static uint32_t emit_insns(struct emit *e, const struct block_source *src, unsig
         e->pc_off += insn.len;
         (*num)++;
     }
-    if (!e->ended)
-        emit_goto(e, e->pc_off);
+    end_block(e);
     set_extent(e, extent, (uint32_t)e->pc_off);
     e->insn = NULL;
     return (uint32_t)e->pc_off;
@@ -620,8 +670,7 @@ static void emit_trace(struct emit *e, const struct block_source *src, uint32_t 
         e->pc_off = t->follows ? t->next : e->pc_off + insn.len;
         (*num)++;
     }
-    if (!e->ended)
-        emit_goto(e, e->pc_off);
+    end_block(e);
     e->insn = NULL;
 }
 

@@ -25,6 +25,8 @@ struct emit {
     bool ended;                 /* a block end was emitted */
     bool stop;                  /* end the block after this instruction (no end emitted yet) */
     struct trace *trace;        /* of a block along its hot path; NULL: it ends at the first branch */
+    ir_ref sti;                 /* this instruction is an STI in the middle of a block: whether IF was clear; else 0 */
+    bool in_shadow;             /* this instruction is behind it: MODE_SHADOW may be set until it is complete */
     uint8_t fpu_checked;        /* #NM/#MF check for x87, MMX, SSE already done in this block (bits OPF_FPU.. >> 9) */
 };
 
@@ -76,10 +78,15 @@ void emit_raise_error(struct emit *e, unsigned vector, uint32_t code);
 void emit_end_next(struct emit *e);
 /* As emit_end_next but to the run loop, so that pending interrupts are seen. */
 void emit_exit_next(struct emit *e);
+/* STI in a block that can go on to the next instruction; `clear` (boolean): IF was clear. The block ends behind that
+ * one, so that interrupts are looked for there. What waits already is left to the run loop: this instruction then runs
+ * alone, as it does when this is false. Before anything is changed. */
+bool emit_shadow(struct emit *e, ir_ref clear);
 /* Block ends. Deltas are relative to the block's first pc. In the modes in which every instruction returns to the
  * run loop (TF, DR, RF, SHADOW) they leave to it; elsewhere they chain or look up. Targets are not checked here. */
 void emit_goto(struct emit *e, int32_t delta);
 void emit_jump(struct emit *e, int32_t delta);                  /* a branch of the program's: traces go on there */
+void emit_return(struct emit *e, ir_ref pc);                    /* pc: I64 */
 void emit_branch(struct emit *e, ir_ref cond, int32_t delta);   /* not taken: the next instruction */
 void emit_goto_indirect(struct emit *e, ir_ref pc);             /* pc: I64 */
 void emit_lookup(struct emit *e);                               /* a helper has set pc (and mode) */

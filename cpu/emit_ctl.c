@@ -138,8 +138,7 @@ void emit_ret(struct emit *e)
     ir_ref pc = checked_pc(e, emit_pop(e, size));
 
     emit_pop_done(e, size + (uint16_t)e->insn->imm);
-    if (!e->trace || !trace_return(e, pc))
-        emit_goto_indirect(e, pc);
+    emit_return(e, pc);
 }
 
 /* rCX at the address size. */

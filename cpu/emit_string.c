@@ -12,7 +12,7 @@ static bool repeated(const struct emit *e)
     return e->insn->prefix & (PFX_REP | PFX_REPNE);
 }
 
-/* Single-stepping sees every element. */
+/* Single-stepping sees every element; interrupts wait for one behind an STI. */
 static uint32_t string_desc(const struct emit *e)
 {
     uint32_t desc = element_size(e) | (uint32_t)e->insn->addrsize << STR_ADDR_SHIFT |
@@ -22,7 +22,7 @@ static uint32_t string_desc(const struct emit *e)
         desc |= STR_REP;
     if (e->insn->prefix & PFX_REPNE)
         desc |= STR_REPNE;
-    if (e->mode & (MODE_TF | MODE_DR | MODE_RF | MODE_SHADOW))
+    if ((e->mode & (MODE_TF | MODE_DR | MODE_RF | MODE_SHADOW)) || e->in_shadow)
         desc |= STR_ONE;
     return desc;
 }

@@ -63,6 +63,7 @@ static void end_with_shadow(struct emit *e)
 {
     ir_ref mode = ir_lde(e->b, IR_I32, OFF(mode));
 
+    e->in_shadow = false; /* that of an STI before goes on */
     ir_ste(e->b, IR_I8, OFF(ss_shadow), ir_const(e->b, IR_I8, 1));
     ir_ste(e->b, IR_I32, OFF(mode), ir_bini(e->b, IR_OR, IR_I32, mode, MODE_SHADOW));
     emit_end_next(e);
@@ -312,6 +313,17 @@ void emit_cli(struct emit *e)
     ir_ste(e->b, IR_I32, OFF(eflags), ir_bini(e->b, IR_AND, IR_I32, v, ~flag));
 }
 
+static bool sti_inline(struct emit *e)
+{
+    ir_ref flags = ir_lde(e->b, IR_I32, OFF(eflags));
+    ir_ref clear = ir_bini(e->b, IR_XOR, IR_I32, ir_extract(e->b, IR_I32, flags, 9, 1), 1);
+
+    if (!emit_shadow(e, clear))
+        return false;
+    ir_ste(e->b, IR_I32, OFF(eflags), ir_bini(e->b, IR_OR, IR_I32, flags, FL_IF));
+    return true;
+}
+
 void emit_sti(struct emit *e)
 {
     uint32_t flag = interrupt_flag(e);
@@ -320,6 +332,8 @@ void emit_sti(struct emit *e)
         emit_raise_error(e, EX_GP, 0);
         return;
     }
+    if (flag == FL_IF && sti_inline(e))
+        return;
     call(e, flag == FL_IF ? HELP_sti : HELP_sti_virtual, 0, 0, 0, 0);
     emit_end_next(e);
 }

@@ -46,7 +46,7 @@ static void enter_code(struct cpu *cpu, uint16_t selector, const struct descript
 {
     seg_commit_code(cpu, selector, code, cpl);
     cpu->rip = ip;
-    cpu_update_mode(cpu);
+    cpu_update_level(cpu);
 }
 
 /* ---- JMP and CALL ---- */
@@ -90,7 +90,7 @@ static void transfer_real(const struct transfer *t)
     }
     seg_load_real(cpu, S_CS, t->selector);
     cpu->rip = t->offset;
-    cpu_update_mode(cpu);
+    cpu_update_level(cpu);
 }
 
 /* Stay at the current level. A call through a 64-bit gate pushes on a 64-bit stack, whoever calls. */
@@ -346,7 +346,7 @@ static void return_real(struct comeback *r, unsigned drop)
     stack_commit(&r->st);
     seg_load_real(cpu, S_CS, r->cs);
     cpu->rip = r->ip;
-    cpu_update_mode(cpu);
+    cpu_update_level(cpu);
     if (r->mask)
         cpu_set_eflags(cpu, r->flags, r->mask);
 }
@@ -427,7 +427,7 @@ static void iret_to_v86(struct comeback *r)
     seg_load_real(cpu, S_CS, r->cs);
     cpu->gpr[R_SP] = sp;
     cpu->rip = r->ip;
-    cpu_update_mode(cpu);
+    cpu_update_level(cpu);
 }
 
 static void iret_task(struct cpu *cpu, uint64_t next)

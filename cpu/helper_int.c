@@ -45,6 +45,12 @@ uint64_t helper_cs_target(struct cpu *cpu, uint64_t delta)
     cpu_restart_one(cpu);
 }
 
+uint64_t helper_restart_one(struct cpu *cpu, uint64_t unused)
+{
+    (void)unused;
+    cpu_restart_one(cpu);
+}
+
 /* Code that continues in a page without RAM cannot run: #GP(0). */
 uint64_t helper_fetch_fault(struct cpu *cpu, uint64_t addr)
 {

@@ -23,7 +23,7 @@ static _Noreturn void raise_gp(struct cpu *cpu)
 uint64_t helper_load_seg(struct cpu *cpu, uint64_t seg, uint64_t selector)
 {
     seg_load(cpu, (unsigned)seg, (uint16_t)selector);
-    cpu_update_mode(cpu);
+    cpu_update_level(cpu);
     return 0;
 }
 
@@ -70,13 +70,19 @@ uint64_t helper_into(struct cpu *cpu, uint64_t next)
 
 #define FLAT (ATTR_P | ATTR_S | ATTR_A | ATTR_G)
 
+/* The caller updates the mode. */
 static void flat_segments(struct cpu *cpu, uint16_t cs, uint16_t ss, unsigned cpl, bool code64)
 {
     uint16_t dpl = (uint16_t)(cpl << ATTR_DPL_SHIFT);
 
-    seg_set_cache(cpu, S_CS, cs, 0, UINT32_MAX,
-                  FLAT | ATTR_CODE | ATTR_R | dpl | (code64 ? ATTR_L : ATTR_DB));
-    seg_set_cache(cpu, S_SS, ss, 0, UINT32_MAX, FLAT | ATTR_W | ATTR_DB | dpl);
+    cpu->seg[S_CS] = (struct segment){
+        .read_hi = UINT32_MAX, .write_lo = UINT64_MAX, .limit = UINT32_MAX, .selector = cs,
+        .attr = (uint16_t)(FLAT | ATTR_CODE | ATTR_R | dpl | (code64 ? ATTR_L : ATTR_DB)),
+    };
+    cpu->seg[S_SS] = (struct segment){
+        .read_hi = UINT32_MAX, .write_hi = UINT32_MAX, .limit = UINT32_MAX, .selector = ss,
+        .attr = (uint16_t)(FLAT | ATTR_W | ATTR_DB | dpl),
+    };
     cpu_set_cpl(cpu, cpl);
 }
 
@@ -89,17 +95,16 @@ uint64_t helper_syscall(struct cpu *cpu, uint64_t next)
 {
     uint16_t cs = cpu->star >> 32 & 0xfffc, ss = (uint16_t)((cpu->star >> 32) + 8);
     bool long_mode = cpu_long_mode(cpu), from64 = cpu_code64(cpu);
-    uint32_t flags = cpu_get_eflags(cpu);
 
     if (!(cpu->efer & EFER_SCE) || !(cpu->mode & MODE_PE) || (!from64 && !is_amd(cpu)))
         cpu_raise_exception(cpu, EX_UD);
     cpu->gpr[R_CX] = next;
-    if (long_mode)
-        cpu->gpr[11] = flags & ~(uint32_t)FL_RF;
     flat_segments(cpu, cs, ss, 0, long_mode);
     if (long_mode) {
+        uint32_t flags = cpu_get_eflags(cpu);
+        cpu->gpr[11] = flags & ~(uint32_t)FL_RF;
         cpu->rip = from64 ? cpu->lstar : cpu->cstar;
-        cpu_set_eflags(cpu, 0, (uint32_t)cpu->sfmask | FL_RF | FL_VM);
+        cpu_set_eflags(cpu, flags & ~(uint32_t)cpu->sfmask & ~(uint32_t)(FL_RF | FL_VM), UINT32_MAX);
     } else {
         cpu->rip = (uint32_t)cpu->star;
         cpu_set_eflags(cpu, 0, FL_IF | FL_VM | FL_RF);
@@ -147,7 +152,7 @@ uint64_t helper_sysenter(struct cpu *cpu)
     flat_segments(cpu, cs, (uint16_t)(cs + 8), 0, long_mode);
     cpu->gpr[R_SP] = long_mode ? cpu->sysenter_esp : (uint32_t)cpu->sysenter_esp;
     cpu->rip = long_mode ? cpu->sysenter_eip : (uint32_t)cpu->sysenter_eip;
-    cpu_update_mode(cpu);
+    cpu_update_level(cpu);
     cpu->no_step = true;
     return 0;
 }
@@ -165,7 +170,7 @@ uint64_t helper_sysexit(struct cpu *cpu, uint64_t size)
     flat_segments(cpu, cs | 3, (uint16_t)((cs + 8) | 3), 3, to64);
     cpu->gpr[R_SP] = to64 ? sp : (uint32_t)sp;
     cpu->rip = to64 ? ip : (uint32_t)ip;
-    cpu_update_mode(cpu);
+    cpu_update_level(cpu);
     return 0;
 }
 

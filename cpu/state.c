@@ -60,31 +60,51 @@ static bool code_breakpoint_enabled(const struct cpu *cpu)
     return false;
 }
 
-void cpu_update_mode(struct cpu *cpu)
+/* What control registers, MSRs, DR7 and MXCSR decide. */
+static uint32_t control_bits(const struct cpu *cpu)
 {
-    uint32_t m = level_bits(cpu) | (cpu->mode & (MODE_SHADOW | MODE_SMM));
-    uint64_t virtual_if = m & MODE_VM ? CR4_VME : (m & MODE_CPL) == MODE_CPL ? CR4_PVI : 0;
+    uint32_t m = cpu->efer & EFER_LMA ? MODE_LMA : 0;
 
-    m |= cpu->efer & EFER_LMA ? MODE_LMA : 0;
-    m |= segment_bits(cpu, m);
-    m |= (cpu->eflags & FL_IOPL) >> 12 << MODE_IOPL_SHIFT;
-    m |= cpu->eflags & FL_TF ? MODE_TF : 0;
-    m |= cpu->eflags & FL_RF ? MODE_RF : 0;
     m |= cpu->cr0 & CR0_EM ? MODE_EM : 0;
     m |= cpu->cr0 & CR0_TS ? MODE_TS : 0;
     m |= cpu->cr0 & CR0_MP ? MODE_MP : 0;
     m |= cpu->cr4 & CR4_OSFXSR ? MODE_OSFXSR : 0;
-    m |= (cpu->cr0 & CR0_AM) && (cpu->eflags & FL_AC) && (m & MODE_CPL) == MODE_CPL ? MODE_AC : 0;
     m |= ~cpu->mxcsr & MXCSR_MASKS ? MODE_XM : 0;
     m |= (cpu->dr[7] & 0xff) && code_breakpoint_enabled(cpu) ? MODE_DR : 0;
-    m |= cpu->cr4 & virtual_if ? MODE_VME : 0;
     m |= (cpu->cr4 & CR4_OSXSAVE) && !(~cpu->xcr0 & (XCR0_SSE | XCR0_AVX)) ? MODE_AVX : 0;
     m |= (m & MODE_LMA) && (cpu->cr4 & CR4_LA57) ? MODE_LA57 : 0;
+    return m;
+}
+
+/* The mode with these bits, those that stay, and what EFLAGS, the level and the segment registers decide, with the
+ * control registers as they are. */
+static void complete_mode(struct cpu *cpu, uint32_t control)
+{
+    uint32_t m = level_bits(cpu) | (cpu->mode & (MODE_SHADOW | MODE_SMM)) | control;
+    uint64_t virtual_if = m & MODE_VM ? CR4_VME : (m & MODE_CPL) == MODE_CPL ? CR4_PVI : 0;
+
+    m |= segment_bits(cpu, m);
+    m |= (cpu->eflags & FL_IOPL) >> 12 << MODE_IOPL_SHIFT;
+    m |= cpu->eflags & FL_TF ? MODE_TF : 0;
+    m |= cpu->eflags & FL_RF ? MODE_RF : 0;
+    m |= (cpu->cr0 & CR0_AM) && (cpu->eflags & FL_AC) && (m & MODE_CPL) == MODE_CPL ? MODE_AC : 0;
+    m |= cpu->cr4 & virtual_if ? MODE_VME : 0;
     m |= (cpu->cr4 & CR4_SMAP) && (m & MODE_CPL) != MODE_CPL && !(cpu->eflags & FL_AC) ? MODE_SMAP : 0;
     if ((m ^ cpu->mode) & MODE_AC)
         mmu_flush(cpu, true); /* the fast path may be used only while alignment is not checked */
     cpu->mode = m;
     cpu->code_base = m & MODE_CODE64 ? 0 : cpu->seg[S_CS].base;
+}
+
+void cpu_update_mode(struct cpu *cpu)
+{
+    complete_mode(cpu, control_bits(cpu));
+}
+
+void cpu_update_level(struct cpu *cpu)
+{
+    complete_mode(cpu, cpu->mode & (MODE_LMA | MODE_EM | MODE_TS | MODE_MP | MODE_OSFXSR | MODE_XM | MODE_DR |
+                                    MODE_AVX | MODE_LA57));
 }
 
 void cpu_set_cpl(struct cpu *cpu, unsigned cpl)
@@ -106,17 +126,22 @@ void cpu_set_flags6(struct cpu *cpu, uint32_t six)
     cpu->fl = (struct tcg_flags){ .a = six & IR_FLAGS6, .op = IR_FL_RAW, .type = IR_I32 };
 }
 
-void cpu_set_eflags(struct cpu *cpu, uint32_t value, uint32_t mask)
+/* An interrupt that was refused so far must be looked at again. */
+static void look_for_interrupts(struct cpu *cpu)
 {
-    uint32_t now = (cpu_get_eflags(cpu) & ~mask) | (value & mask);
-
-    if (mask & IR_FLAGS6)
-        cpu_set_flags6(cpu, now);
-    cpu->eflags = (now & ~(uint32_t)IR_FLAGS6) | 2;
-    cpu_update_mode(cpu);
-    /* An interrupt that was refused so far must be looked at again. */
     if ((cpu->eflags & FL_IF) && atomic_load_explicit(&cpu->pins, memory_order_relaxed))
         __atomic_store_n(&cpu->exit_request, 1, __ATOMIC_SEQ_CST);
+}
+
+void cpu_set_eflags(struct cpu *cpu, uint32_t value, uint32_t mask)
+{
+    if (!(~mask & IR_FLAGS6))
+        cpu_set_flags6(cpu, value);
+    else if (mask & IR_FLAGS6)
+        cpu_set_flags6(cpu, (cpu_get_eflags(cpu) & ~mask) | (value & mask));
+    cpu->eflags = (((cpu->eflags & ~mask) | (value & mask)) & ~(uint32_t)IR_FLAGS6) | 2;
+    cpu_update_level(cpu);
+    look_for_interrupts(cpu);
 }
 
 /* While translated code is on the stack, the sticky flags are in the host's own register. */

@@ -280,6 +280,8 @@ extern const struct tcg_guest cpu_guest;    /* the CPU struct for the translator
 void cpu_reset(struct cpu *cpu);            /* power-on values, SDM vol. 3 table 10-1 */
 void cpu_init_signal(struct cpu *cpu);      /* INIT# */
 void cpu_update_mode(struct cpu *cpu);
+/* The same where nothing but EFLAGS, the level and segment registers has changed. */
+void cpu_update_level(struct cpu *cpu);
 void cpu_set_cpl(struct cpu *cpu, unsigned cpl);  /* protected mode; the caller updates the mode after it */
 uint32_t cpu_get_eflags(struct cpu *cpu);   /* all of EFLAGS */
 void cpu_set_eflags(struct cpu *cpu, uint32_t value, uint32_t mask); /* write the bits of `mask`; updates mode */

@@ -57,6 +57,8 @@ static void port_write(void *opaque, uint64_t offset, uint64_t v, unsigned size)
         cf.vector[cf.num_vectors++] = (uint8_t)v;
     if (offset + CF_PORT_OUT == CF_PORT_STOP)
         cpu_raise(cf.cpu, CPU_PIN_STOP);
+    if (offset + CF_PORT_OUT == CF_PORT_INTR)
+        cpu_raise(cf.cpu, CPU_PIN_INTR);
 }
 
 static void note_io(bool write, uint64_t offset, uint64_t value, unsigned size)
@@ -167,7 +169,7 @@ static void make_memory(void)
     mem_region_add(cf.root, CF_IO, cf.io, 0);
     cf.space = mem_space_new("memory", cf.root, &cf.log);
     cf.port_root = mem_container_new("ports", 0x10000);
-    cf.port_io = mem_io_new("test ports", 3, &port_ops, NULL);
+    cf.port_io = mem_io_new("test ports", 4, &port_ops, NULL);
     mem_region_add(cf.port_root, CF_PORT_OUT, cf.port_io, 0);
     cf.ports = mem_space_new("I/O", cf.port_root, &cf.log);
 }

@@ -18,8 +18,9 @@ enum {
 enum { CF_KCODE = 0x08, CF_KDATA = 0x10, CF_UCODE = 0x1b, CF_UDATA = 0x23, CF_TR = 0x28, CF_CODE64 = 0x38,
        CF_CODE16 = 0x40, CF_DATA16 = 0x48 };
 
-/* Ports: a byte for the test, the end of the run, the vector that a handler serves. */
-enum { CF_PORT_OUT = 0x10, CF_PORT_STOP = 0x11, CF_PORT_VECTOR = 0x12 };
+/* Ports: a byte for the test, the end of the run, the vector that a handler serves, an interrupt that waits from now
+ * on. */
+enum { CF_PORT_OUT = 0x10, CF_PORT_STOP = 0x11, CF_PORT_VECTOR = 0x12, CF_PORT_INTR = 0x13 };
 
 /* Code that ends a run. */
 #define CF_STOP 0xe6, CF_PORT_STOP, 0xeb, 0xfe
