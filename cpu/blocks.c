@@ -106,7 +106,8 @@ static void watch_and_copy(struct cpu *cpu, struct fetch *f)
 /* In code segments that are not flat, blocks end at branches. */
 static bool may_be_hot(const struct cpu *cpu)
 {
-    return cpu->opt.hot_after && (cpu->mode & (MODE_CODE64 | MODE_FLAT_CS)) && !(cpu->mode & MODE_STEPPED) &&
+    return cpu->opt.hot_after && (cpu->mode & (MODE_CODE64 | MODE_FLAT_CS)) &&
+           !(cpu->mode & (MODE_STEPPED | MODE_RF)) &&
            !cpu->opt.counted && !cpu->opt.one_insn;
 }
 

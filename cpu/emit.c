@@ -284,10 +284,19 @@ static bool stepped(const struct emit *e)
     return e->mode & (MODE_STEPPED | MODE_ALONE);
 }
 
-/* Is the target in another page than the block's first byte, or not to be chained at all? */
+/* EFLAGS.RF is set, and nobody has to see it cleared: the block of one instruction does it and looks up the next. */
+static bool clears_rf(const struct emit *e)
+{
+    return (e->mode & MODE_RF) && !(e->mode & MODE_STEPPED);
+}
+
+/* Is the target in another page than the block's first byte, or so near to the end of it that it may be an instruction
+ * that crosses, or not to be chained at all? */
 bool emit_is_far(const struct emit *e, int32_t delta)
 {
-    return e->single || (((int64_t)e->block_page_off + delta) >> TCG_PAGE_BITS) != 0;
+    int64_t off = (int64_t)e->block_page_off + delta;
+
+    return e->single || off < 0 || off > (1 << TCG_PAGE_BITS) - INSN_MAX_LEN;
 }
 
 static int32_t next_delta(const struct emit *e)
@@ -331,17 +340,26 @@ bool emit_shadow(struct emit *e, ir_ref clear)
     return true;
 }
 
-/* The instruction behind an STI is complete. */
-static void leave_shadow(struct emit *e)
+static void clear_bits(struct emit *e, unsigned field, uint32_t bits)
+{
+    ir_ste(e->b, IR_I32, field, ir_bini(e->b, IR_AND, IR_I32, ir_lde(e->b, IR_I32, field), ~bits));
+}
+
+/* The instruction is complete: the shadow of an STI before it ends, RF is cleared. */
+static void leave_insn(struct emit *e)
 {
     if (e->in_shadow)
         put_shadow(e, ir_const(e->b, IR_I32, 0));
     e->in_shadow = false;
+    if (!clears_rf(e))
+        return;
+    clear_bits(e, offsetof(struct cpu, eflags), FL_RF);
+    clear_bits(e, offsetof(struct cpu, mode), MODE_RF);
 }
 
 void emit_goto(struct emit *e, int32_t delta)
 {
-    leave_shadow(e);
+    leave_insn(e);
     if (stepped(e))
         ir_exit(e->b, emit_ip_type(e), delta);
     else
@@ -351,14 +369,14 @@ void emit_goto(struct emit *e, int32_t delta)
 
 void emit_jump(struct emit *e, int32_t delta)
 {
-    leave_shadow(e);
+    leave_insn(e);
     if (!e->trace || !trace_goto(e, delta))
         emit_goto(e, delta);
 }
 
 void emit_return(struct emit *e, ir_ref pc)
 {
-    leave_shadow(e);
+    leave_insn(e);
     if (!e->trace || !trace_return(e, pc))
         emit_goto_indirect(e, pc);
 }
@@ -367,7 +385,7 @@ void emit_branch(struct emit *e, ir_ref cond, int32_t delta)
 {
     int32_t next = next_delta(e);
 
-    leave_shadow(e);
+    leave_insn(e);
     if (e->trace && trace_branch(e, cond, delta, next))
         return;
     if (stepped(e))
@@ -379,7 +397,7 @@ void emit_branch(struct emit *e, ir_ref cond, int32_t delta)
 
 void emit_goto_indirect(struct emit *e, ir_ref pc)
 {
-    leave_shadow(e);
+    leave_insn(e);
     if (stepped(e)) {
         ir_ste(e->b, IR_I64, offsetof(struct cpu, rip), pc);
         ir_exit_dynamic(e->b);
@@ -389,9 +407,13 @@ void emit_goto_indirect(struct emit *e, ir_ref pc)
     e->ended = true;
 }
 
+/* The helper may have loaded another RF. */
 void emit_lookup(struct emit *e)
 {
-    leave_shadow(e);
+    if (clears_rf(e))
+        ir_call(e->b, HELP_clear_rf, 0, 0, 0, 0);
+    else
+        leave_insn(e);
     if (stepped(e))
         ir_exit_dynamic(e->b);
     else
@@ -406,7 +428,7 @@ void emit_end_next(struct emit *e)
 
 void emit_exit_next(struct emit *e)
 {
-    leave_shadow(e);
+    leave_insn(e);
     ir_exit(e->b, emit_ip_type(e), next_delta(e));
     e->ended = true;
 }
@@ -579,6 +601,10 @@ static void emit_decoded(struct emit *e, enum decode_result result, ir_ref *exte
     e->sti = 0;
     if (stepped(e))
         ir_ste(e->b, IR_I8, offsetof(struct cpu, stepped), ir_const(e->b, IR_I8, 1));
+    if (clears_rf(e)) {
+        ir_ste(e->b, IR_I8, offsetof(struct cpu, no_step), ir_const(e->b, IR_I8, 0));
+        ir_ste(e->b, IR_I8, offsetof(struct cpu, rf_loaded), ir_const(e->b, IR_I8, 0));
+    }
     if (e->pc_off == 0)
         *extent = check_extent(e);
     if (result == DECODE_UD)
@@ -695,7 +721,7 @@ struct ir_block *emit_block(struct cpu *cpu, struct ir_builder *b, const uint8_t
     struct ir_block *blk = start_block(&e, cpu, pc);
 
     *crossed = false;
-    if (stepped(&e))
+    if (stepped(&e) || clears_rf(&e))
         max = 1;
     e.single = max == 1;
     blk->guest_size = emit_insns(&e, &src, max, &blk->guest_insns, crossed);

@@ -22,7 +22,7 @@ static uint32_t string_desc(const struct emit *e)
         desc |= STR_REP;
     if (e->insn->prefix & PFX_REPNE)
         desc |= STR_REPNE;
-    if ((e->mode & (MODE_TF | MODE_DR | MODE_RF | MODE_SHADOW)) || e->in_shadow)
+    if ((e->mode & (MODE_STEPPED | MODE_RF)) || e->in_shadow)
         desc |= STR_ONE;
     return desc;
 }

@@ -66,6 +66,14 @@ uint64_t helper_into(struct cpu *cpu, uint64_t next)
     return 0;
 }
 
+/* A transfer that was begun with RF set is complete: one that has delivered an event or is an IRET has set RF itself. */
+uint64_t helper_clear_rf(struct cpu *cpu)
+{
+    if (!cpu->no_step && !cpu->rf_loaded)
+        cpu_set_eflags(cpu, 0, FL_RF);
+    return 0;
+}
+
 /* ---- SYSCALL, SYSENTER: flat segments by rule, no descriptor is read ---- */
 
 #define FLAT (ATTR_P | ATTR_S | ATTR_A | ATTR_G)

@@ -67,7 +67,7 @@ enum cpu_mode {
     MODE_AC = 1 << 20,      /* alignment is checked: CR0.AM, EFLAGS.AC, CPL 3 */
     MODE_XM = 1 << 21,      /* an SSE exception is unmasked in MXCSR */
     MODE_DR = 1 << 22,      /* a code breakpoint is enabled in DR7: blocks of one instruction with a check */
-    MODE_RF = 1 << 23,      /* EFLAGS.RF is set: suppress one code breakpoint, then clear RF */
+    MODE_RF = 1 << 23,      /* EFLAGS.RF is set: a block of one instruction, which suppresses a code breakpoint, then clears RF */
     MODE_VME = 1 << 24,     /* CR4.VME (v86) or CR4.PVI (protected mode) matters for CLI, STI, PUSHF... */
     MODE_AVX = 1 << 25,     /* CR4.OSXSAVE is set and XCR0 enables SSE and AVX state */
     MODE_SMAP = 1 << 26,    /* supervisor accesses to user pages fault: CR4.SMAP, CPL < 3, EFLAGS.AC clear */
@@ -76,7 +76,7 @@ enum cpu_mode {
     MODE_ALONE = 1 << 29,   /* only in the key of a block: one instruction, which comes back to the run loop */
 };
 /* Modes in which the run loop has something to do after every instruction. */
-#define MODE_STEPPED (MODE_TF | MODE_SHADOW | MODE_DR | MODE_RF)
+#define MODE_STEPPED (MODE_TF | MODE_SHADOW | MODE_DR)
 #define MODE_CPL_SHIFT 6
 #define MODE_IOPL_SHIFT 8
 

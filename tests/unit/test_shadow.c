@@ -12,15 +12,20 @@ enum { C = CF_CODE, ENGINES = 2, PLACES = 18 };
 #define CLI 0xfa
 #define INC 0x40
 #define IRET 0xcf
+/* Return to what follows, with these flags. */
+#define IRET_TO_NEXT(fl, fl16) 0x68, fl, 0x02, fl16, 0, 0x6a, CF_KCODE, 0xe8, 0, 0, 0, 0, 0x83, 0x04, 0x24, 5, IRET
+#define RF 1 /* bit 16 */
 #define PUSHF_POPF_ON 0x68, 0x02, 0x02, 0x00, 0x00, 0x9d /* push 0x202; popf */
 #define PUSHF_POPF_TF 0x68, 0x02, 0x01, 0x00, 0x00, 0x9d /* push 0x102; popf */
 #define MOV_AX_SS 0x8c, 0xd0
 #define MOV_SS_AX 0x8e, 0xd0
 
+#define WITH_RF 0x100 /* in the image of EFLAGS; faults always have it */
+
 /* `at`: what the handler finds as return address, from the first byte. */
 static const struct {
     const char *name;
-    uint8_t code[24];
+    uint8_t code[32];
     int vector, at;
 } row[] = {
     { "waits, one instruction later", { INTR, STI, INC, INC }, 0x20, 4 },
@@ -44,8 +49,20 @@ static const struct {
     { "popf, from between", { PUSHF_POPF_ON, INTR, INC }, 0x20, 8 },
     { "a single step over sti", { PUSHF_POPF_TF, STI, INC, INC }, EX_DB, 7 },
     { "a single step before an interrupt", { INTR, PUSHF_POPF_TF, STI, INC, INC }, EX_DB, 9 },
-    { "iret", { INTR, 0x68, 0x02, 0x02, 0, 0, 0x6a, CF_KCODE, 0xe8, 0, 0, 0, 0, 0x83, 0x04, 0x24, 5, IRET, INC },
-      0x20, 19 },
+    { "iret", { INTR, IRET_TO_NEXT(2, 0), INC }, 0x20, 19 },
+    { "iret that loads rf", { INTR, IRET_TO_NEXT(2, RF), INC }, 0x20, 19 | WITH_RF },
+    { "iret that loads rf, comes behind", { IRET_TO_NEXT(2, RF), INTR, INC }, 0x20, 19 },
+    { "iret that loads rf, comes later", { IRET_TO_NEXT(2, RF), INC, INTR, INC }, 0x20, 20 },
+    { "rf and a jump", { IRET_TO_NEXT(2, RF), 0xeb, 0, INTR }, 0x20, 21 },
+    { "rf and sti in one", { IRET_TO_NEXT(2, RF), STI, INTR }, 0x20, 20 },
+    { "rf and a call of a gate", { IRET_TO_NEXT(2, RF), 0xcd, 0x21 }, 0x21, 19 },
+    { "rf and ud2", { IRET_TO_NEXT(2, RF), 0x0f, 0x0b }, EX_UD, 17 },
+    { "rf and another ud2 later", { IRET_TO_NEXT(2, RF), 0x90, 0x0f, 0x0b }, EX_UD, 18 },
+    { "rf and popf", { 0x68, 2, 2, 0, 0, IRET_TO_NEXT(2, RF), 0x9d, INTR }, 0x20, 25 },
+    { "rf, and lodsb", { IRET_TO_NEXT(2, RF), 0xac, INTR }, 0x20, 20 },
+    { "rf, and rep lodsb", { 0x6a, 3, 0x59, IRET_TO_NEXT(2, RF), 0xf3, 0xac, INTR }, 0x20, 24 },
+    { "rf and tf", { 0x68, 2, 1, RF, 0, 0x6a, CF_KCODE, 0xe8, 0, 0, 0, 0, 0x83, 0x04, 0x24, 5, IRET, INC, INC },
+      EX_DB, 18 },
 };
 
 /* At the end of a page and at the start of the next one: blocks end there. */
@@ -72,8 +89,11 @@ START_TEST(test_interrupt_is_taken)
     ck_assert_msg(cf_last_vector() == row[i].vector, "%s at %x: vector %d", row[i].name, (unsigned)pc,
                   cf_last_vector());
     if (row[i].vector >= 0)
-        ck_assert_msg(cf_peek(cf.cpu->gpr[R_SP], 4) == pc + (unsigned)row[i].at, "%s at %x: at %d", row[i].name,
+        ck_assert_msg(cf_peek(cf.cpu->gpr[R_SP], 4) == pc + (row[i].at & 0xff), "%s at %x: at %d", row[i].name,
                       (unsigned)pc, (int)(cf_peek(cf.cpu->gpr[R_SP], 4) - pc));
+    if (row[i].vector >= 0)
+        ck_assert_msg((cf_peek(cf.cpu->gpr[R_SP] + 8, 4) & FL_RF) == (row[i].vector == EX_UD || (row[i].at & WITH_RF) ? FL_RF : 0),
+                      "%s: RF", row[i].name);
     ck_assert(!(cf.cpu->mode & MODE_SHADOW));
 }
 END_TEST
