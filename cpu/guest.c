@@ -30,6 +30,7 @@ const struct tcg_guest cpu_guest = {
     .off_jump_cache = offsetof(struct cpu, jump_cache),
     .off_host_pc = offsetof(struct cpu, host_pc),
     .off_mxcsr = offsetof(struct cpu, mxcsr_run),
+    .off_vtmp = offsetof(struct cpu, vtmp), .vtmp_size = sizeof(((struct cpu *)0)->vtmp),
     .off_spill = offsetof(struct cpu, spill),
     .num_mmu = MMU_NUM,
     .helpers = helpers,

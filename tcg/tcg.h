@@ -87,6 +87,7 @@ struct tcg_guest {
     uint32_t off_jump_cache;          /* struct tcg_jump_entry [TCG_JC_SIZE] */
     uint32_t off_host_pc;             /* uint64_t: return address of the latest call out of translated code */
     uint32_t off_mxcsr;               /* uint32_t: vector control word while in translated code, with all exceptions masked; sticky flags return here */
+    uint32_t off_vtmp, vtmp_size;     /* vector fields whose values end with the guest instruction that wrote them */
     uint32_t off_spill;               /* uint64_t [TCG_NUM_SPILL], the backend's own */
     uint32_t num_mmu;
     const struct tcg_helper *helpers;

@@ -238,8 +238,8 @@ START_TEST(test_rest)
     CHECK("430f11040b", enc_sse_mem(e, 0, OP_MOVUPS_STORE, 0, mem_indexed(R11, R9, 0)));
     CHECK("f3410f7e4008", enc_sse_mem(e, 0xf3, OP_MOVQ_LOAD, 0, mem_at(R8, 8)));
     CHECK("660fd64d08", enc_sse_mem(e, 0x66, OP_MOVQ_STORE, 1, mem_at(RBP, 8)));
-    CHECK("660fd4c1", enc_sse_rr(e, 0x66, 0x0fd4, 0, 1));
-    CHECK("f20f5ad3", enc_sse_rr(e, 0xf2, 0x0f5a, 2, 3));
+    CHECK("660fd4c1", enc_sse_rr(e, 0x66, W32, 0x0fd4, 0, 1));
+    CHECK("f20f5ad3", enc_sse_rr(e, 0xf2, W32, 0x0f5a, 2, 3));
     CHECK("0fae952c010000", enc_ldmxcsr(e, mem_at(RBP, 300)));
     CHECK("0fae5c2428", enc_stmxcsr(e, mem_at(RSP, 40)));
 }

@@ -23,6 +23,14 @@ static uint64_t hash_regs(const struct bt_env *e)
     return h;
 }
 
+static uint64_t hash_vectors(const struct bt_env *e)
+{
+    uint64_t h = 0;
+    for (unsigned i = 0; i < sizeof(e->vec); i += 8)
+        h = bt_hash(h, load_le(e->vec[0] + i, 8));
+    return h;
+}
+
 uint32_t bt_flags(const struct bt_env *e)
 {
     return ir_flags_eval(e->fl.op, e->fl.type, e->fl.a, e->fl.b, e->fl.c);
@@ -44,7 +52,8 @@ static void log_event(struct bt_env *e, uint64_t addr, uint64_t value, uint32_t 
 {
     ck_assert_uint_lt(e->num_log, MAX_LOG);
     e->log[e->num_log++] = (struct bt_event){
-        .addr = addr, .value = value, .regs = hash_regs(e), .size = size, .mem = mem, .flags = bt_flags(e),
+        .addr = addr, .value = value,
+        .regs = hash_regs(e), .vectors = hash_vectors(e), .size = size, .mem = mem, .flags = bt_flags(e),
         .guest_off = guest_offset(e),
     };
 }
@@ -239,12 +248,17 @@ void bt_reset(struct bt_env *e, uint64_t seed)
 
 void bt_setup(void)
 {
+    bt_setup_isa(UINT32_MAX);
+}
+
+void bt_setup_isa(uint32_t isa)
+{
     const int prot = PROT_READ | PROT_WRITE | PROT_EXEC;
 
     bt_buf.start = bt_buf.at = mmap(NULL, CODE_SIZE, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     ck_assert(bt_buf.start != MAP_FAILED);
     bt_buf.end = bt_buf.start + CODE_SIZE;
-    bt_state = bt_host->init(&bt_guest, &bt_buf, tcg_host_isa());
+    bt_state = bt_host->init(&bt_guest, &bt_buf, tcg_host_isa() & isa);
     bt_jit = new_env();
     bt_reader = new_env();
     bt_ir = (struct ir_block){ .insn = bt_code, .num = 1, .mmu = 1 };

@@ -12,10 +12,11 @@
 #define BT_BASE UINT64_C(0x40000)
 #define BT_MEM_SIZE 0x10000u
 #define NUM_FIELDS 16
+#define NUM_VECTORS 24
 #define MAX_LOG 512
 
 struct bt_event {
-    uint64_t addr, value, word, regs;
+    uint64_t addr, value, word, regs, vectors;
     uint32_t size, mem, flags, guest_off;
 };
 
@@ -29,7 +30,7 @@ struct bt_env {
     uint64_t bounds[2];
     uint64_t field[NUM_FIELDS];
     uint64_t spill[TCG_NUM_SPILL];
-    uint8_t vec[8][16] __attribute__((aligned(16)));
+    uint8_t vec[NUM_VECTORS][16] __attribute__((aligned(16)));
     uint8_t *mem;
     const struct tcg_block *blk;    /* NULL: run by the reader */
     uint32_t reader_off;
@@ -59,6 +60,8 @@ extern uint64_t bt_val[IR_MAX_INSNS];      /* the reader's values */
 #define bt_host (&tcg_host_x86_64)
 
 void bt_setup(void);
+/* The same for a host that has no more than this (enum tcg_host_isa). */
+void bt_setup_isa(uint32_t isa);
 void bt_teardown(void);
 void bt_reset(struct bt_env *e, uint64_t seed);
 uint64_t bt_hash(uint64_t h, uint64_t v);

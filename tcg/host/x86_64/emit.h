@@ -3,6 +3,7 @@
 #define MIMUS_TCG_HOST_X86_64_EMIT_H
 
 #include "tcg/host/x86_64/regalloc.h"
+#include "tcg/host/x86_64/vecregs.h"
 
 /* Entry points of the code that all blocks share (thunks.c). */
 struct x86_thunks {
@@ -13,6 +14,8 @@ struct x86_thunks {
     const uint8_t *lookup_rax;  /* the same with the pc in rax */
     /* Memory slow paths: arguments in the frame, nothing but rsp's frame and the host's flags is changed. */
     const uint8_t *load, *store, *load16, *store16, *atomic, *cas;
+    /* Vector registers to the frame and back, around the slow paths. Moves only. */
+    const uint8_t *save_vectors, *restore_vectors;
     /* Flags: like the slow paths, from the operands in the frame or the lazy record. */
     const uint8_t *flags, *cond, *getfl;
     /* Calls of the C function in rax with its arguments in place. All record the return address. */
@@ -60,6 +63,9 @@ struct stub {
     struct loc value;   /* STORE; CAS: the expected one */
     uint8_t desired;    /* CAS: register */
     uint32_t field;     /* VECTOR */
+    uint8_t vreg;       /* VECTOR: register */
+    bool loads_vector;  /* into it */
+    uint16_t vectors;   /* vec_snapshot() of the place */
     struct flag_operands flags;
 };
 
@@ -69,6 +75,7 @@ struct emit {
     uint32_t isa;               /* enum tcg_host_isa: what the code may use */
     struct x86_thunks thunks;
     struct regalloc ra;
+    struct vecregs vec;
     /* The block. */
     const struct ir_block *ir;
     const struct ir_insn *insn;
@@ -118,6 +125,8 @@ void emit_atomic_op(struct emit *c, unsigned i);       /* ATOMIC CAS */
 void emit_fence_op(struct emit *c, unsigned i);
 void emit_check(struct emit *c, unsigned i);        /* BOUND TRAPIF */
 void emit_helper_call(struct emit *c, unsigned i);
+/* Call C function `fn`, whose arguments are in place, through `thunk`; vector registers are empty. */
+void emit_c_call(struct emit *c, const void *fn, const uint8_t *thunk);
 void emit_vop(struct emit *c, unsigned i);
 void emit_vmask(struct emit *c, unsigned i);
 void emit_end(struct emit *c, unsigned i);          /* GOTO BR GOTOI LOOKUP EXIT */
@@ -153,7 +162,7 @@ bool flags_need_scratch(const struct flag_operands *f);
 void flags_commit(struct emit *c, const struct flag_operands *f, unsigned scratch);
 struct loc loc_of(const struct emit *c, ir_ref v);
 
-/* Write the thunks at enc->at. */
-void x86_thunks_emit(struct x86_thunks *t, struct enc *e, const struct tcg_guest *g);
+/* Write the thunks at enc->at; `avx`: vector registers have 256 bits. */
+void x86_thunks_emit(struct x86_thunks *t, struct enc *e, const struct tcg_guest *g, bool avx);
 
 #endif

@@ -144,6 +144,7 @@ void emit_end(struct emit *c, unsigned i)
 {
     const struct ir_insn *in = &c->insn[i];
 
+    vec_flush_end(c);
     switch (in->op) {
     case IR_GOTO:
         emit_exit_to(c, in, (int32_t)in->imm, 0);

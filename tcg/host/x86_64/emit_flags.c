@@ -109,6 +109,18 @@ static void emit_putfl(struct emit *c, unsigned i)
 
 /* ---- the word of six bits, by the runtime ---- */
 
+/* C code loses the vector registers. */
+static void call_thunk(struct emit *c, const uint8_t *thunk)
+{
+    bool vectors = c->vec.now.num;
+
+    if (vectors)
+        enc_call_to(&c->enc, c->thunks.save_vectors);
+    enc_call_to(&c->enc, thunk);
+    if (vectors)
+        enc_call_to(&c->enc, c->thunks.restore_vectors);
+}
+
 /* Operands and `word` to the frame, then the thunk; its result is in the frame. */
 static void call_runtime(struct emit *c, ir_ref f, unsigned cc, const uint8_t *thunk)
 {
@@ -121,7 +133,7 @@ static void call_runtime(struct emit *c, ir_ref f, unsigned cc, const uint8_t *t
     }
     store_operands(c, &o, RSP, FRAME_ARG0, scratch);
     enc_store_imm(&c->enc, W32, mem_at(RSP, FRAME_WORD), (int32_t)WORD_FLAGS(o.op, o.type, cc));
-    enc_call_to(&c->enc, thunk);
+    call_thunk(c, thunk);
     c->flags_owner = 0;
     if (scratch != NO_REG)
         ra_unlock_reg(&c->ra, scratch);
@@ -184,7 +196,7 @@ void emit_flags(struct emit *c, unsigned i)
 {
     switch (c->insn[i].op) {
     case IR_GETFL:
-        enc_call_to(&c->enc, c->thunks.getfl);
+        call_thunk(c, c->thunks.getfl);
         take_result(c, i);
         break;
     case IR_FL_SETC:

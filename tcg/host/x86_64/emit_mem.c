@@ -66,12 +66,10 @@ static void access_host(struct emit *c, const struct ir_insn *in, const struct s
             enc_store(&c->enc, in->type, host, s->value.reg);
         break;
     case IR_LDV:
-        enc_sse_mem(&c->enc, 0, OP_MOVUPS_LOAD, 0, host);
-        enc_sse_mem(&c->enc, 0, OP_MOVUPS_STORE, 0, env_mem((uint32_t)in->imm));
+        vec_load_mem(c, 16, s->vreg, host);
         break;
     default:
-        enc_sse_mem(&c->enc, 0, OP_MOVUPS_LOAD, 0, env_mem((uint32_t)in->imm));
-        enc_sse_mem(&c->enc, 0, OP_MOVUPS_STORE, 0, host);
+        vec_store_mem(c, 16, host, s->vreg);
         break;
     }
 }
@@ -87,7 +85,9 @@ static void describe_slow_path(struct emit *c, const struct ir_insn *in, const s
     s->scratch = (uint8_t)m->t1;
     s->word = WORD_MEM(m->size, in->aux);
     s->field = (uint32_t)in->imm;
+    s->loads_vector = in->op == IR_LDV;
     s->flags = flags_locate(c, in->fl);
+    s->vectors = (uint16_t)vec_snapshot(c);
     s->target = in->op == IR_LD ? t->load : in->op == IR_ST ? t->store
               : in->op == IR_LDV ? t->load16 : t->store16;
 }
@@ -109,6 +109,10 @@ void emit_memory(struct emit *c, unsigned i)
         ra_use(&c->ra, in->b);
     m.t1 = ra_temp(&c->ra);
     m.t2 = ra_temp(&c->ra);
+    if (in->op == IR_LDV)
+        s->vreg = (uint8_t)vec_reg_for(c, (uint32_t)in->imm, 16, 0);
+    else if (in->op == IR_STV)
+        s->vreg = (uint8_t)vec_use(c, (uint32_t)in->imm, 16);
     describe_slow_path(c, in, &m, s);
     if (in->op == IR_ST) {
         s->value = loc_of(c, in->b);
@@ -127,6 +131,8 @@ void emit_memory(struct emit *c, unsigned i)
         }
         access_host(c, in, s, memory_probe(c, &m, s));
     }
+    if (in->op == IR_LDV)
+        vec_bind(c, (uint32_t)in->imm, 16, s->vreg);
     s->back = c->enc.at;
 }
 
@@ -143,6 +149,7 @@ static void emit_bound(struct emit *c, unsigned i)
     s->addr_type = (uint8_t)w;
     s->scratch = (uint8_t)t;
     s->flags = flags_locate(c, in->fl);
+    s->vectors = (uint16_t)vec_snapshot(c);
     s->target = c->guest->helpers[in->imm >> 32 & 0xffff].fn;
     s->word = (uint32_t)(in->imm >> 48);
     enc_mov_rr(&c->enc, w, t, addr);
@@ -171,6 +178,7 @@ static void emit_trapif(struct emit *c, unsigned i)
         s->scratch = (uint8_t)ra_temp(&c->ra);
         s->flags = flags_locate(c, in->fl);
     }
+    s->vectors = (uint16_t)vec_snapshot(c);
     s->target = c->guest->helpers[(uint32_t)in->imm].fn;
     s->word = (uint32_t)(in->imm >> 32);
     slow_if(c, s, cc);
@@ -212,6 +220,8 @@ static void pass_second(struct emit *c, const struct stub *s)
 
 static void memory_stub(struct emit *c, const struct stub *s)
 {
+    if (s->vectors)
+        enc_call_to(&c->enc, c->thunks.save_vectors);
     pass_address(c, s);
     if (s->kind != STUB_LOAD)
         pass_second(c, s);
@@ -222,8 +232,12 @@ static void memory_stub(struct emit *c, const struct stub *s)
     enc_store_imm(&c->enc, W32, mem_at(RSP, FRAME_WORD), (int32_t)s->word);
     enc_call_to(&c->enc, s->target);
     emit_map(c, s->guest_off, s->guest_insn);
+    if (s->vectors)
+        enc_call_to(&c->enc, c->thunks.restore_vectors);
     if (s->result != NO_REG)
         enc_load(&c->enc, s->type, s->result, mem_at(RSP, FRAME_RESULT));
+    if (s->loads_vector)
+        vec_load_mem(c, 16, s->vreg, env_mem(s->field));
     enc_jmp_to(&c->enc, s->back);
 }
 
@@ -247,6 +261,7 @@ void emit_stubs(struct emit *c)
         for (unsigned n = 0; n < s->num_from; n++)
             enc_patch32(s->from[n], c->enc.at);
         flags_commit(c, &s->flags, s->scratch);
+        vec_store_snapshot(c, s->vectors);
         if (s->kind == STUB_RAISE)
             raise_stub(c, s);
         else if (s->kind == STUB_EXIT)

@@ -67,11 +67,66 @@ static void emit_put(struct emit *c, unsigned i)
     }
 }
 
+/* Part of a vector field that only a register has: the low 4 or 8 bytes, or any element of SSE4.1's extractions.
+ * Elsewhere the field is stored first. */
+static bool extract(struct emit *c, const struct ir_insn *in, unsigned dst)
+{
+    static const unsigned op[] = { OP_PEXTRB, OP_PEXTRW, OP_PEXTRD, OP_PEXTRD };
+    const struct vec_entry *e = vec_find_dirty(c, (uint32_t)in->imm, IR_BYTES(in->type));
+    unsigned at = e ? (unsigned)in->imm - e->field : 0, w = in->type == IR_I64 ? VEX_W : 0;
+
+    if (!e || at % IR_BYTES(in->type) || at >= 16)
+        return false;
+    if (!at && in->type >= IR_I32) {
+        vec_op2(c, 0x66, w, OP_VMOVD_STORE, e->reg, dst);
+        return true;
+    }
+    if (!(c->isa & TCG_ISA_SSE41))
+        return false;
+    vec_op2(c, 0x66, w, op[in->type], e->reg, dst);
+    enc_imm8(&c->enc, (uint8_t)(at / IR_BYTES(in->type)));
+    return true;
+}
+
+static void emit_lde(struct emit *c, unsigned i)
+{
+    const struct ir_insn *in = &c->insn[i];
+    unsigned dst = ra_def(&c->ra, (ir_ref)i, NO_REG, 0, IR_BITS(in->type));
+
+    if (extract(c, in, dst))
+        return;
+    vec_sync(c, (uint32_t)in->imm, IR_BYTES(in->type));
+    enc_load(&c->enc, in->type, dst, env_mem((uint32_t)in->imm));
+}
+
+/* Into a vector field that is in a register. */
+static bool insert(struct emit *c, const struct ir_insn *in)
+{
+    static const unsigned op[] = { OP_PINSRB, OP_PINSRW, OP_PINSRD, OP_PINSRD };
+    const struct vec_entry *e = vec_find(c, (uint32_t)in->imm, IR_BYTES(in->type));
+    unsigned at = e ? (unsigned)in->imm - e->field : 0, size = e ? e->size : 0, old, dst, field;
+
+    if (!e || at % IR_BYTES(in->type) || size != 16 || !(c->isa & TCG_ISA_SSE41))
+        return false;
+    field = e->field;
+    old = vec_use(c, field, size);
+    dst = vec_reg_for(c, field, size, 0);
+    vec_op3(c, 0x66, in->type == IR_I64 ? VEX_W : 0, op[in->type], dst, old, ra_use(&c->ra, in->a));
+    enc_imm8(&c->enc, (uint8_t)(at / IR_BYTES(in->type)));
+    vec_bind(c, field, size, dst);
+    return true;
+}
+
 static void emit_ste(struct emit *c, unsigned i)
 {
     const struct ir_insn *in = &c->insn[i];
     int32_t imm;
 
+    if (insert(c, in)) {
+        ra_kill(&c->ra, i);
+        return;
+    }
+    vec_overwrite(c, (uint32_t)in->imm, IR_BYTES(in->type));
     if (ra_imm(&c->ra, in->a, &imm))
         enc_store_imm(&c->enc, in->type, env_mem((uint32_t)in->imm), imm);
     else
@@ -109,8 +164,7 @@ void emit_state(struct emit *c, unsigned i)
         emit_put(c, i);
         break;
     case IR_LDE:
-        enc_load(&c->enc, in->type, ra_def(&c->ra, (ir_ref)i, NO_REG, 0, IR_BITS(in->type)),
-                 env_mem((uint32_t)in->imm));
+        emit_lde(c, i);
         break;
     case IR_STE:
         emit_ste(c, i);
@@ -121,6 +175,7 @@ void emit_state(struct emit *c, unsigned i)
     case IR_INSN:
         c->guest_off = (int16_t)in->imm;
         c->guest_insn++;
+        vec_begin_insn(c);
         break;
     default: /* CONST: made by whoever needs it in a register */
         break;

@@ -398,11 +398,11 @@ void enc_nops(struct enc *e, unsigned n)
     }
 }
 
-void enc_sse_rr(struct enc *e, uint8_t prefix, unsigned op, unsigned dst, unsigned src)
+void enc_sse_rr(struct enc *e, uint8_t prefix, unsigned w, unsigned op, unsigned dst, unsigned src)
 {
     if (prefix)
         put8(e, prefix);
-    reg_form(e, W32, false, op, dst, src);
+    reg_form(e, w, false, op, dst, src);
 }
 
 void enc_sse_mem(struct enc *e, uint8_t prefix, unsigned op, unsigned reg, struct x86_mem mem)
@@ -412,18 +412,42 @@ void enc_sse_mem(struct enc *e, uint8_t prefix, unsigned op, unsigned reg, struc
     mem_form(e, W32, false, op, reg, mem);
 }
 
-/* SDM vol. 2, 2.3.5: the three-byte form always. Register fields and vvvv are inverted. */
-void enc_vex_rr(struct enc *e, uint8_t prefix, bool w, unsigned op, unsigned dst, unsigned src1,
-                unsigned src2)
+/* SDM vol. 2, 2.3.5: the two-byte form where it can say it. Register fields and vvvv are inverted. */
+static void put_vex(struct enc *e, uint8_t prefix, unsigned flags, unsigned op, unsigned reg, unsigned src1,
+                    unsigned index, unsigned base)
 {
     unsigned map = op > 0xffff ? ((op >> 8 & 0xff) == 0x38 ? 2 : 3) : 1;
     unsigned pp = prefix == 0x66 ? 1 : prefix == 0xf3 ? 2 : prefix == 0xf2 ? 3 : 0;
+    unsigned last = (~src1 & 15) << 3 | (flags & VEX_L ? 4 : 0) | pp;
 
-    put8(e, 0xc4);
-    put8(e, 0xe0 | map);
-    put8(e, (w ? 0x80 : 0) | (~src1 & 15) << 3 | pp);
+    if (map == 1 && !(flags & VEX_W) && index < R8 && base < R8) {
+        put8(e, 0xc5);
+        put8(e, (reg < R8 ? 0x80 : 0) | last);
+    } else {
+        put8(e, 0xc4);
+        put8(e, (reg < R8 ? 0x80 : 0) | (index < R8 ? 0x40 : 0) | (base < R8 ? 0x20 : 0) | map);
+        put8(e, (flags & VEX_W ? 0x80 : 0) | last);
+    }
     put8(e, op & 0xff);
-    put8(e, MOD_REG | dst << 3 | src2);
+}
+
+void enc_vex_rr(struct enc *e, uint8_t prefix, unsigned flags, unsigned op, unsigned dst, unsigned src1,
+                unsigned src2)
+{
+    put_vex(e, prefix, flags, op, dst, src1, 0, src2);
+    put8(e, MOD_REG | (dst & 7) << 3 | (src2 & 7));
+}
+
+void enc_vex_mem(struct enc *e, uint8_t prefix, unsigned flags, unsigned op, unsigned reg, unsigned src1,
+                 struct x86_mem mem)
+{
+    put_vex(e, prefix, flags, op, reg, src1, mem.index == NO_REG ? 0 : mem.index, mem.base);
+    put_modrm_mem(e, reg, mem);
+}
+
+void enc_vzeroupper(struct enc *e)
+{
+    put_vex(e, 0, 0, 0x0f77, 0, 0, 0, 0);
 }
 
 void enc_imm8(struct enc *e, uint8_t imm)

@@ -32,11 +32,14 @@ enum x86_opcode {
     OP_MOVSXD = 0x63, OP_IMUL_IMM8 = 0x6b, OP_IMUL_IMM32 = 0x69, OP_ALU_IMM8 = 0x83, OP_ALU_IMM32 = 0x81,
     OP_TEST = 0x85, OP_XCHG = 0x87, OP_STORE = 0x89, OP_LOAD = 0x8b, OP_LEA = 0x8d, OP_SHIFT_IMM8 = 0xc1,
     OP_STORE_IMM = 0xc7, OP_SHIFT_CL = 0xd3, OP_GROUP3 = 0xf7, OP_GROUP5 = 0xff,
-    OP_MOVUPS_LOAD = 0x0f10, OP_MOVUPS_STORE = 0x0f11, OP_CMOV = 0x0f40, OP_SETCC = 0x0f90,
+    OP_MOVUPS_LOAD = 0x0f10, OP_MOVUPS_STORE = 0x0f11, OP_MOVAPS_LOAD = 0x0f28,
+    OP_VMOVD_LOAD = 0x0f6e, OP_VMOVD_STORE = 0x0f7e, OP_CMOV = 0x0f40, OP_SETCC = 0x0f90,
     OP_GROUP15 = 0x0fae, OP_IMUL = 0x0faf, OP_MOVZX8 = 0x0fb6, OP_MOVZX16 = 0x0fb7, OP_GROUP8 = 0x0fba,
     OP_BSF = 0x0fbc, OP_BSR = 0x0fbd, OP_MOVSX8 = 0x0fbe, OP_MOVSX16 = 0x0fbf,
     OP_CMPXCHG = 0x0fb1, OP_XADD = 0x0fc1,
-    OP_MOVQ_LOAD = 0x0f7e, OP_MOVQ_STORE = 0x0fd6, OP_MOVMSK = 0x0f50, OP_PMOVMSKB = 0x0fd7,
+    OP_PEXTRB = 0x0f3a14, OP_PEXTRW = 0x0f3a15, OP_PEXTRD = 0x0f3a16, OP_PINSRB = 0x0f3a20, OP_PINSRW = 0x0fc4,
+    OP_PINSRD = 0x0f3a22,
+    OP_MOVQ_LOAD = 0x0f7e, OP_MOVQ_STORE = 0x0fd6, OP_MOVMSK = 0x0f50, OP_PMOVMSKB = 0x0fd7, OP_PXOR = 0x0fef,
 };
 
 /* [base + index + disp]; index NO_REG: none. */
@@ -124,13 +127,17 @@ void enc_ud2(struct enc *e);
 /* `n` bytes (0..15) of no-operation. */
 void enc_nops(struct enc *e, unsigned n);
 
-/* Vector: registers xmm0..7; prefix 0, 0x66, 0xf2, 0xf3; op 0x0fNN, 0x0f38NN, 0x0f3aNN. The destination of
- * OP_MOVMSK and OP_PMOVMSKB is any general register. */
-void enc_sse_rr(struct enc *e, uint8_t prefix, unsigned op, unsigned dst, unsigned src);
+/* Vector: prefix 0, 0x66, 0xf2, 0xf3; op 0x0fNN, 0x0f38NN, 0x0f3aNN. Some instructions have a general register as
+ * one of the operands; `w` is then its width, elsewhere W32. */
+void enc_sse_rr(struct enc *e, uint8_t prefix, unsigned w, unsigned op, unsigned dst, unsigned src);
 void enc_sse_mem(struct enc *e, uint8_t prefix, unsigned op, unsigned reg, struct x86_mem mem);
-/* Three operands with a VEX prefix, 128 bits wide. `src1` 0: unused when the instruction has only two. */
-void enc_vex_rr(struct enc *e, uint8_t prefix, bool w, unsigned op, unsigned dst, unsigned src1,
+/* Three operands with a VEX prefix. `src1` 0: unused when the instruction has only two. */
+enum { VEX_W = 1, VEX_L = 2 /* 256 bits */ };
+void enc_vex_rr(struct enc *e, uint8_t prefix, unsigned flags, unsigned op, unsigned dst, unsigned src1,
                 unsigned src2);
+void enc_vex_mem(struct enc *e, uint8_t prefix, unsigned flags, unsigned op, unsigned reg, unsigned src1,
+                 struct x86_mem mem);
+void enc_vzeroupper(struct enc *e);
 void enc_imm8(struct enc *e, uint8_t imm);
 void enc_ldmxcsr(struct enc *e, struct x86_mem mem);
 void enc_stmxcsr(struct enc *e, struct x86_mem mem);

@@ -23,12 +23,13 @@ extern const uint8_t x86_pinned[NUM_PINNED];
 #define TEMP_MASK (BIT_REG(RAX) | BIT_REG(RCX) | BIT_REG(RDX) | BIT_REG(RSI) | BIT_REG(RDI) | BIT_REG(R8))
 extern const uint8_t x86_temps[NUM_TEMPS];
 
-/* The frame of translated code, at rsp. Arguments and result of the thunks, then spilled values: as many
- * as a block can have. Its size keeps rsp a multiple of 16 after six pushes and the return address. */
+/* The frame of translated code, at rsp. Arguments and result of the thunks, then spilled values, as many
+ * as a block can have, and the vector registers during slow paths. Its size keeps rsp a multiple of 16 after six
+ * pushes and the return address. */
 enum {
     FRAME_ARG0 = 0, FRAME_ARG1 = 8, FRAME_ARG2 = 16, FRAME_WORD = 24, FRAME_RESULT = 32,
-    FRAME_HOST_MXCSR = 40, FRAME_SPILL = 48,
-    FRAME_SIZE = FRAME_SPILL + 8 * IR_MAX_INSNS + 8,
+    FRAME_HOST_MXCSR = 40, FRAME_SPILL = 48, FRAME_VECTORS = FRAME_SPILL + 8 * IR_MAX_INSNS,
+    FRAME_SIZE = FRAME_VECTORS + 16 * 32 + 8,
 };
 
 #define NO_SLOT 0xffff

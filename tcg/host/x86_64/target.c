@@ -11,7 +11,7 @@ _Static_assert((int)W8 == (int)IR_I8 && (int)W64 == (int)IR_I64, "IR types serve
 
 /* Room that is asked for before compiling: the longest sequence for one IR instruction with its out-of-
  * line part is below 320 bytes, entry and exits are below 4 KiB. */
-enum { ROOM_PER_INSN = 320, ROOM_PER_BLOCK = 4096, THUNKS_SIZE = 4096, CODE_ALIGN = 16 };
+enum { ROOM_PER_INSN = 320, ROOM_PER_BLOCK = 4096, THUNKS_SIZE = 8192, CODE_ALIGN = 16 };
 
 typedef void emit_fn(struct emit *c, unsigned i);
 typedef uintptr_t enter_fn(void *env, const void *code);
@@ -40,7 +40,7 @@ static emit_fn *const emitters[IR_NUM_OPS] = {
 static const bool keeps_flags[IR_NUM_OPS] = {
     [IR_CONST] = true, [IR_GET] = true, [IR_PUT] = true, [IR_LDE] = true, [IR_STE] = true, [IR_PC] = true,
     [IR_INSN] = true, [IR_ZEXT] = true, [IR_SEXT] = true, [IR_TRUNC] = true, [IR_NOT] = true,
-    [IR_PUTFL] = true, [IR_VMASK] = true,
+    [IR_PUTFL] = true, [IR_VMASK] = true, [IR_VOP] = true,
 };
 
 void emit_map(struct emit *c, int16_t off, uint16_t insn)
@@ -57,6 +57,7 @@ static void emit_block(struct emit *c)
             continue;
         emitters[c->insn[i].op](c, i);
         ra_unlock(&c->ra);
+        vec_unlock(c);
         if (c->flags_owner != i && !keeps_flags[c->insn[i].op])
             c->flags_owner = 0;
     }
@@ -77,7 +78,7 @@ static void *x86_init(const struct tcg_guest *guest, struct tcg_code_buf *buf, u
     c->guest = guest;
     c->isa = isa;
     c->enc.at = buf->at;
-    x86_thunks_emit(&c->thunks, &c->enc, guest);
+    x86_thunks_emit(&c->thunks, &c->enc, guest, isa & TCG_ISA_AVX);
     buf->at = c->enc.at;
     return c;
 }
@@ -115,6 +116,7 @@ static int x86_compile(void *host, const struct ir_block *ir, struct tcg_code_bu
     c->flags_owner = 0;
     c->num_stubs = c->num_map = 0;
     ra_analyse(&c->ra, &c->enc, ir->insn, ir->num);
+    vec_begin(c);
     emit_block(c);
     blk->map = NULL;
     if (c->num_map) {

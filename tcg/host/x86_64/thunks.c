@@ -201,6 +201,41 @@ static const uint8_t *make_getfl(struct enc *e, const struct tcg_guest *g)
     return entry;
 }
 
+/* ---- vector registers ---- */
+
+static struct x86_mem saved_vector(unsigned reg)
+{
+    return mem_at(RSP, 8 + FRAME_VECTORS + 32 * (int32_t)reg);
+}
+
+static const uint8_t *make_save_vectors(struct enc *e, bool avx)
+{
+    const uint8_t *entry = align_entry(e);
+
+    for (unsigned r = 0; r < 16; r++)
+        if (avx)
+            enc_vex_mem(e, 0, VEX_L, OP_MOVUPS_STORE, r, 0, saved_vector(r));
+        else
+            enc_sse_mem(e, 0, OP_MOVUPS_STORE, r, saved_vector(r));
+    if (avx)
+        enc_vzeroupper(e);
+    enc_ret(e);
+    return entry;
+}
+
+static const uint8_t *make_restore_vectors(struct enc *e, bool avx)
+{
+    const uint8_t *entry = align_entry(e);
+
+    for (unsigned r = 0; r < 16; r++)
+        if (avx)
+            enc_vex_mem(e, 0, VEX_L, OP_MOVUPS_LOAD, r, 0, saved_vector(r));
+        else
+            enc_sse_mem(e, 0, OP_MOVUPS_LOAD, r, saved_vector(r));
+    enc_ret(e);
+    return entry;
+}
+
 /* ---- calls of helpers: rax = function, its arguments in place; temporaries are lost ---- */
 
 static const uint8_t *make_call(struct enc *e, const struct tcg_guest *g, unsigned num_stored,
@@ -219,8 +254,10 @@ static const uint8_t *make_call(struct enc *e, const struct tcg_guest *g, unsign
     return entry;
 }
 
-void x86_thunks_emit(struct x86_thunks *t, struct enc *e, const struct tcg_guest *g)
+void x86_thunks_emit(struct x86_thunks *t, struct enc *e, const struct tcg_guest *g, bool avx)
 {
+    t->save_vectors = make_save_vectors(e, avx);
+    t->restore_vectors = make_restore_vectors(e, avx);
     t->enter = make_enter(e, g);
     make_leave(t, e, g);
     make_lookup(t, e, g);

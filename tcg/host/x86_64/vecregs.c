@@ -1,0 +1,388 @@
+/* Vector fields in host vector registers; see vecregs.h. */
+#include "tcg/host/x86_64/vecregs.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "tcg/host/x86_64/emit.h"
+
+#define ALL_VECTOR_REGS 0xffffu
+
+static bool has_avx(const struct emit *c)
+{
+    return c->isa & TCG_ISA_AVX;
+}
+
+/* ---- instructions ---- */
+
+void vec_op2(struct emit *c, uint8_t prefix, unsigned flags, unsigned op, unsigned dst, unsigned b)
+{
+    if (has_avx(c))
+        enc_vex_rr(&c->enc, prefix, flags, op, dst, 0, b);
+    else
+        enc_sse_rr(&c->enc, prefix, flags & VEX_W ? W64 : W32, op, dst, b);
+}
+
+void vec_op3(struct emit *c, uint8_t prefix, unsigned flags, unsigned op, unsigned dst, unsigned a, unsigned b)
+{
+    if (has_avx(c)) {
+        enc_vex_rr(&c->enc, prefix, flags, op, dst, a, b);
+        return;
+    }
+    if (dst != a)
+        vec_move(c, 16, dst, a);
+    enc_sse_rr(&c->enc, prefix, flags & VEX_W ? W64 : W32, op, dst, b);
+}
+
+uint32_t vec_avoid(const struct emit *c, unsigned a, unsigned b)
+{
+    return has_avx(c) || a == b ? 0 : BIT_REG(b);
+}
+
+void vec_move(struct emit *c, unsigned size, unsigned dst, unsigned src)
+{
+    if (dst != src)
+        vec_op2(c, 0, size == 32 ? VEX_L : 0, OP_MOVAPS_LOAD, dst, src);
+}
+
+/* MOVSS, MOVQ, MOVUPS. */
+void vec_load_mem(struct emit *c, unsigned size, unsigned reg, struct x86_mem mem)
+{
+    uint8_t prefix = size < 16 ? 0xf3 : 0;
+    unsigned op = size == 8 ? OP_MOVQ_LOAD : OP_MOVUPS_LOAD;
+
+    if (has_avx(c))
+        enc_vex_mem(&c->enc, prefix, size == 32 ? VEX_L : 0, op, reg, 0, mem);
+    else
+        enc_sse_mem(&c->enc, prefix, op, reg, mem);
+}
+
+void vec_store_mem(struct emit *c, unsigned size, struct x86_mem mem, unsigned reg)
+{
+    uint8_t prefix = size == 8 ? 0x66 : size == 4 ? 0xf3 : 0;
+    unsigned op = size == 8 ? OP_MOVQ_STORE : OP_MOVUPS_STORE;
+
+    if (has_avx(c))
+        enc_vex_mem(&c->enc, prefix, size == 32 ? VEX_L : 0, op, reg, 0, mem);
+    else
+        enc_sse_mem(&c->enc, prefix, op, reg, mem);
+}
+
+/* ---- entries ---- */
+
+static bool overlaps(const struct vec_entry *e, uint32_t offset, unsigned len)
+{
+    return e->field < offset + len && offset < e->field + (uint32_t)e->size;
+}
+
+static bool contains(const struct vec_entry *e, uint32_t offset, unsigned len)
+{
+    return e->field <= offset && offset + len <= e->field + (uint32_t)e->size;
+}
+
+static bool is_temporary(const struct emit *c, const struct vec_entry *e)
+{
+    return e->field - c->guest->off_vtmp < c->guest->vtmp_size;
+}
+
+static void store_entry(struct emit *c, const struct vec_entry *e)
+{
+    vec_store_mem(c, e->size, env_mem(e->field), e->reg);
+}
+
+static void sync_entry(struct emit *c, struct vec_entry *e)
+{
+    if (!e->dirty)
+        return;
+    store_entry(c, e);
+    e->dirty = false;
+    c->vec.changed = true;
+}
+
+static void drop(struct emit *c, struct vec_entry *e)
+{
+    *e = c->vec.now.entry[--c->vec.now.num];
+    c->vec.changed = true;
+}
+
+static void touch(struct emit *c, unsigned reg)
+{
+    c->vec.locked |= BIT_REG(reg);
+    c->vec.used[reg] = ++c->vec.clock;
+}
+
+static struct vec_entry *find_field(struct emit *c, uint32_t field, unsigned size)
+{
+    struct vec_state *s = &c->vec.now;
+
+    for (unsigned k = 0; k < s->num; k++)
+        if (s->entry[k].field == field && s->entry[k].size >= size)
+            return &s->entry[k];
+    return NULL;
+}
+
+const struct vec_entry *vec_find(const struct emit *c, uint32_t offset, unsigned len)
+{
+    const struct vec_state *s = &c->vec.now;
+
+    for (unsigned k = 0; k < s->num; k++)
+        if (contains(&s->entry[k], offset, len))
+            return &s->entry[k];
+    return NULL;
+}
+
+const struct vec_entry *vec_find_dirty(const struct emit *c, uint32_t offset, unsigned len)
+{
+    const struct vec_entry *e = vec_find(c, offset, len);
+
+    return e && e->dirty ? e : NULL;
+}
+
+static unsigned holders(const struct emit *c, unsigned reg)
+{
+    const struct vec_state *s = &c->vec.now;
+    unsigned n = 0;
+
+    for (unsigned k = 0; k < s->num; k++)
+        n += s->entry[k].reg == reg;
+    return n;
+}
+
+/* ---- others look ---- */
+
+void vec_sync(struct emit *c, uint32_t offset, unsigned len)
+{
+    struct vec_state *s = &c->vec.now;
+
+    for (unsigned k = 0; k < s->num; k++)
+        if (overlaps(&s->entry[k], offset, len))
+            sync_entry(c, &s->entry[k]);
+}
+
+void vec_overwrite(struct emit *c, uint32_t offset, unsigned len)
+{
+    struct vec_state *s = &c->vec.now;
+
+    for (unsigned k = s->num; k-- > 0;)
+        if (overlaps(&s->entry[k], offset, len)) {
+            sync_entry(c, &s->entry[k]);
+            drop(c, &s->entry[k]);
+        }
+}
+
+void vec_flush(struct emit *c)
+{
+    struct vec_state *s = &c->vec.now;
+
+    for (unsigned k = 0; k < s->num; k++)
+        sync_entry(c, &s->entry[k]);
+}
+
+void vec_begin_insn(struct emit *c)
+{
+    struct vec_state *s = &c->vec.now;
+
+    for (unsigned k = s->num; k-- > 0;)
+        if (is_temporary(c, &s->entry[k]))
+            drop(c, &s->entry[k]);
+}
+
+void vec_flush_end(struct emit *c)
+{
+    vec_begin_insn(c);
+    vec_flush(c);
+}
+
+void vec_lose(struct emit *c)
+{
+    if (c->vec.now.num)
+        c->vec.changed = true;
+    c->vec.now.num = 0;
+}
+
+/* ---- registers ---- */
+
+/* Long not used, and preferably not to be stored. */
+static unsigned find_victim(const struct emit *c, uint32_t avoid)
+{
+    const struct vecregs *v = &c->vec;
+    uint32_t age[16], best_age = 0, dirty = 0;
+    unsigned best = NO_REG;
+
+    for (unsigned k = 0; k < v->now.num; k++)
+        if (v->now.entry[k].dirty)
+            dirty |= BIT_REG(v->now.entry[k].reg);
+    for (unsigned r = 0; r < 16; r++) {
+        age[r] = v->clock - v->used[r] + 1 + (dirty & BIT_REG(r) ? 0 : 4);
+        if (age[r] > best_age && !((v->locked | avoid) & BIT_REG(r))) {
+            best_age = age[r];
+            best = r;
+        }
+    }
+    assert(best != NO_REG);
+    return best;
+}
+
+static void empty(struct emit *c, unsigned reg)
+{
+    struct vec_state *s = &c->vec.now;
+
+    for (unsigned k = s->num; k-- > 0;)
+        if (s->entry[k].reg == reg) {
+            sync_entry(c, &s->entry[k]);
+            drop(c, &s->entry[k]);
+        }
+}
+
+static unsigned find_free(const struct emit *c, uint32_t avoid)
+{
+    uint32_t taken = c->vec.locked | avoid;
+
+    for (unsigned k = 0; k < c->vec.now.num; k++)
+        taken |= BIT_REG(c->vec.now.entry[k].reg);
+    taken = ~taken & ALL_VECTOR_REGS;
+    return taken ? (unsigned)__builtin_ctz(taken) : NO_REG;
+}
+
+static unsigned temp_avoiding(struct emit *c, uint32_t avoid)
+{
+    unsigned reg = find_free(c, avoid);
+
+    if (reg == NO_REG) {
+        reg = find_victim(c, avoid);
+        empty(c, reg);
+    }
+    touch(c, reg);
+    return reg;
+}
+
+unsigned vec_temp(struct emit *c)
+{
+    return temp_avoiding(c, 0);
+}
+
+void vec_take(struct emit *c, unsigned reg)
+{
+    assert(!(c->vec.locked & BIT_REG(reg)));
+    empty(c, reg);
+    touch(c, reg);
+}
+
+void vec_unlock(struct emit *c)
+{
+    c->vec.locked = 0;
+}
+
+static void add(struct emit *c, uint32_t field, unsigned size, unsigned reg, bool dirty)
+{
+    struct vecregs *v = &c->vec;
+
+    if (v->now.num == VEC_ENTRIES) {
+        struct vec_entry *oldest = &v->now.entry[0];
+        for (unsigned k = 1; k < VEC_ENTRIES; k++)
+            if (v->used[v->now.entry[k].reg] < v->used[oldest->reg])
+                oldest = &v->now.entry[k];
+        sync_entry(c, oldest);
+        drop(c, oldest);
+    }
+    v->now.entry[v->now.num++] = (struct vec_entry){ (uint16_t)field, (uint8_t)size, (uint8_t)reg, dirty };
+    v->changed = true;
+}
+
+unsigned vec_use(struct emit *c, uint32_t field, unsigned size)
+{
+    struct vec_entry *e = find_field(c, field, size);
+    unsigned reg;
+
+    if (e) {
+        touch(c, e->reg);
+        return e->reg;
+    }
+    vec_overwrite(c, field, size);
+    reg = vec_temp(c);
+    vec_load_mem(c, size, reg, env_mem(field));
+    add(c, field, size, reg, false);
+    return reg;
+}
+
+/* Forget what a new value of these bytes covers only in part. */
+static void leave_parts(struct emit *c, uint32_t field, unsigned size)
+{
+    struct vec_state *s = &c->vec.now;
+
+    for (unsigned k = s->num; k-- > 0;) {
+        struct vec_entry *e = &s->entry[k];
+        if (overlaps(e, field, size) && (e->field < field || e->field + (uint32_t)e->size > field + size)) {
+            sync_entry(c, e);
+            drop(c, e);
+        }
+    }
+}
+
+unsigned vec_reg_for(struct emit *c, uint32_t field, unsigned size, uint32_t avoid)
+{
+    const struct vec_entry *e;
+
+    leave_parts(c, field, size);
+    e = find_field(c, field, size);
+    if (!e || (avoid & BIT_REG(e->reg)) || holders(c, e->reg) > 1)
+        return temp_avoiding(c, avoid);
+    touch(c, e->reg);
+    return e->reg;
+}
+
+void vec_copy(struct emit *c, uint32_t dst, uint32_t src, unsigned size)
+{
+    unsigned reg = vec_use(c, src, size);
+
+    if (dst == src)
+        return;
+    leave_parts(c, dst, size);
+    vec_bind(c, dst, size, reg);
+}
+
+void vec_bind(struct emit *c, uint32_t field, unsigned size, unsigned reg)
+{
+    struct vec_state *s = &c->vec.now;
+
+    for (unsigned k = s->num; k-- > 0;)
+        if (overlaps(&s->entry[k], field, size))
+            drop(c, &s->entry[k]);
+    add(c, field, size, reg, true);
+    touch(c, reg);
+}
+
+/* ---- snapshots ---- */
+
+void vec_begin(struct emit *c)
+{
+    struct vecregs *v = &c->vec;
+
+    v->now.num = v->snapshot[0].num = 0;
+    v->num_snapshots = 1;
+    v->changed = false;
+    v->locked = v->clock = 0;
+    memset(v->used, 0, sizeof(v->used));
+}
+
+unsigned vec_snapshot(struct emit *c)
+{
+    struct vecregs *v = &c->vec;
+
+    if (!v->now.num)
+        return 0;
+    if (v->changed) {
+        v->snapshot[v->num_snapshots++] = v->now;
+        v->changed = false;
+    }
+    return v->num_snapshots - 1;
+}
+
+void vec_store_snapshot(struct emit *c, unsigned snapshot)
+{
+    const struct vec_state *s = &c->vec.snapshot[snapshot];
+
+    for (unsigned k = 0; k < s->num; k++)
+        if (s->entry[k].dirty)
+            store_entry(c, &s->entry[k]);
+}

@@ -1,0 +1,198 @@
+/* x86-64 backend: vector fields in host registers. Random blocks of vector operations, accesses to parts of their
+ * fields, memory accesses with slow paths, helpers and faults, with more fields than registers, for hosts with and
+ * without extensions; whoever looks at the CPU struct must find what a direct reading of ir.def finds. */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/unit/x86_fixture.h"
+
+static uint64_t state;
+static unsigned num_fields;     /* in use: few meet often, many do not fit */
+
+static unsigned rnd(unsigned n)
+{
+    state = bt_hash(state + 1, 91);
+    return (unsigned)(state >> 33) % n;
+}
+
+static uint64_t field(void) { return BT_OFF(vec) + 16 * rnd(num_fields); }
+
+/* Of floating point there is what gives the same bits everywhere. */
+static unsigned random_vop(void)
+{
+    static const uint16_t common[] = { TCG_V_MOVDQA, TCG_V_MOVDQA, TCG_V_PXOR, TCG_V_PADDB, TCG_V_PSUBQ, TCG_V_PADDB_Q,
+                                       TCG_V_PCMPEQB, TCG_V_PUNPCKLQDQ, TCG_V_PSLLD_I };
+    unsigned n = rnd(3) ? common[rnd(ARRAY_LEN(common))] : rnd(TCG_NUM_VOPS);
+
+    return tcg_vops[n].kind == VK_XF || tcg_vops[n].kind == VK_XF1 ? TCG_V_MOVDQA : n;
+}
+
+static void gen_vop(void)
+{
+    uint64_t dst = field(), a = rnd(2) ? dst : field(), b = rnd(8) ? field() : a;
+    ir_ref v = bt_add(IR_VOP, IR_I64, 0, 0, 0, random_vop() | dst << 16 | a << 32 | b << 48);
+
+    bt_code[v].aux = (uint8_t)rnd(256);
+}
+
+static void keep(ir_ref v)
+{
+    bt_set_field(bt_type(v), rnd(NUM_FIELDS), v);
+}
+
+/* Aligned to its size or not. */
+static void gen_part(void)
+{
+    unsigned t = rnd(4), size = IR_BYTES(t);
+    uint64_t offset = field() + (rnd(4) ? rnd(16 / size) * size : rnd(17 - size));
+
+    if (rnd(2))
+        keep(bt_add(IR_LDE, t, 0, 0, 0, offset));
+    else
+        bt_add(IR_STE, t, bt_field(t, rnd(NUM_FIELDS)), 0, 0, offset);
+}
+
+static void gen_mask(void)
+{
+    static const uint8_t elements[] = { IR_I8, IR_I32, IR_I64 };
+
+    keep(bt_add(IR_VMASK, elements[rnd(3)], 0, 0, 0, field()));
+}
+
+/* Odd pages and some others are not in the TLB. */
+static ir_ref address(void)
+{
+    return bt_const(IR_I64, BT_BASE + rnd(5) * 0x1000 + rnd(0x1000));
+}
+
+static void gen_memory(void)
+{
+    static const uint8_t flags[] = { 0, 0, 0, IR_MEM_ALIGN, IR_MEM_PAIR, IR_MEM_SUPER };
+    ir_ref a = address(), v;
+
+    switch (rnd(4)) {
+    case 0:
+        keep(bt_add(IR_LD, IR_I64, a, 0, 0, 0));
+        break;
+    case 1:
+        bt_add(IR_ST, IR_I32, a, bt_field(IR_I32, 1), 0, 0);
+        break;
+    default:
+        v = bt_add(rnd(2) ? IR_LDV : IR_STV, IR_I64, a, 0, 0, field());
+        bt_code[v].aux = flags[rnd(ARRAY_LEN(flags))];
+        break;
+    }
+}
+
+static void gen_call(void)
+{
+    ir_ref v = bt_field(IR_I64, 3), w = bt_field(IR_I32, 4);
+
+    switch (rnd(4)) {
+    case 0:
+        bt_add(IR_CALL, IR_I64, v, v, 0, HELP_WRITE);
+        break;
+    case 1:
+        bt_add(IR_CALL, IR_I32, w, 0, 0, HELP_FAULT);
+        break;
+    default:
+        v = bt_add(IR_GETFL, 0, 0, 0, 0, 0);
+        keep(bt_add(IR_EFLAGS, IR_I32, v, 0, 0, 0));
+        break;
+    }
+}
+
+static void gen_trap(void)
+{
+    ir_ref v = bt_add(IR_AND, IR_I32, bt_field(IR_I32, rnd(NUM_FIELDS)), bt_const(IR_I32, 0x11), 0, 0);
+
+    v = bt_add(IR_CMP, IR_I32, v, bt_const(IR_I32, 0x11), 0, 0);
+    bt_add(IR_TRAPIF, 0, v, 0, 0, HELP_RAISE1);
+}
+
+static void random_block(unsigned len)
+{
+    static void (*const gens[])(void) = { gen_vop, gen_vop, gen_vop, gen_vop, gen_part, gen_part, gen_mask, gen_memory,
+                                          gen_memory };
+
+    bt_ir.num = 1;
+    while (bt_ir.num < len) {
+        if (!rnd(4))
+            bt_add(IR_INSN, 0, 0, 0, 0, bt_ir.num | UINT64_C(1) << 32);
+        gens[rnd(ARRAY_LEN(gens))]();
+        if (!rnd(24))
+            gen_call();
+        if (!rnd(30))
+            gen_trap();
+    }
+    bt_add(IR_EXIT, IR_I64, 0, 0, 0, 0);
+}
+
+static const uint32_t hosts[] = { UINT32_MAX, 0, TCG_ISA_SSE3 | TCG_ISA_SSSE3 | TCG_ISA_SSE41 | TCG_ISA_SSE42,
+                                  TCG_ISA_SSE41 | TCG_ISA_AVX };
+
+static void fuzz(unsigned host, unsigned from, unsigned count, unsigned len, unsigned fields)
+{
+    bt_setup_isa(hosts[host]);
+    num_fields = fields;
+    for (unsigned n = from; n < from + count; n++) {
+        state = n;
+        random_block(len);
+        bt_run_both(n);
+    }
+    bt_teardown();
+}
+
+START_TEST(test_few) { fuzz((unsigned)_i, 1, 1500, 30, 3); } END_TEST
+START_TEST(test_some) { fuzz((unsigned)_i, 10000, 800, 80, 10); } END_TEST
+START_TEST(test_many) { fuzz((unsigned)_i, 20000, 400, 200, NUM_VECTORS); } END_TEST
+START_TEST(test_long) { fuzz((unsigned)_i, 30000, 20, 1900, NUM_VECTORS); } END_TEST
+
+static unsigned code_size(void)
+{
+    struct tcg_block blk;
+
+    bt_compile(&blk);
+    free(blk.map);
+    return blk.code_size;
+}
+
+/* Values that nobody sees are not stored, copies are no instructions, what is in a register is not loaded. */
+START_TEST(test_economy)
+{
+    uint64_t x = BT_OFF(vec), y = x + 16, add = TCG_V_PADDD | x << 16 | x << 32 | y << 48;
+    unsigned one, ten, copies;
+
+    bt_setup();
+    for (unsigned round = 0; round < 3; round++) {
+        bt_ir.num = 1;
+        for (unsigned n = 0; n < (round ? 10 : 1); n++) {
+            bt_add(IR_VOP, IR_I64, 0, 0, 0, add);
+            if (round == 2)
+                bt_add(IR_VOP, IR_I64, 0, 0, 0, TCG_V_MOVDQA | (y + 16) << 16 | x << 32 | x << 48);
+        }
+        bt_add(IR_EXIT, IR_I64, 0, 0, 0, 0);
+        *(round == 0 ? &one : round == 1 ? &ten : &copies) = code_size();
+        bt_run_both(round);
+    }
+    ck_assert_uint_le(ten - one, 9 * 4);
+    ck_assert_uint_le(copies - ten, 9 * 4 + 8); /* a copy parts registers; one store more at the end */
+    bt_teardown();
+}
+END_TEST
+
+Suite *x86_vec_suite(void)
+{
+    Suite *s = suite_create("x86_vec");
+    TCase *t = tcase_create("fields in registers");
+
+    tcase_set_timeout(t, 60);
+    tcase_add_loop_test(t, test_few, 0, ARRAY_LEN(hosts));
+    tcase_add_loop_test(t, test_some, 0, ARRAY_LEN(hosts));
+    tcase_add_loop_test(t, test_many, 0, ARRAY_LEN(hosts));
+    tcase_add_loop_test(t, test_long, 0, ARRAY_LEN(hosts));
+    tcase_add_test(t, test_economy);
+    suite_add_tcase(s, t);
+    return s;
+}
