@@ -44,6 +44,53 @@ static ir_ref index_reg(struct emit *e, unsigned reg)
     return ir_zext(e->b, size == 8 ? IR_I64 : IR_I32, emit_get_reg(e, reg, size));
 }
 
+/* May a helper of whole repetitions leave the registers to the code here? An address size of 4 in 64-bit code clears
+ * upper halves only where something was done. */
+static bool plain_repeat(const struct emit *e)
+{
+    bool narrow = (e->mode & MODE_CODE64) && e->insn->addrsize != 8;
+
+    return repeated(e) && !(e->mode & MODE_STEPPED) && !narrow;
+}
+
+static bool is_linear(const struct emit *e, unsigned seg)
+{
+    static const uint32_t flat[S_NUM] = { [S_ES] = MODE_FLAT_ES, [S_SS] = MODE_FLAT_SS, [S_DS] = MODE_FLAT_DS };
+
+    return e->mode & MODE_CODE64 ? seg < S_FS : (e->mode & flat[seg]) != 0;
+}
+
+static void move_index(struct emit *e, unsigned reg, ir_ref index, ir_ref bytes)
+{
+    unsigned width = e->insn->addrsize;
+    ir_ref v = ir_bin(e->b, IR_ADD, IR_I64, index, bytes);
+
+    emit_put_reg(e, reg, width, ir_zext(e->b, emit_type(width), v));
+}
+
+/* A helper does elements and says how many; registers that it changes are changed here. `other`: rSI or the
+ * accumulator. */
+static void emit_plain_repeat(struct emit *e, enum cpu_helper helper, bool source, ir_ref other)
+{
+    unsigned width = e->insn->addrsize;
+    bool linear = is_linear(e, S_ES) && (!source || is_linear(e, e->insn->seg));
+    ir_ref desc = ir_const(e->b, IR_I32, string_desc(e) | (linear ? STR_LINEAR : 0));
+    ir_ref count = ir_zext(e->b, IR_I64, emit_get_reg(e, R_CX, width));
+    ir_ref di = ir_zext(e->b, IR_I64, index_reg(e, R_DI));
+    ir_ref done = ir_call(e->b, helper, desc, count, di, other);
+    ir_ref left = ir_bin(e->b, IR_SUB, IR_I64, count, done), bytes, back;
+
+    back = ir_bini(e->b, IR_SHL, IR_I32, ir_lde(e->b, IR_I32, offsetof(struct cpu, eflags)), 31 - 10);
+    back = ir_sext(e->b, IR_I64, ir_bini(e->b, IR_SAR, IR_I32, back, 31));
+    bytes = ir_bini(e->b, IR_SHL, IR_I64, done, (unsigned)__builtin_ctz(element_size(e)));
+    bytes = ir_bin(e->b, IR_SUB, IR_I64, ir_bin(e->b, IR_XOR, IR_I64, bytes, back), back);
+    if (source)
+        move_index(e, R_SI, other, bytes);
+    move_index(e, R_DI, di, bytes);
+    emit_put_reg(e, R_CX, width, ir_zext(e->b, emit_type(width), left));
+    emit_branch(e, ir_cmp(e->b, IR_CMP_NE, IR_I64, left, ir_const(e->b, IR_I64, 0)), (int32_t)e->pc_off);
+}
+
 static ir_ref source_addr(struct emit *e)
 {
     return emit_linear(e, e->insn->seg, index_reg(e, R_SI), element_size(e), false);
@@ -80,6 +127,10 @@ void emit_movs(struct emit *e)
 {
     ir_ref v;
 
+    if (plain_repeat(e)) {
+        emit_plain_repeat(e, HELP_movs_run, true, ir_zext(e->b, IR_I64, index_reg(e, R_SI)));
+        return;
+    }
     if (repeated(e)) {
         emit_repeat(e, HELP_movs);
         return;
@@ -94,6 +145,10 @@ void emit_stos(struct emit *e)
 {
     unsigned size = element_size(e);
 
+    if (plain_repeat(e)) {
+        emit_plain_repeat(e, HELP_stos_run, false, ir_zext(e->b, IR_I64, emit_get_reg(e, R_AX, size)));
+        return;
+    }
     if (repeated(e)) {
         emit_repeat(e, HELP_stos);
         return;

@@ -12,6 +12,7 @@ enum string_desc {
     STR_REP = 1 << 11,     /* rCX counts */
     STR_REPNE = 1 << 12,   /* CMPS, SCAS: stop at equality instead of inequality */
     STR_ONE = 1 << 13,     /* one element, then give the run loop its turn */
+    STR_LINEAR = 1 << 14,  /* effective addresses are linear addresses, and nobody else checks them */
 };
 
 /* Argument of HELP_raise. */

@@ -272,9 +272,23 @@ static bool compare(struct string_op *s, uint64_t x, uint64_t y)
     return s->stop;
 }
 
+/* Bytes at the beginning that are equal, or less by up to 7. */
+static uint64_t equal_bytes(const uint8_t *a, const uint8_t *b, uint64_t n)
+{
+    uint64_t i = 0;
+
+    while (n - i >= 8 && load_shared_le(a + i, 8) == load_shared_le(b + i, 8))
+        i += 8;
+    return i;
+}
+
 static uint64_t run_compare(struct string_op *s, uint8_t *src, uint8_t *dst, uint64_t n)
 {
-    for (uint64_t i = 0; i < n; i++) {
+    uint64_t i = 0;
+
+    if (!s->back && !s->repne && n) /* the last element is compared below, for the flags */
+        i = equal_bytes(src, dst, (n - 1) * s->size) / s->size;
+    for (; i < n; i++) {
         uint64_t x = load_shared_le(run_element(s, src, i), s->size);
         if (compare(s, x, load_shared_le(run_element(s, dst, i), s->size)))
             return i + 1;
@@ -300,11 +314,27 @@ static uint64_t step_cmps(struct string_op *s, uint64_t max)
     return n;
 }
 
+/* Bytes at the beginning among which `v` is not, or less. */
+static uint64_t other_bytes(const uint8_t *p, uint8_t v, uint64_t n)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t i = 0;
+
+    for (; n - i >= 8; i += 8) {
+        uint64_t w = load_shared_le(p + i, 8) ^ v * ones; /* a byte of 0 borrows from the one above */
+        if ((w - ones) & ~w & ones << 7)
+            break;
+    }
+    return i;
+}
+
 static uint64_t run_scan(struct string_op *s, uint8_t *dst, uint64_t n)
 {
-    uint64_t x = get_acc(s);
+    uint64_t x = get_acc(s), i = 0;
 
-    for (uint64_t i = 0; i < n; i++)
+    if (s->size == 1 && !s->back && s->repne && n)
+        i = other_bytes(dst, (uint8_t)x, n - 1);
+    for (; i < n; i++)
         if (compare(s, x, load_shared_le(run_element(s, dst, i), s->size)))
             return i + 1;
     return n;
@@ -414,6 +444,96 @@ uint64_t helper_stos(struct cpu *cpu, uint64_t desc) { return string_run(cpu, de
 uint64_t helper_lods(struct cpu *cpu, uint64_t desc) { return string_run(cpu, desc, step_lods); }
 uint64_t helper_cmps(struct cpu *cpu, uint64_t desc) { return string_run(cpu, desc, step_cmps); }
 uint64_t helper_scas(struct cpu *cpu, uint64_t desc) { return string_run(cpu, desc, step_scas); }
+
+/* ---- few elements ---- */
+
+/* Bytes up to which a loop here is done before the library or the host's string instruction has begun. */
+#define FEW_BYTES 64
+
+/* In pieces that split no aligned element, and no byte twice: others may look or write. */
+static inline void copy_few(uint8_t *dst, const uint8_t *src, unsigned bytes)
+{
+    for (; bytes >= 8; bytes -= 8, dst += 8, src += 8)
+        store_shared_le(dst, 8, load_shared_le(src, 8));
+    for (unsigned piece = 4; piece; piece /= 2) {
+        if (!(bytes & piece))
+            continue;
+        store_shared_le(dst, piece, load_shared_le(src, piece));
+        dst += piece;
+        src += piece;
+    }
+}
+
+static inline void fill_few(uint8_t *dst, uint64_t v, unsigned bytes)
+{
+    for (; bytes >= 8; bytes -= 8, dst += 8)
+        store_shared_le(dst, 8, v);
+    for (unsigned piece = 4; piece; piece /= 2) {
+        if (!(bytes & piece))
+            continue;
+        store_shared_le(dst, piece, v);
+        dst += piece;
+    }
+}
+
+/* 8 bytes of elements. */
+static inline uint64_t element_pattern(uint64_t v, unsigned size)
+{
+    static const uint64_t ones[] = { [1] = UINT64_C(0x0101010101010101), [2] = UINT64_C(0x0001000100010001),
+                                     [4] = UINT64_C(0x0000000100000001), [8] = 1 };
+
+    return (v & MASK(8 * size)) * ones[size];
+}
+
+/* The caller has the registers' values from before and writes what follows from the number of elements done: only what
+ * raises leaves them changed. */
+static uint64_t run_for_caller(struct cpu *cpu, uint64_t desc, uint64_t count, string_step *step)
+{
+    uint64_t cx = cpu->gpr[R_CX], si = cpu->gpr[R_SI], di = cpu->gpr[R_DI], left;
+
+    string_run(cpu, desc, step);
+    left = cpu->gpr[R_CX] & MASK(8 * (desc >> STR_ADDR_SHIFT & 0xf));
+    cpu->gpr[R_CX] = cx;
+    cpu->gpr[R_SI] = si;
+    cpu->gpr[R_DI] = di;
+    return count - left;
+}
+
+static inline bool is_few(const struct cpu *cpu, uint64_t desc, uint64_t count)
+{
+    return (desc & STR_LINEAR) && !(cpu->eflags & FL_DF) && count - 1 < FEW_BYTES / (desc & STR_SIZE);
+}
+
+uint64_t helper_movs_run(struct cpu *cpu, uint64_t desc, uint64_t count, uint64_t di, uint64_t si)
+{
+    if (is_few(cpu, desc, count)) {
+        unsigned mmu = cpu_mmu_set(cpu), bytes = (unsigned)(count * (desc & STR_SIZE));
+        uint8_t *src = mmu_direct(cpu, mmu, si, bytes, false), *dst = mmu_direct(cpu, mmu, di, bytes, true);
+
+        /* Not where an element is read after an earlier one has been written to its place. */
+        if (src && dst && (uintptr_t)dst - (uintptr_t)src >= bytes) {
+            cpu->rep_partial = false;
+            copy_few(dst, src, bytes);
+            return count;
+        }
+    }
+    return run_for_caller(cpu, desc, count, step_movs);
+}
+
+uint64_t helper_stos_run(struct cpu *cpu, uint64_t desc, uint64_t count, uint64_t di, uint64_t acc)
+{
+    if (is_few(cpu, desc, count)) {
+        unsigned size = desc & STR_SIZE, bytes = (unsigned)count * size;
+        uint8_t *dst = mmu_direct(cpu, cpu_mmu_set(cpu), di, bytes, true);
+
+        if (dst) {
+            cpu->rep_partial = false;
+            fill_few(dst, element_pattern(acc, size), bytes);
+            return count;
+        }
+    }
+    return run_for_caller(cpu, desc, count, step_stos);
+}
 
 /* Processors check the permission of a repetition with count 0 too. */
 static uint64_t io_run(struct cpu *cpu, uint64_t desc, string_step *step)

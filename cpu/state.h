@@ -365,6 +365,15 @@ void mmu_probe_store(struct cpu *cpu, uint64_t addr, unsigned size, uint32_t mem
 /* Host pointer to linear address `addr` for bulk work up to the end of its page, or NULL when it is not plain RAM
  * (I/O, ROM for writes, page with code): then use mmu_load/mmu_store. Raises page faults. *room = bytes to the page's end. */
 uint8_t *mmu_host(struct cpu *cpu, uint64_t addr, enum mmu_access acc, unsigned *room);
+/* Host pointer to `size` bytes (1 to a page) at linear `addr` of TLB set `mmu` where translated code may access them by
+ * itself, else NULL. Raises nothing. */
+static inline uint8_t *mmu_direct(struct cpu *cpu, unsigned mmu, uint64_t addr, unsigned size, bool write)
+{
+    const struct tcg_tlb_entry *e = &cpu->tlb[mmu][addr >> TCG_PAGE_BITS & (TCG_TLB_SIZE - 1)];
+    uint64_t last_page = (addr + size - 1) >> TCG_PAGE_BITS << TCG_PAGE_BITS;
+
+    return (write ? e->tag_write : e->tag_read) == last_page ? (uint8_t *)(uintptr_t)(addr + e->addend) : NULL;
+}
 /* RAM offset of code at linear `addr` for the current CPL; ~0: not RAM/ROM (I/O). Raises #PF on fetch. */
 uint64_t mmu_fetch(struct cpu *cpu, uint64_t addr, const uint8_t **host);
 /* Physical address of code that mmu_fetch() found to be no RAM. */
