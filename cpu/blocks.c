@@ -223,15 +223,6 @@ static struct tcg_block *heat_up(struct cpu *cpu, struct fetch *f, struct tcg_bl
 
 /* ---- finding ---- */
 
-static void remember_entry(struct cpu *cpu, uint64_t pc, const struct tcg_block *blk)
-{
-    struct tcg_jump_entry *j = &cpu->jump_cache[(pc ^ pc >> TCG_JC_BITS) & (TCG_JC_SIZE - 1)];
-
-    j->pc = pc;
-    j->mode = cpu->mode;
-    j->code = cpu->opt.interp ? (const void *)blk : blk->code;
-}
-
 struct tcg_block *cpu_find_block(struct cpu *cpu)
 {
     uint32_t mode = cpu->mode | (cpu->one_insn_next ? MODE_ALONE : 0);
@@ -256,6 +247,6 @@ struct tcg_block *cpu_find_block(struct cpu *cpu)
     if (cpu->generation != tcg_generation(cpu->tcg))
         mmu_forget_blocks(cpu);
     if (!watching_blocks(cpu) && !blk->one_insn)
-        remember_entry(cpu, f.pc, blk);
+        jumps_add(cpu, f.pc, blk);
     return blk;
 }

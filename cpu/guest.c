@@ -35,6 +35,7 @@ const struct tcg_guest cpu_guest = {
     .num_mmu = MMU_NUM,
     .helpers = helpers,
     .num_helpers = sizeof(helpers) / sizeof(helpers[0]),
+    .lookup = jumps_find,
     .load = mmu_load,
     .store = mmu_store,
     .load16 = mmu_load16,

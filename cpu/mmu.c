@@ -27,12 +27,6 @@ static inline uint64_t *tlb_tag(struct tcg_tlb_entry *e, enum mmu_access acc)
     return acc == ACC_READ ? &e->tag_read : acc == ACC_WRITE ? &e->tag_write : &e->tag_exec;
 }
 
-static void jump_cache_clear(struct cpu *cpu)
-{
-    for (unsigned i = 0; i < TCG_JC_SIZE; i++)
-        cpu->jump_cache[i].mode = UINT64_MAX;
-}
-
 static void tlb_clear(struct tcg_tlb_entry *e)
 {
     *e = (struct tcg_tlb_entry){ TLB_EMPTY, TLB_EMPTY, TLB_EMPTY, 0 };
@@ -70,7 +64,7 @@ void mmu_flush(struct cpu *cpu, bool global)
     }
     if (global)
         cpu->range_known = false;
-    jump_cache_clear(cpu);
+    jumps_flush(cpu, global);
 }
 
 void mmu_invlpg(struct cpu *cpu, uint64_t addr)
@@ -89,7 +83,7 @@ void mmu_invlpg(struct cpu *cpu, uint64_t addr)
             (e->tag_exec & PAGE_MASK) == page)
             tlb_clear(e);
     }
-    jump_cache_clear(cpu);
+    jumps_drop_page(cpu, addr);
 }
 
 void mmu_keys_changed(struct cpu *cpu, uint32_t old_pkru)
@@ -588,6 +582,19 @@ bool mmu_may_fetch(struct cpu *cpu, uint64_t addr)
     return (e->tag_exec & ~TLB_SLOW) == (addr & PAGE_MASK) || tlb_fill(cpu, addr, ACC_FETCH, mmu, &error);
 }
 
+bool mmu_fetch_known(struct cpu *cpu, uint64_t addr, uint64_t *ram_off)
+{
+    const struct tcg_tlb_entry *e = &cpu->tlb[cpu_mmu_set(cpu)][tlb_index(addr)];
+
+    *ram_off = addr + e->addend - (uintptr_t)memory_host(cpu->bus.ram, 0);
+    return e->tag_exec == (addr & PAGE_MASK);
+}
+
+bool mmu_code_is_global(const struct cpu *cpu, uint64_t addr)
+{
+    return cpu->tlb_global[cpu_mmu_set(cpu)][tlb_index(addr)];
+}
+
 _Static_assert((int)MEM_PAGE_CODE == TCG_PAGE_CODE, "the translator sets the flag");
 
 /* The page flags of what the entry stores to directly; NULL: it does not. */
@@ -631,5 +638,5 @@ void mmu_watch_code(struct cpu *cpu, uint64_t ram_off)
 void mmu_forget_blocks(struct cpu *cpu)
 {
     cpu->generation = tcg_generation(cpu->tcg);
-    jump_cache_clear(cpu);
+    jumps_flush(cpu, true);
 }

@@ -129,6 +129,8 @@ struct fpu {
 /* Entries of the cache of last-level page tables; a power of 2. */
 #define CPU_LEAF_TABLES 32
 
+#define CPU_JUMP_FILTER 4096
+
 /* Banks of machine check registers. */
 #define CPU_MC_BANKS 4
 
@@ -232,6 +234,9 @@ struct cpu {
     bool tlb_clean[MMU_NUM];                        /* all entries are empty */
 
     uint32_t heat[TCG_HEAT_SIZE];                   /* how often blocks may still be entered before they count as hot */
+    /* Of the jump cache (jumps.c): slots that are not empty, those of them that survive a write to CR3, and by a hash of
+     * the address the pages that have entries. */
+    uint64_t jump_used[TCG_JC_SIZE / 64], jump_global[TCG_JC_SIZE / 64], jump_filter[CPU_JUMP_FILTER / 64];
     struct tcg_jump_entry jump_cache[TCG_JC_SIZE];
     struct tcg_tlb_entry tlb[MMU_NUM][TCG_TLB_SIZE];
 };
@@ -380,6 +385,10 @@ uint64_t mmu_fetch(struct cpu *cpu, uint64_t addr, const uint8_t **host);
 uint64_t mmu_fetch_phys(struct cpu *cpu, uint64_t addr);
 /* Would a fetch at `addr` succeed? Raises nothing. */
 bool mmu_may_fetch(struct cpu *cpu, uint64_t addr);
+/* The RAM offset of code at `addr` if the TLB has it for a fetch by the current level. */
+bool mmu_fetch_known(struct cpu *cpu, uint64_t addr, uint64_t *ram_off);
+/* The page of `addr`, which was fetched from just now: does its translation survive a write to CR3? */
+bool mmu_code_is_global(const struct cpu *cpu, uint64_t addr);
 /* The page of RAM at `ram_off` is about to be translated: from now on its writes are noticed. Called in the run loop;
  * may let others' requests through. */
 void mmu_watch_code(struct cpu *cpu, uint64_t ram_off);
@@ -413,6 +422,16 @@ static inline unsigned cpu_mmu_set_implicit(const struct cpu *cpu)
 {
     return cpu->cr4 & CR4_SMAP ? MMU_SMAP : MMU_SUPER;
 }
+
+/* ---- the jump cache (jumps.c) ---- */
+void jumps_init(struct cpu *cpu);
+void jumps_flush(struct cpu *cpu, bool global);      /* global: also entries in global pages */
+/* The translation of the page at `addr` is no more. */
+void jumps_drop_page(struct cpu *cpu, uint64_t addr);
+/* Block `blk` was found at linear `pc`, by a fetch. */
+void jumps_add(struct cpu *cpu, uint64_t pc, const struct tcg_block *blk);
+/* Translated code did not find the block at the current pc there: what struct tcg_guest calls lookup. */
+const void *jumps_find(void *env);
 
 /* ---- data and I/O breakpoints (breakpoint.c); cheap to call only when DR7 enables something ---- */
 bool cpu_data_breakpoint_in(const struct cpu *cpu, uint64_t addr, uint64_t size);

@@ -294,10 +294,12 @@ static void look_up(struct run *r)
     const struct tcg_jump_entry *e = tcg_field(r->env, r->guest->off_jump_cache);
 
     e += (pc ^ pc >> TCG_JC_BITS) & (TCG_JC_SIZE - 1);
-    if (e->pc != pc || e->mode != *(uint32_t *)tcg_field(r->env, r->guest->off_mode))
-        return;
-    r->next = (struct tcg_block *)(uintptr_t)e->code;
-    *guest_pc(r) -= pc & MASK(TCG_PAGE_BITS);
+    if (e->pc == pc && e->mode == *(uint32_t *)tcg_field(r->env, r->guest->off_mode))
+        r->next = (struct tcg_block *)(uintptr_t)e->code;
+    else if (r->guest->lookup)
+        r->next = (struct tcg_block *)(uintptr_t)r->guest->lookup(r->env);
+    if (r->next)
+        *guest_pc(r) -= pc & MASK(TCG_PAGE_BITS);
 }
 
 /* Exit n of the block, to `delta`. */

@@ -65,7 +65,7 @@ struct tcg_jump_entry {
     const void *code;  /* host entry point; interpreter: struct tcg_block * */
     const void *pad;
 };
-#define TCG_JC_BITS 10
+#define TCG_JC_BITS 12
 #define TCG_JC_SIZE (1u << TCG_JC_BITS)
 #define TCG_HEAT_BITS 12
 #define TCG_HEAT_SIZE (1u << TCG_HEAT_BITS)
@@ -92,6 +92,9 @@ struct tcg_guest {
     uint32_t num_mmu;
     const struct tcg_helper *helpers;
     uint32_t num_helpers;
+    /* Called by translated code that does not find the next block in the jump cache. What it could have found there, or
+     * NULL: leave to the run loop. Raises nothing. NULL: there is no such function. */
+    const void *(*lookup)(void *env);
     /* Guest memory, the slow path: any address and alignment; may raise a
      * guest exception (not return). size is in bytes: 1, 2, 4, 8. mem: IR_MEM_*. */
     uint64_t (*load)(void *env, uint64_t addr, uint32_t size, uint32_t mem);

@@ -21,6 +21,7 @@
 struct rig {
     struct cpu *cpu;
     struct tcg *tcg;
+    struct tcg_guest guest; /* without the run loop's ways of finding blocks */
     uint8_t *mem;
     struct log log;
     jmp_buf fault;
@@ -51,7 +52,9 @@ static void rig_open(struct rig *r, bool interp, bool optimise)
     r->cpu->log = &r->log;
     r->cpu->fault_jmp = &r->fault;
     r->cpu->mxcsr_run = 0x1f80;
-    r->tcg = r->cpu->tcg = tcg_new(&cpu_guest, &opt, &r->log, &err);
+    r->guest = cpu_guest;
+    r->guest.lookup = NULL;
+    r->tcg = r->cpu->tcg = tcg_new(&r->guest, &opt, &r->log, &err);
     ck_assert_ptr_nonnull(r->tcg);
     mmu_forget_blocks(r->cpu);
     fill_tlb(r);

@@ -56,8 +56,43 @@ static void make_leave(struct x86_thunks *t, struct enc *e, const struct tcg_gue
     enc_ret(e);
 }
 
-/* The jump cache: linear pc and mode must match, else leave to the run loop. A block finds the pc of its page. */
-static void make_lookup(struct x86_thunks *t, struct enc *e, const struct tcg_guest *g)
+static void call_absolute(struct enc *e, const void *fn)
+{
+    enc_mov_ri(e, RAX, (uintptr_t)fn);
+    enc_call_reg(e, RAX);
+}
+
+/* A block finds the pc of its page: from the pc, and its linear address, which is lost. */
+static void enter_page(struct enc *e, const struct tcg_guest *g, unsigned pc, unsigned linear)
+{
+    enc_alu_ri(e, ALU_AND, W32, linear, (1 << TCG_PAGE_BITS) - 1);
+    enc_alu_rr(e, ALU_SUB, W64, pc, linear);
+    enc_store(e, W64, env_mem(g->off_pc), pc);
+}
+
+/* Where the jump cache does not know: ask the guest, who changes no register. */
+static const uint8_t *make_lookup_miss(struct enc *e, const struct tcg_guest *g, const uint8_t *leave_none)
+{
+    const uint8_t *entry = align_entry(e);
+
+    if (!g->lookup)
+        return leave_none;
+    store_pinned(e, g, NUM_CALLER_PINNED);
+    enc_mov_rr(e, W64, RDI, RBP);
+    call_absolute(e, (const void *)(uintptr_t)g->lookup);
+    load_pinned(e, g, NUM_CALLER_PINNED);
+    enc_test_rr(e, W64, RAX, RAX);
+    enc_jcc_to(e, CC_E, leave_none);
+    enc_load(e, W64, RSI, env_mem(g->off_pc));
+    enc_mov_rr(e, W64, RCX, RSI);
+    enc_alu_rm(e, ALU_ADD, W64, RCX, env_mem(g->off_code_base));
+    enter_page(e, g, RSI, RCX);
+    enc_jmp_reg(e, RAX);
+    return entry;
+}
+
+/* The jump cache: linear pc and mode must match. */
+static void make_lookup(struct x86_thunks *t, struct enc *e, const struct tcg_guest *g, const uint8_t *ask)
 {
     uint32_t cache = g->off_jump_cache;
     uint8_t *miss[2];
@@ -80,14 +115,12 @@ static void make_lookup(struct x86_thunks *t, struct enc *e, const struct tcg_gu
     enc_alu_rm(e, ALU_CMP, W64, RDX,
                mem_indexed(RBP, RCX, (int32_t)(cache + offsetof(struct tcg_jump_entry, mode))));
     miss[1] = enc_jcc8(e, CC_NE);
-    enc_alu_ri(e, ALU_AND, W32, RAX, (1 << TCG_PAGE_BITS) - 1);
-    enc_alu_rr(e, ALU_SUB, W64, RSI, RAX);
-    enc_store(e, W64, env_mem(g->off_pc), RSI);
+    enter_page(e, g, RSI, RAX);
     enc_jmp_mem(e, mem_indexed(RBP, RCX, (int32_t)(cache + offsetof(struct tcg_jump_entry, code))));
     for (unsigned k = 0; k < 2; k++)
         enc_patch8(miss[k], e->at);
     enc_store(e, W64, env_mem(g->off_pc), RSI);
-    enc_jmp_to(e, t->leave_none);
+    enc_jmp_to(e, ask);
 }
 
 /* ---- thunks that keep every register ---- */
@@ -113,12 +146,6 @@ static void restore_registers(struct enc *e)
         enc_load(e, W64, kept[k], mem_at(RSP, 8 * (int32_t)k));
     enc_alu_ri(e, ALU_ADD, W64, RSP, KEPT_SIZE);
     enc_ret(e);
-}
-
-static void call_absolute(struct enc *e, const void *fn)
-{
-    enc_mov_ri(e, RAX, (uintptr_t)fn);
-    enc_call_reg(e, RAX);
 }
 
 /* A memory slow path of `args` operands, the address among them. It may raise a guest exception: the return
@@ -260,7 +287,7 @@ void x86_thunks_emit(struct x86_thunks *t, struct enc *e, const struct tcg_guest
     t->restore_vectors = make_restore_vectors(e, avx);
     t->enter = make_enter(e, g);
     make_leave(t, e, g);
-    make_lookup(t, e, g);
+    make_lookup(t, e, g, make_lookup_miss(e, g, t->leave_none));
     t->load = make_memory(e, g, (const void *)(uintptr_t)g->load, 1, true);
     t->store = make_memory(e, g, (const void *)(uintptr_t)g->store, 2, true);
     t->load16 = make_memory(e, g, (const void *)(uintptr_t)g->load16, 2, false);
