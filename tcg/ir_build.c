@@ -466,8 +466,7 @@ void ir_exitif(struct ir_builder *b, enum ir_type ip, ir_ref cond, int32_t delta
     if (b->fold && ir_is_const(b, cond, &v) && !v)
         return;
     b->blk.num_exits++;
-    ir_append(b, &(struct ir_insn){ .op = IR_EXITIF, .type = ip, .aux = far_exit ? IR_FAR(0) : 0, .a = cond,
-                                    .imm = (uint32_t)delta | n << 32 });
+    append(b, ir_low(IR_EXITIF, ip, 0, far_exit ? IR_FAR(0) : 0, cond, 0), 0, (uint32_t)delta | n << 32);
 }
 
 void ir_gotoif(struct ir_builder *b, ir_ref cond, ir_ref pc)
@@ -476,7 +475,7 @@ void ir_gotoif(struct ir_builder *b, ir_ref cond, ir_ref pc)
 
     if (b->fold && ir_is_const(b, cond, &v) && !v)
         return;
-    ir_append(b, &(struct ir_insn){ .op = IR_GOTOIF, .type = IR_I64, .a = cond, .b = pc });
+    append(b, ir_low(IR_GOTOIF, IR_I64, 0, 0, cond, pc), 0, 0);
 }
 
 static void append_goto(struct ir_builder *b, enum ir_type ip, int32_t delta, unsigned aux)

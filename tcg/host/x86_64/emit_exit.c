@@ -114,6 +114,7 @@ void emit_side_exit(struct emit *c, unsigned i)
         s->scratch = (uint8_t)ra_temp(&c->ra);
         s->flags = flags_locate(c, in->fl);
     }
+    s->vectors = (uint16_t)vec_snapshot(c);
     s->from[s->num_from++] = enc_jcc32(&c->enc, cc);
     ra_kill(&c->ra, i);
 }
