@@ -145,9 +145,17 @@ static uint64_t address(const struct run *r, ir_ref a)
     return mask_to(r->v[a], ir_result_type(&r->blk->ir[a]));
 }
 
+/* Of LD, ST, LDV, STV. */
+static uint64_t displaced(const struct run *r, const struct ir_insn *in)
+{
+    int64_t disp = (int32_t)(in->imm >> 32);
+
+    return mask_to(r->v[in->a] + (uint64_t)disp, ir_result_type(&r->blk->ir[in->a]));
+}
+
 static uint64_t do_load(const struct run *r, const struct ir_insn *in)
 {
-    uint64_t addr = address(r, in->a);
+    uint64_t addr = displaced(r, in);
     unsigned size = IR_BYTES(in->type);
     const void *p = probe(r, in, addr, size, false);
 
@@ -156,7 +164,7 @@ static uint64_t do_load(const struct run *r, const struct ir_insn *in)
 
 static void do_store(const struct run *r, const struct ir_insn *in)
 {
-    uint64_t addr = address(r, in->a);
+    uint64_t addr = displaced(r, in);
     unsigned size = IR_BYTES(in->type);
     void *p = probe(r, in, addr, size, true);
 
@@ -191,24 +199,24 @@ static uint64_t do_cas(const struct run *r, const struct ir_insn *in)
 
 static void do_load16(const struct run *r, const struct ir_insn *in)
 {
-    uint64_t addr = address(r, in->a);
+    uint64_t addr = displaced(r, in);
     const void *p = probe(r, in, addr, in->aux & IR_MEM_PAIR ? 32 : 16, false);
 
     if (p)
-        copy_shared(tcg_field(r->env, in->imm), p, 16);
+        copy_shared(tcg_field(r->env, (uint32_t)in->imm), p, 16);
     else
-        r->guest->load16(r->env, addr, tcg_field(r->env, in->imm), in->aux);
+        r->guest->load16(r->env, addr, tcg_field(r->env, (uint32_t)in->imm), in->aux);
 }
 
 static void do_store16(const struct run *r, const struct ir_insn *in)
 {
-    uint64_t addr = address(r, in->a);
+    uint64_t addr = displaced(r, in);
     void *p = probe(r, in, addr, in->aux & IR_MEM_PAIR ? 32 : 16, true);
 
     if (p)
-        copy_shared(p, tcg_field(r->env, in->imm), 16);
+        copy_shared(p, tcg_field(r->env, (uint32_t)in->imm), 16);
     else
-        r->guest->store16(r->env, addr, tcg_field(r->env, in->imm), in->aux);
+        r->guest->store16(r->env, addr, tcg_field(r->env, (uint32_t)in->imm), in->aux);
 }
 
 /* ---- helpers ---- */
@@ -376,6 +384,8 @@ static uint64_t step(struct run *r, const struct ir_insn *in, unsigned i)
         return 0;
     case IR_VMASK:
         return sign_mask(tcg_field(r->env, in->imm), in->type);
+    case IR_XLATE:
+        return 0;
     case IR_PC:
         return *guest_pc(r) + r->blk->page_off + in->imm;
     case IR_GETFL:

@@ -163,6 +163,8 @@ bool   ir_is_const(const struct ir_builder *b, ir_ref v, uint64_t *value);
 
 /* Sink flag writes to the exits that need them; set `fl` of E_FAULT instructions; drop dead ones. */
 void ir_opt_flags(struct ir_block *blk, const struct tcg_guest *guest);
+/* Let accesses to memory near each other share a translation of the address. */
+void ir_opt_share(struct ir_block *blk, const struct tcg_guest *guest);
 /* Drop register writes that are overwritten before anything can see them. */
 void ir_opt_regs(struct ir_block *blk, const struct tcg_guest *guest);
 /* Drop values that nobody uses; set `uses`. Always the last pass. */

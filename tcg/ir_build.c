@@ -355,14 +355,31 @@ ir_ref ir_cond(struct ir_builder *b, unsigned cc, ir_ref fl)
 
 /* ---- memory ---- */
 
+/* The displacement of an access, in place, where `addr` is the sum of a value and a constant: then it becomes the
+ * value. A check of alignment takes the address as it is. */
+static uint64_t take_displacement(struct ir_builder *b, ir_ref *addr, unsigned mem)
+{
+    const struct ir_insn *sum = &b->insn[*addr], *disp = &b->insn[sum->b];
+
+    if (!b->fold || (mem & IR_MEM_ALIGN) || sum->op != IR_ADD || disp->op != IR_CONST ||
+        (int64_t)disp->imm != (sum->type == IR_I64 ? (int32_t)disp->imm : (int64_t)(uint32_t)disp->imm))
+        return 0;
+    *addr = sum->a;
+    return disp->imm << 32;
+}
+
 ir_ref ir_ld(struct ir_builder *b, enum ir_type t, ir_ref addr, unsigned mem)
 {
-    return append(b, ir_low(IR_LD, t, 0, mem, addr, 0), 0, 0);
+    uint64_t disp = take_displacement(b, &addr, mem);
+
+    return append(b, ir_low(IR_LD, t, 0, mem, addr, 0), 0, disp);
 }
 
 void ir_st(struct ir_builder *b, enum ir_type t, ir_ref addr, ir_ref v, unsigned mem)
 {
-    append(b, ir_low(IR_ST, t, 0, mem, addr, v), 0, 0);
+    uint64_t disp = take_displacement(b, &addr, mem);
+
+    append(b, ir_low(IR_ST, t, 0, mem, addr, v), 0, disp);
 }
 
 ir_ref ir_atomic(struct ir_builder *b, enum ir_atomic kind, enum ir_type t, ir_ref addr, ir_ref v,
@@ -385,14 +402,19 @@ void ir_fence(struct ir_builder *b)
 /* The type of LDV and STV is unused and stays I64. */
 void ir_ldv(struct ir_builder *b, ir_ref addr, unsigned offset, unsigned mem)
 {
+    uint64_t disp;
+
     if (b->fold)
         forget_fields(b, offset, 16);
-    append(b, ir_low(IR_LDV, IR_I64, 0, mem, addr, 0), 0, offset);
+    disp = take_displacement(b, &addr, mem);
+    append(b, ir_low(IR_LDV, IR_I64, 0, mem, addr, 0), 0, offset | disp);
 }
 
 void ir_stv(struct ir_builder *b, ir_ref addr, unsigned offset, unsigned mem)
 {
-    append(b, ir_low(IR_STV, IR_I64, 0, mem, addr, 0), 0, offset);
+    uint64_t disp = take_displacement(b, &addr, mem);
+
+    append(b, ir_low(IR_STV, IR_I64, 0, mem, addr, 0), 0, offset | disp);
 }
 
 /* ---- checks, helpers, vectors ---- */

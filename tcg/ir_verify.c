@@ -66,6 +66,10 @@ static void check_operand(struct check *c, ir_ref v, char letter)
         require(c, !v, "operand where none belongs");
         return;
     }
+    if (letter == 'X') {
+        require(c, !v || (v < c->i && c->blk->insn[v].op == IR_XLATE), "operand is no XLATE");
+        return;
+    }
     require(c, v, "operand is missing");
     require(c, v < c->i, "operand is not defined before its use");
     if (c->bad)
@@ -100,9 +104,8 @@ static void check_exit_helper(struct check *c, uint64_t n, size_t args)
     require(c, !h || strlen(h->args) == args, "helper of a check takes other arguments");
 }
 
-static void check_field(struct check *c, unsigned len)
+static void check_field_at(struct check *c, uint64_t off, unsigned len)
 {
-    uint64_t off = c->in->imm;
     const struct tcg_guest *g = c->guest;
 
     require(c, off <= INT32_MAX, "CPU field offset out of range");
@@ -110,6 +113,11 @@ static void check_field(struct check *c, unsigned len)
         require(c, off + len <= g->off_reg[r] || off >= g->off_reg[r] + 8u, "CPU field is a guest register");
     require(c, off + len <= g->off_flags || off >= g->off_flags + sizeof(struct tcg_flags),
             "CPU field is the guest's flags");
+}
+
+static void check_field(struct check *c, unsigned len)
+{
+    check_field_at(c, c->in->imm, len);
 }
 
 static void check_bits(struct check *c)
@@ -138,7 +146,15 @@ static void check_memory(struct check *c)
     require(c, !(c->in->aux & ~known), "unknown memory flags");
     require(c, c->blk->mmu < c->guest->num_mmu, "no such TLB set");
     if (vector)
-        check_field(c, 16);
+        check_field_at(c, (uint32_t)c->in->imm, 16);
+    require(c, !(c->in->aux & IR_MEM_ALIGN) || !(c->in->imm >> 32), "displacement of an aligned access");
+}
+
+static void check_xlate(struct check *c)
+{
+    require(c, (int32_t)c->in->imm <= (int32_t)(c->in->imm >> 32), "range is empty");
+    require(c, c->in->aux <= 1, "unknown memory flags");
+    require(c, c->blk->mmu < c->guest->num_mmu, "no such TLB set");
 }
 
 /* Explicit accesses of the program only. */
@@ -200,6 +216,9 @@ static void check_special(struct check *c)
         break;
     case IR_LD: case IR_ST: case IR_LDV: case IR_STV:
         check_memory(c);
+        break;
+    case IR_XLATE:
+        check_xlate(c);
         break;
     case IR_ATOMIC:
         require(c, in->imm < IR_NUM_ATOMICS, "no such atomic operation");

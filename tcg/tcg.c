@@ -233,12 +233,16 @@ static void optimise(struct tcg *t, struct ir_block *ir)
     static const struct {
         const char *name;
         void (*run)(struct ir_block *blk, const struct tcg_guest *guest);
+        bool always, hot;
     } passes[] = {
-        { "opt_flags", ir_opt_flags }, { "opt_regs", ir_opt_regs }, { "opt_dead", ir_opt_dead },
+        { "opt_flags", ir_opt_flags, false, false }, { "opt_regs", ir_opt_regs, false, false },
+        { "opt_share", ir_opt_share, false, true }, { "opt_dead", ir_opt_dead, true, false },
     };
 
     verify(t, ir, "emission");
-    for (unsigned i = t->cache->opt.optimise ? 0 : 2; i < ARRAY_LEN(passes); i++) {
+    for (unsigned i = 0; i < ARRAY_LEN(passes); i++) {
+        if (!(passes[i].always || t->cache->opt.optimise) || (passes[i].hot && !ir->hot))
+            continue;
         passes[i].run(ir, t->guest);
         verify(t, ir, passes[i].name);
     }

@@ -41,8 +41,18 @@ struct flag_operands {
     struct loc v[3];
 };
 
+/* An access to guest memory. */
+struct access {
+    unsigned w;             /* of the address */
+    unsigned addr, t1, t2;  /* registers */
+    int32_t disp;           /* from the address to the first byte */
+    unsigned size;
+    bool writes;            /* or will: compare the tag for writing */
+    bool clean;             /* the address register has no bits above w */
+};
+
 /* STORE: ATOMIC too. EXIT: of EXITIF and GOTOIF. */
-enum stub_kind { STUB_LOAD, STUB_STORE, STUB_CAS, STUB_VECTOR, STUB_RAISE, STUB_EXIT };
+enum stub_kind { STUB_LOAD, STUB_STORE, STUB_CAS, STUB_VECTOR, STUB_RAISE, STUB_EXIT, STUB_XLATE };
 
 /* Code that is emitted behind the block because it is rarely run. */
 struct stub {
@@ -52,6 +62,8 @@ struct stub {
     uint8_t addr;       /* register; GOTOIF: the pc */
     uint8_t result;     /* LOAD, ATOMIC, CAS: register, or NO_REG */
     uint8_t scratch;
+    bool shares;        /* has an XLATE that turned out to be 0, in m.t2: it probes for itself */
+    struct access m;    /* memory */
     uint8_t num_from;
     uint8_t *from[4];   /* jumps that lead here */
     uint8_t *back;      /* where it continues */
@@ -121,6 +133,7 @@ void emit_boolean(struct emit *c, unsigned i);      /* CMP COND */
 void emit_select(struct emit *c, unsigned i);
 void emit_flags(struct emit *c, unsigned i);        /* SETC GETFL PUTFL EFLAGS */
 void emit_memory(struct emit *c, unsigned i);       /* LD ST LDV STV */
+void emit_xlate(struct emit *c, unsigned i);
 void emit_atomic_op(struct emit *c, unsigned i);       /* ATOMIC CAS */
 void emit_fence_op(struct emit *c, unsigned i);
 void emit_check(struct emit *c, unsigned i);        /* BOUND TRAPIF */
@@ -139,16 +152,8 @@ void emit_stubs(struct emit *c);
 
 /* ---- access to guest memory ---- */
 
-struct access {
-    unsigned w;             /* of the address */
-    unsigned addr, t1, t2;  /* registers */
-    unsigned size;
-    bool writes;            /* or will: compare the tag for writing */
-    bool clean;             /* the address register has no bits above w */
-};
-
 struct stub *stub_new(struct emit *c, enum stub_kind kind);
-/* Leaves the host address in the registers of the result, or goes to the slow path. */
+/* Leaves the host address in the registers of the result, or goes to the slow path. The addend to it is in t1. */
 struct x86_mem memory_probe(struct emit *c, const struct access *m, struct stub *s);
 
 /* Make the host's flags so that the returned condition is boolean v. Moves may follow before its use. */

@@ -22,6 +22,24 @@ static void slow_if(struct emit *c, struct stub *s, enum x86_cc cc)
     s->from[s->num_from++] = enc_jcc32(&c->enc, cc);
 }
 
+/* reg := address + `more`. */
+static void add_displacement(struct emit *c, const struct access *m, unsigned reg, int32_t more)
+{
+    if (m->disp + more)
+        enc_lea(&c->enc, m->w, reg, mem_at(m->addr, m->disp + more));
+    else
+        enc_mov_rr(&c->enc, m->w, reg, m->addr);
+}
+
+/* Host address from the addend in `addend`; `temp` takes a clean copy of the address where one is needed. */
+static struct x86_mem host_address(struct emit *c, const struct access *m, unsigned addend, unsigned temp)
+{
+    if (m->clean && (m->w == W64 || !m->disp))
+        return mem_indexed(addend, m->addr, m->disp);
+    add_displacement(c, m, temp, 0);
+    return mem_indexed(addend, temp, 0);
+}
+
 /* The host address is [t1 + the address or its clean copy in t2]. An access that crosses a page is
  * compared by its last byte's page but indexed by its first byte's, which cannot match. */
 struct x86_mem memory_probe(struct emit *c, const struct access *m, struct stub *s)
@@ -30,25 +48,17 @@ struct x86_mem memory_probe(struct emit *c, const struct access *m, struct stub 
                            : offsetof(struct tcg_tlb_entry, tag_read);
     uint32_t set = c->guest->off_tlb + c->ir->mmu * TCG_TLB_SIZE * (uint32_t)sizeof(struct tcg_tlb_entry);
     struct x86_mem entry = mem_indexed(RBP, m->t1, (int32_t)(set + tag));
-    unsigned index = m->addr;
 
-    enc_mov_rr(&c->enc, m->w, m->t1, m->addr);
+    add_displacement(c, m, m->t1, 0);
     enc_shift_ri(&c->enc, SH_SHR, m->w, m->t1, TCG_PAGE_BITS - TLB_ENTRY_BITS);
     enc_alu_ri(&c->enc, ALU_AND, W32, m->t1, (TCG_TLB_SIZE - 1) << TLB_ENTRY_BITS);
-    if (m->size == 1)
-        enc_mov_rr(&c->enc, m->w, m->t2, m->addr);
-    else
-        enc_lea(&c->enc, m->w, m->t2, mem_at(m->addr, (int32_t)m->size - 1));
+    add_displacement(c, m, m->t2, (int32_t)m->size - 1);
     enc_alu_ri(&c->enc, ALU_AND, m->w, m->t2, PAGE_MASK);
     enc_alu_rm(&c->enc, ALU_CMP, W64, m->t2, entry);
     slow_if(c, s, CC_NE);
-    if (!m->clean) {
-        enc_mov_rr(&c->enc, W32, m->t2, m->addr);
-        index = m->t2;
-    }
     entry.disp = (int32_t)(set + offsetof(struct tcg_tlb_entry, addend));
     enc_load(&c->enc, W64, m->t1, entry);
-    return mem_indexed(m->t1, index, 0);
+    return host_address(c, m, m->t1, m->t2);
 }
 
 static void access_host(struct emit *c, const struct ir_insn *in, const struct stub *s, struct x86_mem host)
@@ -82,6 +92,7 @@ static void describe_slow_path(struct emit *c, const struct ir_insn *in, const s
     s->type = in->type;
     s->addr = (uint8_t)m->addr;
     s->addr_type = (uint8_t)m->w;
+    s->m = *m;
     s->scratch = (uint8_t)m->t1;
     s->word = WORD_MEM(m->size, in->aux);
     s->field = (uint32_t)in->imm;
@@ -90,6 +101,23 @@ static void describe_slow_path(struct emit *c, const struct ir_insn *in, const s
     s->vectors = (uint16_t)vec_snapshot(c);
     s->target = in->op == IR_LD ? t->load : in->op == IR_ST ? t->store
               : in->op == IR_LDV ? t->load16 : t->store16;
+}
+
+/* A probe takes two temporaries; with an XLATE one for its result, or for the address, does. */
+static void take_registers(struct emit *c, const struct ir_insn *in, struct access *m, struct stub *s)
+{
+    s->shares = in->d;
+    s->insn = (ir_ref)(in - c->insn);
+    m->t1 = ra_temp(&c->ra);
+    m->t2 = s->shares ? ra_use(&c->ra, in->d) : ra_temp(&c->ra);
+}
+
+/* t2 is the XLATE's addend. */
+static void access_shared(struct emit *c, const struct ir_insn *in, const struct access *m, struct stub *s)
+{
+    enc_test_rr(&c->enc, W64, m->t2, m->t2);
+    slow_if(c, s, CC_E);
+    access_host(c, in, s, host_address(c, m, m->t2, m->t1));
 }
 
 /* All registers are chosen before the first jump, so that both paths see the same. The result is never in
@@ -105,10 +133,10 @@ void emit_memory(struct emit *c, unsigned i)
 
     m.writes = in->op == IR_ST || in->op == IR_STV || (in->aux & IR_MEM_RMW);
     m.clean = m.w == W64 || c->ra.val[in->a].zbits <= 32;
+    m.disp = (int32_t)(in->imm >> 32);
     if (in->op == IR_ST && !ra_imm(&c->ra, in->b, &imm))
         ra_use(&c->ra, in->b);
-    m.t1 = ra_temp(&c->ra);
-    m.t2 = ra_temp(&c->ra);
+    take_registers(c, in, &m, s);
     if (in->op == IR_LDV)
         s->vreg = (uint8_t)vec_reg_for(c, (uint32_t)in->imm, 16, 0);
     else if (in->op == IR_STV)
@@ -122,7 +150,9 @@ void emit_memory(struct emit *c, unsigned i)
     ra_kill(&c->ra, i);
     if (load && c->ra.val[i].last_use)
         s->result = (uint8_t)ra_def(&c->ra, (ir_ref)i, m.t1, 0, IR_BITS(in->type));
-    if (in->aux & IR_MEM_SUPER) {
+    if (s->shares) {
+        access_shared(c, in, &m, s);
+    } else if (in->aux & IR_MEM_SUPER) {
         s->from[s->num_from++] = enc_jmp32(&c->enc);
     } else {
         if (in->aux & IR_MEM_ALIGN) {
@@ -193,15 +223,34 @@ void emit_check(struct emit *c, unsigned i)
         emit_trapif(c, i);
 }
 
+/* ---- translations shared by several accesses ---- */
+
+void emit_xlate(struct emit *c, unsigned i)
+{
+    const struct ir_insn *in = &c->insn[i];
+    int32_t lo = (int32_t)in->imm, hi = (int32_t)(in->imm >> 32);
+    struct stub *s = stub_new(c, STUB_XLATE);
+    struct access m = { .w = reg_width(value_type(c, in->a)), .addr = ra_use(&c->ra, in->a), .disp = lo,
+                        .size = (unsigned)(hi - lo) + 1, .writes = in->aux };
+
+    m.clean = true;
+    m.t1 = ra_temp(&c->ra);
+    m.t2 = ra_temp(&c->ra);
+    ra_kill(&c->ra, i);
+    s->result = (uint8_t)ra_def(&c->ra, (ir_ref)i, m.t1, 0, 64);
+    memory_probe(c, &m, s);
+    s->back = c->enc.at;
+}
+
 /* ---- the slow paths ---- */
 
 static void pass_address(struct emit *c, const struct stub *s)
 {
     unsigned reg = s->addr;
 
-    if (s->addr_type == W32) {
+    if (s->addr_type == W32 || s->m.disp) {
         reg = s->scratch;
-        enc_mov_rr(&c->enc, W32, reg, s->addr);
+        enc_lea(&c->enc, s->addr_type, reg, mem_at(s->addr, s->m.disp));
     }
     enc_store(&c->enc, W64, mem_at(RSP, FRAME_ARG0), reg);
 }
@@ -254,12 +303,34 @@ static void raise_stub(struct emit *c, const struct stub *s)
     enc_ud2(&c->enc);
 }
 
+/* The XLATE's register is 0 before and after. */
+static void probe_out_of_line(struct emit *c, struct stub *s)
+{
+    struct x86_mem host;
+
+    s->num_from = 0;
+    host = memory_probe(c, &s->m, s);
+    access_host(c, &c->insn[s->insn], s, host);
+    enc_mov_ri(&c->enc, s->m.t2, 0);
+    enc_jmp_to(&c->enc, s->back);
+    for (unsigned n = 0; n < s->num_from; n++)
+        enc_patch32(s->from[n], c->enc.at);
+    enc_mov_ri(&c->enc, s->m.t2, 0);
+}
+
 void emit_stubs(struct emit *c)
 {
     for (unsigned k = 0; k < c->num_stubs; k++) {
-        const struct stub *s = &c->stubs[k];
+        struct stub *s = &c->stubs[k];
         for (unsigned n = 0; n < s->num_from; n++)
             enc_patch32(s->from[n], c->enc.at);
+        if (s->kind == STUB_XLATE) {
+            enc_mov_ri(&c->enc, s->result, 0);
+            enc_jmp_to(&c->enc, s->back);
+            continue;
+        }
+        if (s->shares)
+            probe_out_of_line(c, s);
         flags_commit(c, &s->flags, s->scratch);
         vec_store_snapshot(c, s->vectors);
         if (s->kind == STUB_RAISE)

@@ -122,6 +122,8 @@ static void use_operands(struct regalloc *ra, const struct ir_insn *in, unsigned
         use(ra, in->b, i);
     if (info->c != '-')
         use(ra, in->c, i);
+    if (info->d != '-')
+        use(ra, in->d, i);
 }
 
 static void scan_uses(struct regalloc *ra, const struct ir_insn *in, unsigned i)

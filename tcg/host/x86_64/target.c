@@ -29,6 +29,7 @@ static emit_fn *const emitters[IR_NUM_OPS] = {
     [IR_CMP] = emit_boolean, [IR_COND] = emit_boolean, [IR_SELECT] = emit_select,
     [IR_FL_SETC] = emit_flags, [IR_GETFL] = emit_flags, [IR_PUTFL] = emit_flags, [IR_EFLAGS] = emit_flags,
     [IR_LD] = emit_memory, [IR_ST] = emit_memory, [IR_LDV] = emit_memory, [IR_STV] = emit_memory,
+    [IR_XLATE] = emit_xlate,
     [IR_ATOMIC] = emit_atomic_op, [IR_CAS] = emit_atomic_op, [IR_FENCE] = emit_fence_op,
     [IR_BOUND] = emit_check, [IR_TRAPIF] = emit_check, [IR_CALL] = emit_helper_call, [IR_VOP] = emit_vop,
     [IR_VMASK] = emit_vmask, [IR_EXITIF] = emit_side_exit, [IR_GOTOIF] = emit_side_exit,

@@ -1,0 +1,149 @@
+/* One translation for several accesses to memory through the same base.
+ *
+ * Accesses whose addresses are the same value plus constants form a group, if they lie near each other and no helper is
+ * called between them. In front of the first one comes an XLATE of the whole range, and all of them get it as operand: if
+ * the range lies in one page with a direct way, none needs a probe of its own. A load may be in a group that is for
+ * writing; a store, or a load that is checked for writing, in no other. */
+#include "tcg/tcg.h"
+
+/* Bytes from the first to the last of a group. The wider, the more often it lies in two pages and gains nothing. */
+#define MAX_RANGE 256
+/* Groups that may still get members. */
+#define MAX_OPEN 8
+
+struct group {
+    ir_ref base, first;
+    bool writes;
+    uint16_t members;
+    int32_t lo, hi;
+};
+
+struct share {
+    struct ir_block *blk;
+    unsigned num_groups, first_open;
+    struct group group[IR_MAX_INSNS];
+    ir_ref group_of[IR_MAX_INSNS];      /* number of the group + 1; 0: none */
+    ir_ref map[IR_MAX_INSNS];           /* old number -> new number */
+};
+
+static bool is_access(const struct ir_insn *in)
+{
+    return (in->op == IR_LD || in->op == IR_ST || in->op == IR_LDV || in->op == IR_STV) &&
+           !(in->aux & (IR_MEM_SUPER | IR_MEM_ALIGN));
+}
+
+static int32_t last_of(const struct ir_insn *in)
+{
+    bool vector = in->op == IR_LDV || in->op == IR_STV;
+    int32_t size = in->aux & IR_MEM_PAIR ? 32 : vector ? 16 : IR_BYTES(in->type);
+
+    return (int32_t)(in->imm >> 32) + size - 1;
+}
+
+static bool may_join(const struct group *g, const struct ir_insn *in, bool writes)
+{
+    int64_t disp = (int32_t)(in->imm >> 32), last = last_of(in);
+    int64_t lo = disp < g->lo ? disp : g->lo, hi = last > g->hi ? last : g->hi;
+
+    return g->base == in->a && (g->writes || !writes) && hi - lo < MAX_RANGE;
+}
+
+static void join(struct group *g, const struct ir_insn *in)
+{
+    int32_t disp = (int32_t)(in->imm >> 32), last = last_of(in);
+
+    g->lo = disp < g->lo ? disp : g->lo;
+    g->hi = last > g->hi ? last : g->hi;
+    g->members++;
+}
+
+/* The latest group first: one for writing comes after one for reading. */
+static void add_access(struct share *s, unsigned i)
+{
+    const struct ir_insn *in = &s->blk->insn[i];
+    bool writes = in->op == IR_ST || in->op == IR_STV || (in->aux & IR_MEM_RMW);
+    unsigned n = s->num_groups, stop = s->first_open;
+
+    if (last_of(in) < (int32_t)(in->imm >> 32))
+        return; /* it runs over the end of what a displacement says */
+    if (n > MAX_OPEN && stop < n - MAX_OPEN)
+        stop = n - MAX_OPEN;
+    while (n > stop && !may_join(&s->group[n - 1], in, writes))
+        n--;
+    if (n == stop) {
+        n = ++s->num_groups;
+        s->group[n - 1] = (struct group){ .base = in->a, .first = (ir_ref)i, .writes = writes,
+                                          .lo = (int32_t)(in->imm >> 32), .hi = last_of(in) };
+    }
+    join(&s->group[n - 1], in);
+    s->group_of[i] = (ir_ref)n;
+}
+
+static void find_groups(struct share *s, const struct tcg_guest *guest)
+{
+    for (unsigned i = 1; i < s->blk->num; i++) {
+        const struct ir_insn *in = &s->blk->insn[i];
+
+        s->group_of[i] = 0;
+        if (is_access(in))
+            add_access(s, i);
+        else if (in->op == IR_CALL && (guest->helpers[in->imm].effects & ~(uint32_t)(H_READ | H_RFLAGS | H_RREGS)))
+            s->first_open = s->num_groups;
+    }
+}
+
+/* New numbers: a group of two or more has its XLATE right before its first member. Returns how many there are. */
+static unsigned number(struct share *s)
+{
+    unsigned n = 0, added = 0;
+
+    s->map[0] = 0;
+    for (unsigned i = 1; i < s->blk->num; i++) {
+        for (; n < s->num_groups && s->group[n].first == i; n++)
+            added += s->group[n].members > 1;
+        s->map[i] = (ir_ref)(i + added);
+    }
+    return added;
+}
+
+static struct ir_insn xlate_of(const struct share *s, const struct group *g)
+{
+    return (struct ir_insn){ .op = IR_XLATE, .type = IR_I64, .aux = g->writes, .a = s->map[g->base],
+                             .imm = (uint32_t)g->lo | (uint64_t)(uint32_t)g->hi << 32 };
+}
+
+static struct ir_insn renumbered(const struct share *s, unsigned i)
+{
+    struct ir_insn in = s->blk->insn[i];
+    const struct group *g = s->group_of[i] ? &s->group[s->group_of[i] - 1] : NULL;
+
+    in.a = s->map[in.a];
+    in.b = s->map[in.b];
+    in.c = s->map[in.c];
+    in.d = s->map[in.d];
+    in.fl = s->map[in.fl];
+    if (g && g->members > 1)
+        in.d = (ir_ref)(s->map[g->first] - 1);
+    return in;
+}
+
+void ir_opt_share(struct ir_block *blk, const struct tcg_guest *guest)
+{
+    struct share s;
+    unsigned added;
+
+    s.blk = blk;
+    s.num_groups = s.first_open = 0;
+    find_groups(&s, guest);
+    added = number(&s);
+    if (!added || blk->num + added > IR_MAX_INSNS)
+        return;
+    for (unsigned i = blk->num - 1; i > 0; i--) {
+        unsigned n = s.group_of[i];
+
+        blk->insn[s.map[i]] = renumbered(&s, i);
+        if (n && s.group[n - 1].first == i && s.group[n - 1].members > 1)
+            blk->insn[s.map[i] - 1] = xlate_of(&s, &s.group[n - 1]);
+    }
+    blk->num += added;
+}
