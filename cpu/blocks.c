@@ -190,7 +190,7 @@ static uint32_t heat_of(void *opaque, int32_t delta)
 /* The block at hand was entered often: another one in its place. NULL: it stays. */
 static struct tcg_block *translate_hot(struct cpu *cpu, struct fetch *f)
 {
-    uint64_t start = now_ns(), page_off = f->pc & (MEM_PAGE_SIZE - 1);
+    uint64_t start = tcg_is_timed(cpu->tcg) ? now_ns() : 0, page_off = f->pc & (MEM_PAGE_SIZE - 1);
     struct heat_source source = { cpu, f->phys };
     struct trace trace = { .heat = heat_of, .opaque = &source };
     struct tcg_source src = { { NULL, NULL }, { NULL, NULL } };
@@ -206,7 +206,8 @@ static struct tcg_block *translate_hot(struct cpu *cpu, struct fetch *f)
     src.host[0] = f->code - ir->guest_before;
     src.copy[0] = f->copy + page_off - ir->guest_before;
     blk = tcg_translate(cpu->tcg, ir, false, &src, &why);
-    tcg_add_time(cpu->tcg, now_ns() - start);
+    if (start)
+        tcg_add_time(cpu->tcg, now_ns() - start);
     return blk;
 }
 
