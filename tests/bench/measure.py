@@ -2,19 +2,21 @@
 
 A sample is a dictionary: time (seconds of the guest's clock; of the host's for a boot and natively), wall, cpu and
 waited (seconds of the host; cpu is that of all the emulator's threads, waited how long they were ready to run and
-another program had the processor), each for the row's whole count. Boots have memory (peak, KiB).
+another program had the processor), each for the row's whole count.
 """
 
 import glob
 import re
+import shlex
 import subprocess
 import sys
 import time
 
-from emulator import Emulator, Failure
+from emulator import HANG, Emulator, Failure
 from rows import Boot
 
 PROMPT = r'guest:[^\n]*# '
+OUTPUT = re.compile(r'bench: output (\w+)')
 NATIVE_SECONDS, NATIVE_FACTOR = 0.1, 20  # a shorter native run is repeated with up to so many times the count
 
 
@@ -51,10 +53,11 @@ def say(text):
 
 
 class Samples:
-    """Everything that was measured: by row and subject, what failed, what `info jit` said."""
+    """Everything that was measured: by row and subject, by boot or machine and subject (peak memory in KiB, what
+    `info jit` said), what failed."""
 
     def __init__(self):
-        self.rows, self.failures, self.translation, self.checks = {}, [], {}, {}
+        self.rows, self.memory, self.translation, self.failures, self.checks = {}, {}, {}, [], {}
 
     def add(self, row, subject, sample):
         self.rows.setdefault(row.name, {}).setdefault(subject, []).append(sample)
@@ -68,13 +71,13 @@ class Samples:
         if summary not in self.failures:
             self.failures.append(summary)
 
-    def jit(self, where, subject, vm):
-        """Ask a Mimus with its console on the terminal for `info jit`."""
-        if subject == 'qemu':
-            return
+    def leave(self, where, subject, vm, console=True):
+        """Ask the emulator before its end. console: the terminal shows the guest's console, not yet the monitor."""
+        self.memory.setdefault(where, {}).setdefault(subject, []).append(vm.peak_memory())
         try:
-            vm.send('\x01c')
-            vm.monitor_start()
+            if console:
+                vm.send('\x01c')
+                vm.monitor_start()
             self.translation.setdefault(where, {})[subject] = parse_jit(vm.monitor('info jit'))
         except Failure as failure:
             self.failed('info jit in ' + where, subject, failure)
@@ -100,8 +103,6 @@ class Session:
         self.vm = Emulator([*argv, *machine.options(subject)])
         try:
             self.vm.expect(PROMPT)
-            if machine.prepare:
-                self.run(machine.prepare)
         except BaseException:  # an interrupt, too: the emulator would stay behind
             self.vm.close()
             raise
@@ -109,13 +110,13 @@ class Session:
     def run(self, words):
         """One bench command; returns the sample and the check value."""
         vm = self.vm
-        vm.send(' '.join(['/bench/bench', *words]) + '\n')
+        vm.send(shlex.join(['/bench/bench', *words]) + '\n')
         self.line('begin')
         watch = Watch(vm.process.pid)
         seconds, check = self.line('end')
         sample = {'time': seconds, **watch.read()}
-        vm.expect(PROMPT)
-        return sample, check
+        output = OUTPUT.search(vm.expect('.*?' + PROMPT).group())
+        return sample, output.group(1) if output else check
 
     def line(self, kind):
         """Wait for the program's line; of the last one seconds and check value."""
@@ -127,8 +128,9 @@ class Session:
 
 
 def parse_jit(text):
+    """What `info jit` says, by QEMU's names or Mimus's: the first number of a line."""
     numbers = {name.strip().lower().replace(' ', '_'): int(value)
-               for name, value in re.findall(r'^([A-Z][\w ]+): +(\d+)', text, re.MULTILINE)}
+               for name, value in re.findall(r'^(\w[\w -]+?)(?:: +| {2,}| (?=\d+$))(\d+)', text, re.MULTILINE)}
     found = re.search(r'\((\d+) ns per guest instruction\)', text)
     if found:
         numbers['ns_per_guest_instruction'] = int(found.group(1))
@@ -171,7 +173,7 @@ def measure_machine(machine, rows, subjects, rounds, samples):
                         sessions.pop(name).vm.close()
             if i == rounds - 1:
                 for name in sessions:
-                    samples.jit(machine.name(), name, sessions[name].vm)
+                    samples.leave(machine.name(), name, sessions[name].vm)
         finally:
             for session in sessions.values():
                 session.vm.close()
@@ -179,32 +181,50 @@ def measure_machine(machine, rows, subjects, rounds, samples):
 
 # ---- boots ----
 
+LOOK = 0.02  # seconds between looks at the screen: little work for the emulator
+
+
+def wait_for(row, vm):
+    """Until the boot has come as far as its row says."""
+    if row.screen_row is None:
+        vm.expect(row.until)
+        return
+    vm.monitor_start()
+    deadline = time.monotonic() + HANG
+    while row.until not in ''.join(vm.screen(rows=1, first=row.screen_row)):
+        if time.monotonic() > deadline:
+            vm.fail("the screen did not show '%s'" % row.until)
+        time.sleep(LOOK)
+
+
 def measure_boot(row, subjects, rounds, samples):
     for i in range(rounds):
         for name in list(subjects)[::-1 if i % 2 else 1]:
             with Emulator([*subjects[name], *row.options()]) as vm:
                 watch = Watch(vm.process.pid)
                 try:
-                    vm.expect(row.until)
+                    wait_for(row, vm)
                 except Failure as failure:
                     samples.failed(row.name, name, failure)
                     continue
                 sample = {'time': time.monotonic() - vm.started, **watch.read()}
-                if i == rounds - 1:
-                    samples.jit(row.name, name, vm)
-                vm.close()
-                samples.add(row, name, {**sample, 'memory': vm.rusage.ru_maxrss})
+                samples.add(row, name, sample)
+                samples.leave(row.name, name, vm, row.screen_row is None)
 
 
 # ---- on the host ----
 
+ENVIRONMENT = {'HOME': '/root', 'PATH': '/bin:/sbin:/usr/bin:/usr/sbin'}  # of a shell in the guest
+
 def run_native(row, count):
-    argv = [row.machine.made()[0], *row.command(count)]
-    text = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False).stdout.decode()
+    argv = row.machine.native(row.command(count))
+    text = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          check=False, env=ENVIRONMENT).stdout.decode()
     found = re.search(r'^bench: end \S+ \d+ (\S+) (\S+) (\S+)$', text, re.MULTILINE)
     if not found:
         raise Failure(text.strip() or 'it printed nothing')
-    return {'time': float(found.group(1)), 'cpu': float(found.group(2))}, found.group(3)
+    output = OUTPUT.search(text)
+    return {'time': float(found.group(1)), 'cpu': float(found.group(2))}, (output or found).group(1 if output else 3)
 
 
 def measure_native(row, rounds, samples):

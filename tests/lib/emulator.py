@@ -193,9 +193,9 @@ class Emulator:
         """Wait for the monitor's first prompt."""
         self.expect(self.PROMPT)
 
-    def screen(self, columns=80, rows=25):
-        """The text on the VGA screen (mode 3 at b8000), as lines, read through the monitor."""
-        dump = self.monitor('xp /%dxh 0xb8000' % (columns * rows))
+    def screen(self, columns=80, rows=25, first=0):
+        """The text on the VGA screen (mode 3 at b8000), rows from the first on, read through the monitor."""
+        dump = self.monitor('xp /%dxh 0x%x' % (columns * rows, 0xb8000 + 2 * columns * first))
         cells = [int(word, 16) & 0xff for line in dump.splitlines() if ':' in line
                  for word in re.findall(r'0x([0-9a-f]{4})\b', line.split(':', 1)[1])]
         text = ''.join(chr(c) if 32 <= c < 127 else ' ' for c in cells)

@@ -106,17 +106,16 @@ def selftests(arch):
     return image
 
 
-def bench_guest(arch, sources, packages):
-    """The benchmark's program, for the host, and an initramfs with it and the packages (tests/lib/mkbench)."""
+def bench_guest(arch, sources):
+    """The benchmark's program, for the host, and an initramfs with it (tests/lib/mkbench)."""
     maker = os.path.join(LIB, 'mkbench')
     inputs = [maker] + sorted(glob.glob(os.path.join(sources, '*')))
-    name = os.path.join(cache_directory(), arch, '-'.join(['bench', *packages]))
+    name = os.path.join(cache_directory(), arch, 'bench')
     program, layer, image = name, name + '.layer.gz', name + '.gz'
-    directories = [package(arch, p) for p in packages]
     first = initramfs(arch)
     with _Lock():
         if not os.path.exists(image) or os.path.getmtime(image) < max(map(os.path.getmtime, [*inputs, first])):
-            command(maker, {'amd64': '64', 'i386': '32'}[arch], sources, layer, program, *directories)
+            command(maker, {'amd64': '64', 'i386': '32'}[arch], sources, layer, program)
             with open(image + '.new', 'wb') as out:
                 for part in first, layer:
                     with open(part, 'rb') as data:
@@ -140,11 +139,12 @@ def debian_mirror():
     raise Skip('no Debian mirror in the apt configuration')
 
 
-def _make_root(directory):
+def _make_root(arch, directory):
     """A minimal Debian that gives a root shell on the serial console."""
     mirror, release = debian_mirror()
-    command('debootstrap', '--variant=minbase', '--arch=amd64',
-            '--include=linux-image-amd64,grub-pc-bin,grub-common,systemd-sysv,udev', release, directory, mirror,
+    command('debootstrap', '--variant=minbase', '--arch=' + arch,
+            '--include=%s,grub-pc-bin,grub-common,systemd-sysv,udev' % KERNEL_PACKAGE[arch].partition('+')[0],
+            release, directory, mirror,
             env=dict(os.environ, DEBIAN_FRONTEND='noninteractive', LC_ALL='C'))
     command('chroot', directory, 'passwd', '-d', 'root')
     with open(os.path.join(directory, 'etc/fstab'), 'w') as fstab:
@@ -193,18 +193,18 @@ def _write_boot_record(image, sector, core):
         out.write(record + core)
 
 
-def disk_image():
+def disk_image(arch='amd64'):
     """A raw disk: GRUB in the master boot record, Debian on one ext4 partition. Made once; copy before writing."""
     if os.geteuid() != 0:
         raise Skip('debootstrap needs root')
     cache = cache_directory()
-    image = os.path.join(cache, 'disk.img')
+    image = os.path.join(cache, 'disk%s.img' % ('' if arch == 'amd64' else '-' + arch))
     with _Lock():
         if os.path.exists(image):
             return image
         root = os.path.join(cache, 'disk.root')
         shutil.rmtree(root, ignore_errors=True)
-        _make_root(root)
+        _make_root(arch, root)
         sector, core = _make_grub(root)
         shutil.rmtree(os.path.join(root, 'var/cache/apt'), ignore_errors=True)
         shutil.rmtree(os.path.join(root, 'var/lib/apt/lists'), ignore_errors=True)
