@@ -58,6 +58,17 @@ def test_rows(ctx):
     require('mean to native', means['all']['native_cpu'], {'mean': 6.0, 'rows': 2})
 
 
+def test_tables(ctx):
+    """Each row has a name of its own, each goal is about rows that there are, and each group has a row."""
+    names = [row.name for row in rows.ROWS + rows.RATIOS]
+    require('names used twice', sorted({n for n in names if names.count(n) > 1}), [])
+    require('names of goals that no row has', sorted(
+        {name for goal in rows.GOALS for name in goal.chosen} - {'all', *(r.kind for r in rows.ROWS),
+                                                                  *(r.base for r in rows.ROWS)}), [])
+    require('goals without rows', [g.text for g in rows.GOALS if not any(map(g.fits, rows.ROWS))], [])
+    require('groups', {row.group for row in rows.ROWS}, set(rows.GROUPS))
+
+
 def test_goals(ctx):
     """Which goals are met, and how far away the others are; nothing is said about what was not measured."""
     goals = {(g['goal'], g['width']): g for g in report.goal_results(*results())}
@@ -114,5 +125,5 @@ def test_compare(ctx):
         raise Failure('an unknown row is not named')
 
 
-TESTS = {'bench-rows': test_rows, 'bench-goals': test_goals, 'bench-statistics': test_statistics,
-         'bench-compare': test_compare}
+TESTS = {'bench-rows': test_rows, 'bench-tables': test_tables, 'bench-goals': test_goals,
+         'bench-statistics': test_statistics, 'bench-compare': test_compare}
