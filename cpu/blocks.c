@@ -172,7 +172,7 @@ static struct tcg_block *make_block(struct cpu *cpu, struct fetch *f, bool one_i
 
 struct heat_source { struct cpu *cpu; uint64_t phys; };
 
-/* Of blocks that are hot nothing is counted any more: they were entered most. */
+/* Of blocks that are hot, and of the one at hand, nothing is counted any more: they were entered most. */
 static uint32_t heat_of(void *opaque, int32_t delta)
 {
     const struct heat_source *s = opaque;
@@ -182,12 +182,13 @@ static uint32_t heat_of(void *opaque, int32_t delta)
     if (phys >> MEM_PAGE_SHIFT != s->phys >> MEM_PAGE_SHIFT)
         return 0;
     blk = tcg_find(s->cpu->tcg, phys, UINT64_MAX, s->cpu->mode);
-    if (!blk || blk->hot)
+    if (!blk || blk->hot || !delta)
         return blk ? UINT32_MAX : 0;
     return 1 + s->cpu->opt.hot_after - MIN_OF(s->cpu->heat[tcg_heat_index(phys, s->cpu->mode)], s->cpu->opt.hot_after);
 }
 
-/* The block at hand was entered often: another one in its place. NULL: it stays. */
+/* The block at hand was entered often: another one in its place. NULL: it stays, because the cache is full or others
+ * are changing its bytes, which may even make its first instruction cross the page. */
 static struct tcg_block *translate_hot(struct cpu *cpu, struct fetch *f)
 {
     uint64_t start = tcg_is_timed(cpu->tcg) ? now_ns() : 0, page_off = f->pc & (MEM_PAGE_SIZE - 1);
@@ -201,6 +202,8 @@ static struct tcg_block *translate_hot(struct cpu *cpu, struct fetch *f)
     mmu_watch_code(cpu, f->phys);
     copy_shared(f->copy, f->code - page_off, MEM_PAGE_SIZE);
     ir = emit_hot_block(cpu, tcg_builder(cpu->tcg), f->copy + page_off, f->avail, f->pc, &trace);
+    if (!ir->guest_insns)
+        return NULL;
     ir->phys = f->phys;
     ir->phys2 = UINT64_MAX;
     src.host[0] = f->code - ir->guest_before;

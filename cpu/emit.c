@@ -688,10 +688,9 @@ static void emit_trace(struct emit *e, const struct block_source *src, uint32_t 
     for (*num = 0; *num < TRACE_MAX_INSNS && !e->ended && !e->stop && ir_room(e->b) >= IR_RESERVE;) {
         enum decode_result result = insn_decode(&insn, src->code + e->pc_off, src->avail - (size_t)e->pc_off,
                                                 code_bits(e));
-        if (result == DECODE_MORE)
+        if (result == DECODE_MORE || !trace_enter(e))
             break;
         log_insn(e, src, src->code + e->pc_off);
-        trace_enter(e);
         emit_decoded(e, result, &extent);
         e->pc_off = t->follows ? t->next : e->pc_off + insn.len;
         (*num)++;

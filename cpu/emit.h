@@ -134,8 +134,8 @@ struct ir_block *emit_hot_block(struct cpu *cpu, struct ir_builder *b, const uin
                                 struct trace *t);
 /* Nothing is known of it but its heat. */
 void trace_start(struct trace *t);
-/* The instruction at hand becomes a part of it. */
-void trace_enter(struct emit *e);
+/* The instruction at hand becomes a part of it. False: it is one already, the trace has come round. */
+bool trace_enter(struct emit *e);
 /* Is the trace to go on at `delta`? */
 bool trace_goto(struct emit *e, int32_t delta);
 /* At a branch to `taken` if `cond`, else to `next`: true: it goes on along one of them, and the other leaves. */

@@ -11,9 +11,14 @@ static bool code64(const struct emit *e)
     return e->mode & MODE_CODE64;
 }
 
+static int64_t wide_delta(const struct emit *e)
+{
+    return (int64_t)e->pc_off + e->insn->len + e->insn->imm;
+}
+
 static int32_t target_delta(const struct emit *e)
 {
-    return (int32_t)((uint32_t)e->pc_off + e->insn->len + (uint32_t)e->insn->imm);
+    return (int32_t)wide_delta(e);
 }
 
 /* Does the operand size cut the target to less than the code size? Then it is not a fixed distance away. */
@@ -22,11 +27,22 @@ static bool target_is_cut(const struct emit *e)
     return emit_ip_type(e) == IR_I32 && e->insn->opsize == 2;
 }
 
-/* Target of a relative branch as a value, I64. */
+/* Is the target no delta of the IR? In 64-bit code it may be almost 2 GiB from the branch, and more from the page. */
+static bool target_is_value(const struct emit *e)
+{
+    int64_t off = wide_delta(e) + e->block_page_off;
+
+    return target_is_cut(e) || (code64(e) && off != (int32_t)off);
+}
+
+/* Such a target, I64. */
 static ir_ref target_value(struct emit *e)
 {
-    ir_ref pc = ir_pc(e->b, IR_I32, target_delta(e));
+    ir_ref pc;
 
+    if (code64(e))
+        return ir_pc(e->b, IR_I64, wide_delta(e));
+    pc = ir_pc(e->b, IR_I32, target_delta(e));
     return ir_zext(e->b, IR_I64, ir_bini(e->b, IR_AND, IR_I32, pc, 0xffff));
 }
 
@@ -66,7 +82,7 @@ static void check_target(struct emit *e, ir_ref cond)
 /* Jump to the checked target if `cond`, else to the next instruction. */
 static void branch_if(struct emit *e, ir_ref cond)
 {
-    if (target_is_cut(e))
+    if (target_is_value(e))
         emit_goto_indirect(e, ir_select(e->b, IR_I64, cond, target_value(e), emit_next_pc(e)));
     else
         emit_branch(e, cond, target_delta(e));
@@ -74,7 +90,7 @@ static void branch_if(struct emit *e, ir_ref cond)
 
 static void branch_always(struct emit *e)
 {
-    if (target_is_cut(e))
+    if (target_is_value(e))
         emit_goto_indirect(e, target_value(e));
     else
         emit_jump(e, target_delta(e));
@@ -105,7 +121,7 @@ void emit_call(struct emit *e)
 {
     check_target(e, 0);
     push_next(e);
-    if (e->trace && !target_is_cut(e) && !emit_is_far(e, target_delta(e)))
+    if (e->trace && !target_is_value(e) && !emit_is_far(e, target_delta(e)))
         trace_call(e, e->pc_off + e->insn->len);
     branch_always(e);
 }

@@ -196,13 +196,19 @@ void emit_scas(struct emit *e)
     ir_putfl(e->b, ir_flags(e->b, IR_FL_CMP, emit_type(size), emit_get_reg(e, R_AX, size), y, 0));
 }
 
-/* A device may have anything to say to the run loop: the block ends behind port I/O. */
+/* A device may have anything to say to the run loop: the block ends behind port I/O, hot paths too. */
+static void emit_port_string(struct emit *e, enum cpu_helper helper)
+{
+    e->trace = NULL;
+    emit_repeat(e, helper);
+}
+
 void emit_ins(struct emit *e)
 {
-    emit_repeat(e, HELP_ins);
+    emit_port_string(e, HELP_ins);
 }
 
 void emit_outs(struct emit *e)
 {
-    emit_repeat(e, HELP_outs);
+    emit_port_string(e, HELP_outs);
 }

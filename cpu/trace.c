@@ -8,23 +8,26 @@ void trace_start(struct trace *t)
     t->num_seen = t->num_calls = 0;
 }
 
-void trace_enter(struct emit *e)
-{
-    struct trace *t = e->trace;
-    int32_t end = e->pc_off + e->insn->len;
-
-    t->follows = false;
-    t->seen[t->num_seen++] = e->pc_off;
-    t->lowest = e->pc_off < t->lowest ? e->pc_off : t->lowest;
-    t->end = end > t->end ? end : t->end;
-}
-
 static bool is_seen(const struct trace *t, int32_t delta)
 {
     for (unsigned i = 0; i < t->num_seen; i++)
         if (t->seen[i] == delta)
             return true;
     return false;
+}
+
+bool trace_enter(struct emit *e)
+{
+    struct trace *t = e->trace;
+    int32_t end = e->pc_off + e->insn->len;
+
+    t->follows = false;
+    if (is_seen(t, e->pc_off))
+        return false;
+    t->seen[t->num_seen++] = e->pc_off;
+    t->lowest = e->pc_off < t->lowest ? e->pc_off : t->lowest;
+    t->end = end > t->end ? end : t->end;
+    return true;
 }
 
 /* Every instruction comes once: a loop ends the block, which leads to itself or to others. */

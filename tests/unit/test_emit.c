@@ -424,6 +424,13 @@ static const struct { unsigned bits; const char *hex; uint64_t cx; uint32_t fl; 
     { 64, "7410", 0, FL_ZF, MEM_BASE + CODE + 0x12 },
     { 64, "7410", 0, 0, MEM_BASE + CODE + 2 },
     { 32, "66e90080", 0, 0, (MEM_BASE + CODE + 4 - 0x8000) & 0xffff },
+    { 64, "90e9ffffff7f", 0, 0, MEM_BASE + CODE + 6 + UINT64_C(0x7fffffff) },
+    { 64, "e900000080", 0, 0, MEM_BASE + CODE + 5 - UINT64_C(0x80000000) },
+    { 64, "0f84f0ffff7f", 0, FL_ZF, MEM_BASE + CODE + 6 + UINT64_C(0x7ffffff0) },
+    { 64, "0f84ffffff7f", 0, 0, MEM_BASE + CODE + 6 },
+    { 64, "0f85ffffff7f", 0, 0, MEM_BASE + CODE + 6 + UINT64_C(0x7fffffff) },
+    { 64, "e8ffffff7f", 0, 0, MEM_BASE + CODE + 5 + UINT64_C(0x7fffffff) },
+    { 32, "90e9ffffff7f", 0, 0, (MEM_BASE + CODE + 6 + 0x7fffffffu) & UINT32_MAX },
     { 16, "e90080", 0, 0, (CODE + 3 + 0x8000) & 0xffff },
     { 16, "66e900100000", 0, 0, CODE + 6 + 0x1000 },
     { 64, "e3f0", 0, 0, MEM_BASE + CODE + 2 - 0x10 },
@@ -526,6 +533,133 @@ START_TEST(test_crossing)
 }
 END_TEST
 
+/* ---- hot paths ---- */
+
+enum { LIST_END = INT16_MIN, MAX_LISTED = 5 };
+
+/* A page of 0xf4 with `hex` so many times at `at`, entered there + `entry`. All numbers are relative to the entry. */
+static const struct trace_sample {
+    const char *name, *hex;
+    unsigned bits, at, times;
+    int16_t entry, hot[2];      /* what was executed a lot */
+    int16_t insn[MAX_LISTED];   /* the first ones that belong to it, in order; END: no more */
+    int16_t exit[3];            /* the first EXITIFs lead there */
+    unsigned insns, exits, gotoifs;
+    uint8_t end;                /* enum ir_op */
+    int32_t end_delta;          /* GOTO */
+    uint32_t size, before;
+} traces[] = {
+#define E LIST_END
+    { "cold branch", "85c07402ffc0c3", 64, 0x100, 1, 0, { E }, { 0, 2, 4, 6, E }, { 6 }, 4, 1, 0, IR_GOTOI, 0, 7, 0 },
+    { "hot branch", "85c07402ffc0c3", 64, 0x100, 1, 0, { 6, E }, { 0, 2, 6, E }, { 4 }, 3, 1, 0, IR_GOTOI, 0, 7, 0 },
+    { "hot both ways", "85c07402ffc0c3", 64, 0x100, 1, 0, { 6, 4 }, { 0, 2, 4, 6, E }, { 6 }, 4, 1, 0, IR_GOTOI, 0, 7,
+      0 },
+    { "loop", "ffc875fcc3", 64, 0x100, 1, 0, { 0, E }, { 0, 2, E }, { 0 }, 2, 0, 0, IR_BR, 0, 4, 0 },
+    { "loop that ends", "ffc875fcc3", 64, 0x100, 1, 0, { 4, E }, { 0, 2, 4, E }, { 0 }, 3, 1, 0, IR_GOTOI, 0, 5, 0 },
+    { "jump to itself", "ebfe", 64, 0x100, 1, 0, { E }, { 0, E }, { 0 }, 1, 0, 0, IR_GOTO, 0, 2, 0 },
+    { "jump forth", "eb0190c3", 32, 0x100, 1, 0, { E }, { 0, 3, E }, { 0 }, 2, 0, 0, IR_GOTOI, 0, 4, 0 },
+    { "jump back", "ffc0c390ebfa", 64, 0x100, 1, 4, { E }, { 0, -4, -2, E }, { 0 }, 3, 0, 0, IR_GOTOI, 0, 2, 4 },
+    { "round by falling", "9090ebfc", 64, 0x100, 1, 1, { E }, { 0, 1, -1, E }, { 0 }, 3, 0, 0, IR_GOTO, 0, 3, 1 },
+    { "call and return", "e801000000c3ffc0c3", 64, 0x100, 1, 0, { E }, { 0, 6, 8, 5, E }, { 0 }, 4, 0, 1, IR_GOTOI, 0,
+      9, 0 },
+    { "call and return, 32", "e801000000c340c3", 32, 0x100, 1, 0, { E }, { 0, 6, 7, 5, E }, { 0 }, 4, 0, 1, IR_GOTOI,
+      0, 8, 0 },
+    { "ret imm16", "e801000000c3c20800", 32, 0x100, 1, 0, { E }, { 0, 6, 5, E }, { 0 }, 3, 0, 1, IR_GOTOI, 0, 9, 0 },
+    { "call of 16 bits", "66e8010090c3", 32, 0x100, 1, 0, { E }, { 0, E }, { 0 }, 1, 0, 0, IR_GOTOI, 0, 4, 0 },
+    { "call far away", "e800100000c3", 64, 0x100, 1, 0, { E }, { 0, E }, { 0 }, 1, 0, 0, IR_GOTO, 0x1005, 5, 0 },
+    { "return behind the page", "c390909090e8f6ffffff", 64, 0xff6, 1, 5, { E }, { 0, -5, E }, { 0 }, 2, 0, 0, IR_GOTOI,
+      0, 5, 5 },
+    { "return to what was seen", "e80500000090ebf89090c3", 64, 0x100, 1, 5, { E }, { 0, 1, -5, 5, E }, { 0 }, 4, 0, 0,
+      IR_GOTOI, 0, 6, 5 },
+    { "cold branch elsewhere", "0f8400100000c3", 64, 0x100, 1, 0, { E }, { 0, 6, E }, { 0x1006 }, 2, 1, 0, IR_GOTOI, 0,
+      7, 0 },
+    { "hot branch elsewhere", "0f8400100000c3", 64, 0x100, 1, 0, { 0x1006, E }, { 0, E }, { 0 }, 1, 0, 0, IR_BR, 0, 6,
+      0 },
+    { "jrcxz", "e301c3c3", 64, 0x100, 1, 0, { E }, { 0, 2, E }, { 3 }, 2, 1, 0, IR_GOTOI, 0, 3, 0 },
+    { "loop instruction", "90e2fdc3", 32, 0x100, 1, 1, { E }, { 0, 2, E }, { -1 }, 2, 1, 0, IR_GOTOI, 0, 3, 0 },
+    { "repetition", "f3aaffc0c3", 64, 0x100, 1, 0, { E }, { 0, 2, 4, E }, { 0 }, 3, 1, 0, IR_GOTOI, 0, 5, 0 },
+    { "port string", "6cffc0c3", 64, 0x100, 1, 0, { E }, { 0, E }, { 0 }, 1, 0, 0, IR_BR, 0, 1, 0 },
+    { "repeated port string", "f36effc0c3", 64, 0x100, 1, 0, { E }, { 0, E }, { 0 }, 1, 0, 0, IR_BR, 0, 2, 0 },
+    { "out", "90e680ffc0c3", 64, 0x100, 1, 0, { E }, { 0, 1, E }, { 0 }, 2, 0, 0, IR_GOTO, 3, 3, 0 },
+    { "undefined", "eb000f0bc3", 64, 0x100, 1, 0, { E }, { 0, 2, E }, { 0 }, 2, 0, 0, IR_EXIT, 0, 4, 0 },
+    { "too long", "eb006666666666666666666666666666666690", 64, 0x100, 1, 0, { E }, { 0, 2, E }, { 0 }, 2, 0, 0,
+      IR_EXIT, 0, 17, 0 },
+    { "to the page's end", "90", 64, 0xffe, 2, 0, { E }, { 0, 1, E }, { 0 }, 2, 0, 0, IR_GOTO, 2, 2, 0 },
+    { "not across it", "90b8", 64, 0xffe, 1, 0, { E }, { 0, E }, { 0 }, 1, 0, 0, IR_GOTO, 1, 1, 0 },
+    { "not across it, by a jump", "eb04", 64, 0xff9, 1, 0, { E }, { 0, 6, E }, { 0 }, 2, 0, 0, IR_EXIT, 0, 7, 0 },
+    { "nothing", "b8", 64, 0xfff, 1, 0, { E }, { E }, { 0 }, 0, 0, 0, IR_GOTO, 0, 0, 0 },
+    { "many instructions", "90", 64, 0x100, 200, 0, { E }, { 0, 1, 2, 3, 4 }, { 0 }, TRACE_MAX_INSNS, 0, 0, IR_GOTO,
+      TRACE_MAX_INSNS, TRACE_MAX_INSNS, 0 },
+    { "many exits", "7400", 64, 0x100, 100, 0, { E }, { 0, 2, 4, 6, 8 }, { 2, 4, 6 }, TCG_MAX_EXITS - 1,
+      TCG_MAX_EXITS - 2, 0, IR_BR, 0, 2 * (TCG_MAX_EXITS - 1), 0 },
+#undef E
+};
+
+static uint32_t sample_heat(void *opaque, int32_t delta)
+{
+    const struct trace_sample *s = opaque;
+
+    for (unsigned i = 0; i < ARRAY_LEN(s->hot) && s->hot[i] != LIST_END; i++)
+        if (s->hot[i] == delta)
+            return 100;
+    return 0;
+}
+
+static void check_trace(const struct trace_sample *s, const struct ir_block *blk)
+{
+    unsigned insns = 0, exits = 0, gotoifs = 0;
+    bool more = true;
+
+    for (unsigned i = 1; i < blk->num; i++) {
+        const struct ir_insn *in = &blk->insn[i];
+        if (in->op == IR_INSN && insns < MAX_LISTED && more) {
+            more = s->insn[insns] != LIST_END;
+            ck_assert_msg(more && (int32_t)in->imm == s->insn[insns], "%s: at %d", s->name, (int32_t)in->imm);
+        }
+        if (in->op == IR_EXITIF && exits < ARRAY_LEN(s->exit))
+            ck_assert_msg((int32_t)in->imm == s->exit[exits], "%s: exit to %d", s->name, (int32_t)in->imm);
+        insns += in->op == IR_INSN;
+        exits += in->op == IR_EXITIF;
+        gotoifs += in->op == IR_GOTOIF;
+    }
+    ck_assert_msg(insns == s->insns && blk->guest_insns == insns, "%s: %u instructions", s->name, insns);
+    ck_assert_msg(exits == s->exits && blk->num_exits == exits, "%s: %u exits", s->name, exits);
+    ck_assert_msg(gotoifs == s->gotoifs, "%s: %u returns", s->name, gotoifs);
+    ck_assert_msg(blk->guest_size == s->size && blk->guest_before == s->before, "%s: %u bytes, %u in front", s->name,
+                  blk->guest_size, blk->guest_before);
+    ck_assert_msg(blk->insn[blk->num - 1].op == s->end, "%s: ends with %s", s->name,
+                  ir_ops[blk->insn[blk->num - 1].op].name);
+    ck_assert(s->end != IR_GOTO || (int32_t)blk->insn[blk->num - 1].imm == s->end_delta);
+}
+
+START_TEST(test_traces)
+{
+    const struct trace_sample *s = &traces[_i / 2];
+    struct trace trace = { .heat = sample_heat, .opaque = (void *)(uintptr_t)s };
+    struct ir_block *blk;
+    const char *bad;
+    char err[256];
+    struct rig r;
+    size_t len;
+
+    rig_open(&r, true, _i % 2);
+    set_mode(r.cpu, s->bits);
+    memset(r.mem, 0xf4, MEM_SIZE);
+    for (unsigned n = 0; n < s->times; n++) {
+        len = parse_hex(s->hex, r.mem + CODE + s->at + n * strlen(s->hex) / 2);
+        ck_assert_uint_gt(len, 0);
+    }
+    blk = emit_hot_block(r.cpu, tcg_builder(r.tcg), r.mem + CODE + s->at + s->entry, 0x1000 - s->at - (size_t)s->entry,
+                         MEM_BASE + CODE + s->at + (uint64_t)s->entry, &trace);
+    bad = ir_verify(blk, &cpu_guest, err, sizeof(err));
+    ck_assert_msg(!bad, "%s: %s", s->name, bad);
+    ck_assert(blk->hot && !blk->warm);
+    ck_assert_uint_eq(blk->page_off, s->at + (unsigned)s->entry);
+    check_trace(s, blk);
+    rig_close(&r);
+}
+END_TEST
+
 static uint32_t next_random(uint32_t *state)
 {
     *state = *state * 1664525 + 1013904223;
@@ -564,6 +698,68 @@ static void check_random_blocks(bool optimise, uint32_t state)
     rig_close(&r);
 }
 
+static uint32_t random_heat(void *opaque, int32_t delta)
+{
+    return (uint32_t)delta * *(uint32_t *)opaque >> 13;
+}
+
+/* No instruction twice; all of them in the page, within the bytes that the block says are its own. */
+static void check_extent(const struct ir_block *blk)
+{
+    static bool seen[4096];
+    unsigned insns = 0;
+
+    memset(seen, 0, sizeof(seen));
+    for (unsigned i = 1; i < blk->num; i++) {
+        int32_t delta = (int32_t)blk->insn[i].imm, at = blk->page_off + delta;
+        int32_t end = delta + (int32_t)(blk->insn[i].imm >> 32);
+        if (blk->insn[i].op != IR_INSN)
+            continue;
+        ck_assert(delta >= -(int32_t)blk->guest_before && end <= (int32_t)blk->guest_size);
+        ck_assert(at >= 0 && at < 4096 && !seen[at]);
+        seen[at] = true;
+        insns++;
+    }
+    ck_assert_uint_eq(blk->guest_insns, insns);
+    ck_assert(insns && insns <= TRACE_MAX_INSNS && blk->page_off + blk->guest_size <= 4096);
+    ck_assert_uint_ge(blk->page_off, blk->guest_before);
+}
+
+/* Random bytes with many short branches in a page: the IR obeys ir.def, and can be made host code. */
+START_TEST(test_random_traces)
+{
+    static const uint32_t modes = MODE_FLAT_DS | MODE_SS32 | MODE_OSFXSR | MODE_CPL;
+    uint32_t state = (uint32_t)_i, salt;
+    struct trace trace = { .heat = random_heat, .opaque = &salt };
+    char err[256];
+    struct rig r;
+
+    rig_open(&r, _i & 2, _i & 1);
+    for (unsigned i = 0; i < 600; i++) {
+        unsigned off = next_random(&state) % 0xff0;
+        enum tcg_miss why;
+        struct ir_block *blk;
+        const char *bad;
+        set_mode(r.cpu, i % 2 ? 64 : 32);
+        r.cpu->mode ^= next_random(&state) & modes;
+        salt = next_random(&state) | 1;
+        for (unsigned j = 0; j < 4096; j++)
+            r.mem[j] = (uint8_t)(next_random(&state) % 4 ? next_random(&state) : 0x70 + next_random(&state) % 16);
+        for (unsigned j = 1; j < 4096; j++)
+            if ((r.mem[j - 1] & 0xf0) == 0x70 && next_random(&state) % 2)
+                r.mem[j] = (uint8_t)(next_random(&state) % 64 - 32);
+        blk = emit_hot_block(r.cpu, tcg_builder(r.tcg), r.mem + off, 4096 - off, 0x5000 + off, &trace);
+        bad = ir_verify(blk, &cpu_guest, err, sizeof(err));
+        ck_assert_msg(!bad, "round %u: %s", i, bad);
+        check_extent(blk);
+        blk->phys = off;
+        if (!tcg_translate(r.tcg, blk, true, NULL, &why))
+            tcg_flush(r.tcg);
+    }
+    rig_close(&r);
+}
+END_TEST
+
 START_TEST(test_random_blocks)
 {
     check_random_blocks(_i % 2, (uint32_t)_i);
@@ -584,6 +780,8 @@ Suite *emit_suite(void)
     tcase_add_loop_test(t, test_extent, 0, (int)ARRAY_LEN(extents));
     tcase_add_test(t, test_crossing);
     tcase_add_loop_test(t, test_random_blocks, 0, 4);
+    tcase_add_loop_test(t, test_traces, 0, 2 * (int)ARRAY_LEN(traces));
+    tcase_add_loop_test(t, test_random_traces, 0, 4);
     suite_add_tcase(s, t);
     return s;
 }

@@ -270,6 +270,46 @@ START_TEST(known_branches_become_jumps)
 }
 END_TEST
 
+/* A way out that is never taken is none, and the others are numbered without it. */
+START_TEST(known_side_exits)
+{
+    ir_ref no = ir_const(b, IR_I32, 0), yes = ir_const(b, IR_I32, 1), pc = ir_get(b, IR_I64, 1);
+    ir_ref some = ir_lde(b, IR_I32, FAKE_FIELD(0));
+    unsigned from = ir_block(b)->num;
+
+    ir_exitif(b, IR_I32, no, 0x10, false);
+    ir_gotoif(b, no, pc);
+    ck_assert_uint_eq(ir_block(b)->num, from);
+    ck_assert_uint_eq(ir_block(b)->num_exits, 0);
+    ir_exitif(b, IR_I32, yes, -0x10, true);
+    ir_exitif(b, IR_I64, some, 0x20, false);
+    ir_gotoif(b, yes, pc);
+    ck_assert_uint_eq(ir_block(b)->num_exits, 2);
+    ck_assert_uint_eq(def((ir_ref)from)->op, IR_EXITIF);
+    ck_assert_uint_eq(def((ir_ref)from)->imm, 0xfffffff0);
+    ck_assert_uint_eq(def((ir_ref)from)->aux, IR_FAR(0));
+    ck_assert_uint_eq(def((ir_ref)(from + 1))->imm, 0x20 | UINT64_C(1) << 32);
+    ck_assert_uint_eq(def((ir_ref)(from + 1))->aux, 0);
+    ck_assert_uint_eq(def((ir_ref)(from + 2))->op, IR_GOTOIF);
+    ck_assert_uint_eq(def((ir_ref)(from + 2))->b, pc);
+}
+END_TEST
+
+/* What is known of registers, flags and fields before a way out holds behind it. */
+START_TEST(side_exits_forget_nothing)
+{
+    ir_ref some = ir_lde(b, IR_I32, FAKE_FIELD(0)), x = ir_get(b, IR_I64, 1), fl = ir_getfl(b);
+
+    ir_put(b, IR_I64, 2, x);
+    ir_exitif(b, IR_I32, some, 0x10, false);
+    ir_gotoif(b, some, x);
+    ck_assert_uint_eq(ir_get(b, IR_I64, 2), x);
+    ck_assert_uint_eq(ir_get(b, IR_I64, 1), x);
+    ck_assert_uint_eq(ir_getfl(b), fl);
+    ck_assert_uint_eq(ir_lde(b, IR_I32, FAKE_FIELD(0)), some);
+}
+END_TEST
+
 START_TEST(without_fold_nothing_is_changed)
 {
     struct ir_builder *plain = ir_builder_new(&fake_guest, false);
@@ -278,6 +318,8 @@ START_TEST(without_fold_nothing_is_changed)
     ck_assert_uint_ne(x, y);
     ck_assert_uint_eq(ir_block(plain)->insn[ir_bini(plain, IR_ADD, IR_I64, x, 0)].op, IR_ADD);
     ck_assert_uint_ne(ir_getfl(plain), ir_getfl(plain));
+    ir_exitif(plain, IR_I32, ir_const(plain, IR_I32, 0), 0x10, false);
+    ck_assert_uint_eq(ir_block(plain)->num_exits, 1);
     ir_builder_free(plain);
 }
 END_TEST
@@ -302,6 +344,8 @@ Suite *ir_fold_suite(void)
     tcase_add_test(tc, fields_are_forwarded);
     tcase_add_test(tc, rewinding_forgets);
     tcase_add_test(tc, known_branches_become_jumps);
+    tcase_add_test(tc, known_side_exits);
+    tcase_add_test(tc, side_exits_forget_nothing);
     tcase_add_test(tc, without_fold_nothing_is_changed);
     suite_add_tcase(s, tc);
     return s;

@@ -78,6 +78,31 @@ START_TEST(faulting_instructions_carry_flags)
 }
 END_TEST
 
+/* As what may fault: flags are carried, and stay pending; registers are seen. */
+START_TEST(side_exits_carry_flags)
+{
+    ir_ref no = ir_lde(b, IR_I32, FAKE_FIELD(0)), one = ir_const(b, IR_I64, 1);
+
+    ir_putfl(b, some_flags());
+    ir_put(b, IR_I64, 1, one);
+    ir_exitif(b, IR_I64, no, 0x10, false);
+    ir_put(b, IR_I64, 1, ir_get(b, IR_I64, 2));
+    ir_gotoif(b, no, ir_get(b, IR_I64, 3));
+    ir_put(b, IR_I64, 1, ir_get(b, IR_I64, 4));
+    ir_putfl(b, some_flags());
+    ir_lookup(b);
+    ir_opt_flags(ir_block(b), &fake_guest);
+    ir_opt_regs(ir_block(b), &fake_guest);
+    ir_opt_dead(ir_block(b), &fake_guest);
+    ck_assert_uint_eq(count(IR_PUTFL), 1);
+    ck_assert_uint_eq(count(IR_PUT), 3);
+    ck_assert_uint_eq(ir_block(b)->insn[find(IR_EXITIF)->fl].op, IR_FL_LOGIC);
+    ck_assert_uint_eq(find(IR_EXITIF)->fl, find(IR_GOTOIF)->fl);
+    ck_assert_uint_eq(ir_block(b)->insn[find(IR_EXITIF)->fl].uses, 2);
+    ck_assert_uint_eq(count(IR_FL_LOGIC), 2);
+}
+END_TEST
+
 START_TEST(calls_and_flags)
 {
     ir_putfl(b, some_flags());
@@ -214,7 +239,7 @@ struct gen {
     ir_ref pool[4][POOL];  /* values by type */
     unsigned num[4];
     ir_ref fl[POOL];
-    unsigned num_fl;
+    unsigned num_fl, num_exits;
 };
 
 static unsigned pick(struct gen *g, unsigned n)
@@ -381,10 +406,26 @@ static void gen_call(struct gen *g)
     }
 }
 
+/* Each leads elsewhere. */
+static void gen_side_exit(struct gen *g)
+{
+    unsigned t = pick(g, 4);
+    ir_ref x = value(g, t), y = value(g, t), cond = pick(g, 4) ? ir_cmp(g->b, IR_CMP_EQ, t, x, y) : boolean(g);
+
+    if (g->num_exits + 2 >= TCG_MAX_EXITS)
+        return;
+    g->num_exits++;
+    if (pick(g, 3))
+        ir_exitif(g->b, IR_I16 + pick(g, 3), cond, 0x1000 + 16 * (int32_t)g->num_exits, pick(g, 2));
+    else
+        ir_gotoif(g->b, cond, value(g, IR_I64));
+}
+
 static struct ir_block *generate(struct ir_builder *builder, uint64_t seed)
 {
     static void (*const steps[])(struct gen *) = { gen_flags, gen_arith, gen_arith, gen_shape, gen_shape,
-                                                   gen_state, gen_state, gen_state, gen_memory, gen_call };
+                                                   gen_state, gen_state, gen_state, gen_memory, gen_call,
+                                                   gen_side_exit };
     struct gen g = { .b = builder, .seed = seed };
     struct ir_block *blk = ir_start(builder);
 
@@ -500,6 +541,7 @@ Suite *ir_opt_suite(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, overwritten_flags_vanish);
     tcase_add_test(tc, faulting_instructions_carry_flags);
+    tcase_add_test(tc, side_exits_carry_flags);
     tcase_add_test(tc, calls_and_flags);
     tcase_add_test(tc, unchanged_flags_are_not_written);
     tcase_add_test(tc, changed_flags_are_written_back);

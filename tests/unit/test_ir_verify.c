@@ -4,7 +4,7 @@
 
 #include "tests/unit/fake_guest.h"
 
-static struct ir_insn insn[16];
+static struct ir_insn insn[TCG_MAX_EXITS + 16];
 static struct ir_block blk;
 static char err[128];
 
@@ -40,6 +40,10 @@ START_TEST(good_block)
     add((struct ir_insn){ .op = IR_TRAPIF, .type = IR_I32, .a = 2, .imm = FAKE_RAISE, .fl = 3 });
     add((struct ir_insn){ .op = IR_BOUND, .type = IR_I64, .a = 2, .imm = (uint64_t)FAKE_RAISE_AT << 32 });
     add((struct ir_insn){ .op = IR_ZEXT, .type = IR_I32, .a = 5 });
+    blk.num_exits = 2;
+    add((struct ir_insn){ .op = IR_EXITIF, .type = IR_I64, .a = 2, .aux = IR_FAR(0), .imm = 0xfffffff0, .fl = 3 });
+    add((struct ir_insn){ .op = IR_GOTOIF, .type = IR_I64, .a = 2, .b = 1, .fl = 3 });
+    add((struct ir_insn){ .op = IR_EXITIF, .type = IR_I16, .a = 2, .imm = UINT64_C(1) << 32 });
     ck_assert_ptr_null(verify_with_end());
 }
 END_TEST
@@ -95,6 +99,17 @@ static const struct {
     { { .op = IR_TRAPIF, .type = IR_I32, .a = 2, .imm = FAKE_RAISE_AT }, "other arguments" },
     { { .op = IR_BOUND, .type = IR_I64, .a = 2, .imm = UINT64_C(0xffff) << 32 }, "no such helper" },
     { { .op = IR_VOP, .type = IR_I64, .imm = 0xffff }, "no such vector operation" },
+    { { .op = IR_EXITIF, .type = IR_I32 }, "missing" },
+    { { .op = IR_EXITIF, .type = IR_I32, .a = 1 }, "not I32" },
+    { { .op = IR_EXITIF, .type = IR_I32, .a = 2, .b = 2 }, "where none belongs" },
+    { { .op = IR_EXITIF, .type = IR_I8, .a = 2 }, "pc is not" },
+    { { .op = IR_EXITIF, .type = IR_I32, .a = 2, .aux = IR_FAR(1) }, "unknown exit flags" },
+    { { .op = IR_EXITIF, .type = IR_I32, .a = 2, .imm = UINT64_C(1) << 32 }, "not numbered in order" },
+    { { .op = IR_EXITIF, .type = IR_I32, .a = 2 }, "too many exits" },
+    { { .op = IR_GOTOIF, .type = IR_I64, .a = 2 }, "missing" },
+    { { .op = IR_GOTOIF, .type = IR_I64, .a = 1, .b = 1 }, "not I32" },
+    { { .op = IR_GOTOIF, .type = IR_I64, .a = 2, .b = 2 }, "not I64" },
+    { { .op = IR_GOTOIF, .type = IR_I64, .a = 2, .b = 1, .fl = 4 }, "no flags value" },
 };
 
 START_TEST(broken_rule)
@@ -122,6 +137,29 @@ START_TEST(value_of_a_void_helper)
     add((struct ir_insn){ .op = IR_CALL, .type = IR_I32, .a = 2, .imm = FAKE_MAYBE });
     add((struct ir_insn){ .op = IR_NOT, .type = IR_I32, .a = 5 });
     ck_assert(strstr(verify_with_end(), "no integer value"));
+}
+END_TEST
+
+/* v5, v6, ...: exits 0, 1, ... */
+static const char *verify_exits(unsigned num, unsigned said)
+{
+    blk.num = 5;
+    blk.num_exits = said;
+    for (unsigned n = 0; n < num; n++)
+        add((struct ir_insn){ .op = IR_EXITIF, .type = IR_I32, .a = 2, .imm = (uint64_t)n << 32 });
+    return verify_with_end();
+}
+
+START_TEST(number_of_exits)
+{
+    ck_assert_ptr_null(verify_exits(3, 3));
+    ck_assert(strstr(verify_exits(3, 2), "v7 EXITIF: too many exits"));
+    /* Two are the end's. */
+    ck_assert_ptr_null(verify_exits(TCG_MAX_EXITS - 2, TCG_MAX_EXITS - 2));
+    ck_assert(strstr(verify_exits(TCG_MAX_EXITS - 1, TCG_MAX_EXITS - 1), "too many exits"));
+    verify_exits(3, 3);
+    insn[6].imm = 0;
+    ck_assert(strstr(ir_verify(&blk, &fake_guest, err, sizeof(err)), "v6 EXITIF: exits are not numbered"));
 }
 END_TEST
 
@@ -155,6 +193,7 @@ Suite *ir_verify_suite(void)
     tcase_add_loop_test(tc, broken_rule, 0, (int)(sizeof(broken) / sizeof(broken[0])));
     tcase_add_test(tc, shift_by_too_much);
     tcase_add_test(tc, value_of_a_void_helper);
+    tcase_add_test(tc, number_of_exits);
     tcase_add_test(tc, no_end);
     tcase_add_test(tc, bad_ends);
     suite_add_tcase(s, tc);

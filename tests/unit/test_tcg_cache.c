@@ -173,6 +173,116 @@ START_TEST(an_exit_stays_where_it_is_chained)
 }
 END_TEST
 
+/* ---- hot blocks ---- */
+
+static struct tcg_block *hot(struct tcg *view, uint64_t phys, unsigned before, unsigned size,
+                             const struct tcg_source *src)
+{
+    struct ir_block *ir = make_ir(view, phys, UINT64_MAX, 0, size);
+    enum tcg_miss why;
+
+    ir->hot = true;
+    ir->guest_before = (uint16_t)before;
+    return tcg_translate(view, ir, false, src, &why);
+}
+
+START_TEST(hot_takes_the_place)
+{
+    struct tcg_block *a = simple(0x1100, 4), *c = simple(0x1200, 4), *h = hot(t, 0x1100, 0x20, 8, NULL);
+
+    ck_assert(h != a && h->hot && a->dropped && !h->dropped && !c->dropped);
+    ck_assert_ptr_eq(tcg_find(t, 0x1100, UINT64_MAX, 0), h);
+    /* Only once, and nothing takes its place but another life. */
+    ck_assert_ptr_eq(hot(t, 0x1100, 0, 8, NULL), h);
+    ck_assert_ptr_eq(simple(0x1100, 4), h);
+    ck_assert_uint_eq(tcg_get_stats(t).hot_blocks, 2);
+    ck_assert_uint_eq(tcg_invalidate(t, 0x1100, 1), 1);
+    ck_assert_ptr_null(tcg_find(t, 0x1100, UINT64_MAX, 0));
+    ck_assert(!simple(0x1100, 4)->hot);
+}
+END_TEST
+
+START_TEST(hot_undoes_chains)
+{
+    struct tcg_block *a = simple(0x1100, 4), *c = simple(0x1200, 4), *h;
+
+    tcg_chain(t, c, 0, a);
+    tcg_chain(t, a, 0, a);
+    tcg_chain(t, a, 1, c);
+    h = hot(t, 0x1100, 0, 8, NULL);
+    ck_assert(!c->exit[0].target && !a->exit[0].target);
+    tcg_chain(t, c, 0, a);
+    tcg_chain(t, a, 0, h);
+    ck_assert(!c->exit[0].target && !a->exit[0].target);
+    tcg_chain(t, c, 0, h);
+    tcg_chain(t, h, 1, h);
+    ck_assert(c->exit[0].target == h && h->exit[1].target == h);
+    ck_assert_uint_eq(tcg_invalidate(t, 0x1200, 1), 1);
+    ck_assert_ptr_eq(h->exit[1].target, h);
+    ck_assert_uint_eq(tcg_invalidate(t, 0x1107, 1), 1);
+    ck_assert_ptr_null(h->exit[1].target);
+}
+END_TEST
+
+/* Bytes in front of the first one belong to it: exactly these, also in other granules. */
+START_TEST(hot_with_bytes_in_front)
+{
+    struct tcg_block *h = hot(t, 0x1900, 0x110, 0x20, NULL);
+
+    ck_assert(tcg_has_code(t, 0x17f0, 1) && tcg_has_code(t, 0x191f, 1) && tcg_has_code(t, 0x1850, 1));
+    ck_assert(!tcg_has_code(t, 0x17ef, 1) && !tcg_has_code(t, 0x1920, 1) && !tcg_has_code(t, 0x1000, 0x7f0));
+    ck_assert(tcg_block_holds(h, 0x17f0, 1) && tcg_block_holds(h, 0x1000, 0x7f1) && tcg_block_holds(h, 0x191f, 8));
+    ck_assert(!tcg_block_holds(h, 0x1000, 0x7f0) && !tcg_block_holds(h, 0x1920, 8));
+    ck_assert_uint_eq(tcg_invalidate(t, 0x1000, 0x7f0), 0);
+    ck_assert_uint_eq(tcg_invalidate(t, 0x1920, 0x100), 0);
+    ck_assert_uint_eq(tcg_invalidate(t, 0x17f0, 1), 1);
+    ck_assert(h->dropped && !tcg_page_has_code(t, 0x1000));
+    h = hot(t, 0x1900, 0x900, 0x700, NULL);
+    ck_assert(tcg_has_code(t, 0x1000, 1) && tcg_has_code(t, 0x1fff, 1) && !tcg_has_code(t, 0x2000, 1) &&
+              !tcg_has_code(t, 0xfff, 1));
+    ck_assert_uint_eq(tcg_invalidate(t, 0x1fff, 1), 1);
+}
+END_TEST
+
+/* What changed in front of the first byte while it was translated counts as well; the old block stays then. */
+START_TEST(hot_of_changed_bytes)
+{
+    struct tcg_block *a = simple(0x1100, 4);
+    uint8_t live[12] = { 0 }, copy[12] = { 0 };
+    struct tcg_source src = { { live, NULL }, { copy, NULL } };
+
+    live[0] = 1;
+    ck_assert_ptr_null(hot(t, 0x1100, 8, 4, &src));
+    live[0] = 0;
+    live[11] = 1;
+    ck_assert_ptr_null(hot(t, 0x1100, 8, 4, &src));
+    ck_assert_ptr_eq(tcg_find(t, 0x1100, UINT64_MAX, 0), a);
+    ck_assert(!a->dropped && !tcg_has_code(t, 0x10f8, 8));
+    live[11] = 0;
+    ck_assert_ptr_nonnull(hot(t, 0x1100, 8, 4, &src));
+    ck_assert(a->dropped);
+}
+END_TEST
+
+/* Blocks of a page, and modes of a block, count apart. */
+START_TEST(heat_is_spread)
+{
+    static bool used[TCG_HEAT_SIZE];
+    unsigned shared = 0;
+
+    for (uint64_t phys = 0x12345000; phys < 0x12346000; phys++) {
+        unsigned n = tcg_heat_index(phys, 0x1234);
+        ck_assert_uint_lt(n, TCG_HEAT_SIZE);
+        shared += used[n];
+        used[n] = true;
+    }
+    ck_assert_uint_eq(shared, 0);
+    for (uint32_t mode = 1 << 6; mode; mode <<= 1)
+        shared += tcg_heat_index(0x1000, mode) == tcg_heat_index(0x1000, 0);
+    ck_assert_uint_le(shared, 26 - TCG_HEAT_BITS);
+}
+END_TEST
+
 START_TEST(flush_forgets_all)
 {
     simple(0x1000, 4);
@@ -303,6 +413,8 @@ static void *crowd_member(void *opaque)
 
         if (!blk && fake_random(&seed) % 4)
             blk = tcg_translate(view, make_ir(view, phys, phys2, 0, size), false, NULL, &why);
+        else if (blk && !blk->hot && phys2 == UINT64_MAX && fake_random(&seed) % 4 == 0)
+            blk = hot(view, phys, (unsigned)(phys & 0x3ff) / 2, size, NULL);
         if (blk && last)
             tcg_chain(view, last, n & 1, blk);
         last = blk;
@@ -390,6 +502,11 @@ Suite *tcg_cache_suite(void)
     tcase_add_test(tc, huge_ranges);
     tcase_add_test(tc, dropping_unchains);
     tcase_add_test(tc, an_exit_stays_where_it_is_chained);
+    tcase_add_test(tc, hot_takes_the_place);
+    tcase_add_test(tc, hot_undoes_chains);
+    tcase_add_test(tc, hot_with_bytes_in_front);
+    tcase_add_test(tc, hot_of_changed_bytes);
+    tcase_add_test(tc, heat_is_spread);
     tcase_add_test(tc, flush_forgets_all);
     tcase_add_test(tc, full_cache_asks_for_a_flush);
     tcase_add_test(tc, unknown_host_falls_back);

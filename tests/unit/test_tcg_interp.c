@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bits.h"
 #include "base/log.h"
 #include "tests/unit/fake_guest.h"
 
@@ -242,6 +243,64 @@ START_TEST(far_exit_is_looked_up)
 }
 END_TEST
 
+/* Register 1 is decremented and its flags are pending; ways out 0 at 0, 1 (far) at 1, a GOTOIF to register 2 at 2. */
+static struct tcg_block *side_exits(void)
+{
+    ir_ref res, one = 0, fl;
+
+    start();
+    one = ir_const(b, IR_I32, 1);
+    res = ir_bin(b, IR_SUB, IR_I32, ir_get(b, IR_I32, 1), one);
+    ir_put(b, IR_I32, 1, res);
+    fl = ir_flags(b, IR_FL_SUB, IR_I32, res, one, 0);
+    ir_putfl(b, fl);
+    ir_exitif(b, IR_I32, ir_cmp(b, IR_CMP_EQ, IR_I32, res, ir_const(b, IR_I32, 0)), 0x10, false);
+    ir_put(b, IR_I64, 9, ir_const(b, IR_I64, 1));
+    ir_exitif(b, IR_I16, ir_cmp(b, IR_CMP_EQ, IR_I32, res, ir_const(b, IR_I32, 1)), -0x10, true);
+    ir_put(b, IR_I64, 9, ir_const(b, IR_I64, 2));
+    ir_gotoif(b, ir_cmp(b, IR_CMP_EQ, IR_I32, res, ir_const(b, IR_I32, 2)), ir_get(b, IR_I64, 2));
+    ir_put(b, IR_I64, 9, ir_const(b, IR_I64, 3));
+    ir_putfl(b, ir_flags(b, IR_FL_LOGIC, IR_I32, one, 0, 0));
+    ir_br(b, IR_I32, ir_cmp(b, IR_CMP_EQ, IR_I32, res, ir_const(b, IR_I32, 3)), 0x20, false, 0x30, false);
+    return finish(0x200);
+}
+
+START_TEST(side_exits_leave)
+{
+    static const struct { unsigned no; uint64_t pc, r9; uint32_t fl; } expect[] = {
+        { 0, 0x10, 0, IR_ZF | IR_PF }, { 0, 0xfff0, 1, 0 }, { 0, UINT64_C(0xffff800000001234), 2, 0 },
+        { 2, 0x20, 3, 0 }, { 3, 0x30, 3, 0 },
+    };
+    struct tcg_block *blk = side_exits(), *loop = counting_loop(), *target;
+    unsigned n;
+
+    ck_assert_uint_eq(blk->num_exits, 4);
+    for (unsigned i = 0; i < ARRAY_LEN(expect); i++) {
+        env->pc = env->reg[9] = 0;
+        env->reg[1] = UINT64_C(0xabc00000000) + i + 1;
+        env->reg[2] = UINT64_C(0xffff800000001234);
+        target = run(blk, &n);
+        ck_assert_ptr_eq(target, i == 1 || i == 2 ? NULL : blk);
+        ck_assert(!target || n == expect[i].no);
+        ck_assert_uint_eq(env->pc, expect[i].pc);
+        ck_assert_uint_eq(env->reg[9], expect[i].r9);
+        ck_assert_uint_eq(env->reg[1], i);
+        ck_assert_uint_eq(fake_flags(env), expect[i].fl);
+    }
+    /* Chained, and through the jump cache. */
+    tcg_chain(t, blk, 0, loop);
+    env->reg[1] = 1;
+    ck_assert_ptr_eq(run(blk, &n), loop);
+    ck_assert_uint_eq(env->reg[1], UINT32_MAX);
+    env->pc = env->reg[1] = 3;
+    env->reg[2] = 0x5000;
+    env->jump[(0x5000 ^ 0x5000 >> TCG_JC_BITS) & (TCG_JC_SIZE - 1)] = (struct tcg_jump_entry){ .pc = 0x5000, .code = loop };
+    ck_assert_ptr_eq(run(blk, &n), loop);
+    ck_assert_uint_eq(env->reg[1], 1);
+    ck_assert_uint_eq(env->pc, 0x5000);
+}
+END_TEST
+
 /* add r1, r2; load faults: the sum and its flags are committed, the later write is not. */
 START_TEST(fault_is_precise)
 {
@@ -358,6 +417,7 @@ Suite *tcg_interp_suite(void)
     tcase_add_test(tc, exit_request_stops_at_entry);
     tcase_add_test(tc, look_up_goes_through_the_jump_cache);
     tcase_add_test(tc, far_exit_is_looked_up);
+    tcase_add_test(tc, side_exits_leave);
     tcase_add_test(tc, fault_is_precise);
     tcase_add_test(tc, old_flags_survive_a_commit);
     tcase_add_test(tc, bounds);

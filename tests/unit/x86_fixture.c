@@ -195,7 +195,7 @@ const struct tcg_guest bt_guest = {
                  GPR(8), GPR(9), GPR(10), GPR(11), GPR(12), GPR(13), GPR(14), GPR(15) },
     .off_pc = BT_OFF(pc), .off_code_base = BT_OFF(code_base), .off_mode = BT_OFF(mode),
     .off_flags = BT_OFF(fl),
-    .off_exit_request = BT_OFF(exit_request), .off_tlb = BT_OFF(tlb), .off_jump_cache = BT_OFF(jump_cache),
+    .off_exit_request = BT_OFF(exit_request), .off_heat = BT_OFF(heat), .off_tlb = BT_OFF(tlb), .off_jump_cache = BT_OFF(jump_cache),
     .off_host_pc = BT_OFF(host_pc), .off_mxcsr = BT_OFF(mxcsr), .off_spill = BT_OFF(spill), .num_mmu = 2,
     .helpers = bt_helpers, .num_helpers = ARRAY_LEN(bt_helpers),
     .load = slow_load, .store = slow_store, .load16 = slow_load16, .store16 = slow_store16,
@@ -295,6 +295,7 @@ void bt_compile(struct tcg_block *blk)
 
     memset(blk, 0, sizeof(*blk));
     blk->page_off = bt_ir.page_off;
+    blk->warm = bt_ir.warm;
     blk->exit = exits[next_exits++ % ARRAY_LEN(exits)];
     blk->num_exits = bt_ir.num_exits + 2;
     for (unsigned n = 0; n < blk->num_exits; n++)
@@ -427,6 +428,24 @@ static uint64_t read_signs(const uint8_t *field, unsigned size)
     return signs;
 }
 
+/* The pc field is the pc of the page until then. */
+static void read_jump(struct bt_env *e, const struct ir_insn *in, uint64_t delta)
+{
+    e->pc = (e->pc + bt_ir.page_off + (uint64_t)(int32_t)delta) & MASK(IR_BITS(in->type));
+}
+
+static bool read_side_exit(struct bt_env *e, const struct ir_insn *in)
+{
+    if (!(bt_val[in->a] & 1))
+        return false;
+    commit_raw(e, in->fl);
+    if (in->op == IR_GOTOIF)
+        e->pc = bt_val[in->b];
+    else
+        read_jump(e, in, in->imm);
+    return true;
+}
+
 static void read_insn(struct bt_env *e, const struct ir_insn *in, unsigned i)
 {
     uint8_t *base = (uint8_t *)e;
@@ -437,7 +456,7 @@ static void read_insn(struct bt_env *e, const struct ir_insn *in, unsigned i)
     case IR_LDE: bt_val[i] = load_le(base + in->imm, IR_BYTES(in->type)); break;
     case IR_STE: store_le(base + in->imm, IR_BYTES(in->type), bt_val[in->a]); break;
     case IR_VMASK: bt_val[i] = read_signs(base + in->imm, IR_BYTES(in->type)); break;
-    case IR_PC: bt_val[i] = e->pc + in->imm; break;
+    case IR_PC: bt_val[i] = e->pc + bt_ir.page_off + in->imm; break;
     case IR_GETFL: bt_val[i] = bt_flags(e); break;
     case IR_PUTFL: commit_raw(e, in->a); break;
     case IR_EFLAGS: bt_val[i] = bt_val[in->a]; break;
@@ -449,8 +468,8 @@ static void read_insn(struct bt_env *e, const struct ir_insn *in, unsigned i)
     case IR_CALL: read_call(e, in, i); break;
     case IR_VOP: read_vop(e, in->imm, in->aux); break;
     case IR_INSN: e->reader_off = (uint32_t)in->imm; break;
-    case IR_GOTO: case IR_EXIT: e->pc += (uint64_t)(int32_t)in->imm; break;
-    case IR_BR: e->pc += (uint64_t)(int32_t)(bt_val[in->a] & 1 ? in->imm : in->imm >> 32); break;
+    case IR_GOTO: case IR_EXIT: read_jump(e, in, in->imm); break;
+    case IR_BR: read_jump(e, in, bt_val[in->a] & 1 ? in->imm : in->imm >> 32); break;
     case IR_GOTOI: e->pc = bt_val[in->a]; break;
     default:
         if (ir_ops[in->op].result == 'F')
@@ -462,11 +481,19 @@ static void read_insn(struct bt_env *e, const struct ir_insn *in, unsigned i)
     }
 }
 
-void bt_read(struct bt_env *e)
+const struct ir_insn *bt_read(struct bt_env *e)
 {
+    const struct ir_insn *in = NULL;
+
     e->blk = NULL;
-    for (unsigned i = 1; i < bt_ir.num; i++)
-        read_insn(e, &bt_code[i], i);
+    for (unsigned i = 1; i < bt_ir.num; i++) {
+        in = &bt_code[i];
+        if (in->op != IR_EXITIF && in->op != IR_GOTOIF)
+            read_insn(e, in, i);
+        else if (read_side_exit(e, in))
+            break;
+    }
+    return in;
 }
 
 void bt_compare(unsigned long seed)
@@ -496,26 +523,34 @@ static uintptr_t run_or_raise(struct tcg_block *blk)
     return left;
 }
 
-static bool read_or_raise(void)
+/* NULL: raised. */
+static const struct ir_insn *read_or_raise(void)
 {
     if (setjmp(bt_reader->fault))
-        return false;
-    bt_read(bt_reader);
-    return true;
+        return NULL;
+    return bt_read(bt_reader);
+}
+
+/* What leaving at `end` returns while nothing is chained and the jump cache is empty. */
+static uintptr_t left_at(const struct tcg_block *blk, const struct ir_insn *end)
+{
+    if (end && end->op == IR_EXITIF && !(end->aux & IR_FAR(0)))
+        return (uintptr_t)blk | end->imm >> 32;
+    if (end && end->op == IR_BR)
+        return (uintptr_t)blk | (bt_ir.num_exits + !(bt_val[end->a] & 1));
+    return 0;
 }
 
 /* Run the block both ways from the same state. */
 void bt_run_both(uint64_t seed)
 {
-    struct tcg_block blk;
+    struct tcg_block blk __attribute__((aligned(64)));
 
     bt_reset(bt_jit, seed);
     bt_reset(bt_reader, seed);
     bt_compile(&blk);
     uintptr_t left = run_or_raise(&blk);
-    bool finished = read_or_raise();
-    const struct ir_insn *end = &bt_code[bt_ir.num - 1];
-    ck_assert_uint_eq(left, end->op == IR_BR && finished ? (uintptr_t)&blk | !(bt_val[end->a] & 1) : 0);
+    ck_assert_uint_eq(left, left_at(&blk, read_or_raise()));
     bt_compare((unsigned long)seed);
     free(blk.map);
     bt_buf.at = (uint8_t *)(uintptr_t)blk.code;

@@ -23,7 +23,7 @@ struct bt_event {
 struct bt_env {
     uint64_t gpr[16];
     uint64_t pc, code_base;
-    uint32_t mode, exit_request;
+    uint32_t mode, exit_request, heat[TCG_HEAT_SIZE];
     struct tcg_flags fl;
     uint64_t host_pc;
     uint32_t mxcsr, pad;
@@ -77,7 +77,8 @@ unsigned bt_type(ir_ref v);
 /* Check the block by ir_verify and compile it. */
 void bt_compile(struct tcg_block *blk);
 void bt_run(struct tcg_block *blk);
-void bt_read(struct bt_env *e);
+/* Returns the instruction that left the block. */
+const struct ir_insn *bt_read(struct bt_env *e);
 void bt_compare(unsigned long seed);
 /* Run the block both ways from the same state and compare. */
 void bt_run_both(uint64_t seed);

@@ -3,17 +3,18 @@
 
 #include "tcg/host/x86_64/emit.h"
 
-/* The first instruction has five bytes or more within eight aligned ones, so that closing the block replaces one whole
- * instruction by another with one store, whoever is executing here. A block for which too few instructions are left is
- * not begun. */
+/* A count below 0 stays there, and the block leaves each time, until the run loop has set it anew. */
 static void count_entry(struct emit *c)
 {
     uint32_t heat = c->guest->off_heat + 4 * tcg_heat_index(c->blk->phys, c->blk->mode);
 
     enc_alu_mi(&c->enc, ALU_SUB, W32, env_mem(heat), 1);
-    c->hot_from = enc_jcc32(&c->enc, CC_B);
+    c->hot_from = enc_jcc32(&c->enc, CC_S);
 }
 
+/* The first instruction has five bytes or more within eight aligned ones, so that closing the block replaces one whole
+ * instruction by another with one store, whoever is executing here. A block for which too few instructions are left is
+ * not begun. */
 void emit_entry(struct emit *c)
 {
     struct x86_mem budget = env_mem(c->guest->off_budget);
@@ -56,7 +57,7 @@ void emit_entry_leave(struct emit *c)
 static void set_pc(struct emit *c, unsigned type, int32_t delta)
 {
     struct x86_mem pc = env_mem(c->guest->off_pc);
-    int32_t off = c->blk->page_off + delta;
+    int32_t off = (int32_t)((uint32_t)delta + c->blk->page_off);
 
     if (type == IR_I64) {
         if (off)
