@@ -289,14 +289,12 @@ static unsigned free_register(struct gen *g)
     return R_SP;
 }
 
-/* The piece again, a few times or often enough to become hot: DEC reg; JNZ to its start. */
-static void generate_loop(struct gen *g)
+/* What stands there again, a few times or often enough to become hot: DEC reg; JNZ to its start. */
+static void append_loop(struct gen *g)
 {
     struct test_case *c = g->c;
-    unsigned reg;
+    unsigned reg = free_register(g);
 
-    append_piece(g, 1 + rng_below(&g->r, rng_percent(&g->r, 70) ? 8 : 40));
-    reg = free_register(g);
     if (reg == R_SP || !c->num_insns)
         return;
     c->in.gpr[reg] = rng_percent(&g->r, 90) ? 1 + rng_below(&g->r, 6) : 200;
@@ -314,7 +312,13 @@ static void generate_loop(struct gen *g)
     }
 }
 
-/* CALL over a piece to a subroutine, which is another piece and returns. */
+static void generate_loop(struct gen *g)
+{
+    append_piece(g, 1 + rng_below(&g->r, rng_percent(&g->r, 70) ? 8 : 40));
+    append_loop(g);
+}
+
+/* CALL over a piece to a subroutine, which is another piece and returns; perhaps in a loop. */
 static void generate_call(struct gen *g)
 {
     struct test_case *c = g->c;
@@ -333,6 +337,8 @@ static void generate_call(struct gen *g)
         set_targets(g, 1, end_of_first, true);
         drop_last(c);
         set_target(c, jump, c->num_insns);
+    } else if (rng_percent(&g->r, 50)) {
+        append_loop(g);
     }
 }
 

@@ -208,6 +208,7 @@ struct guest;
 struct guest_options {
     const char *name;
     bool interp, optimise, one_insn;
+    uint32_t hot_after;      /* not 0: sequences only, three times each, so that all of their code becomes hot */
     uint32_t without_isa;
     bool parallel;           /* as if other processors ran at the same time */
 };
@@ -226,7 +227,7 @@ void print_case(FILE *out, const struct test_case *c);
 
 /* ---- the work and its processes (work.c, report.c) ---- */
 
-enum { ENGINE_NUM = 5 };
+enum { ENGINE_NUM = 6 };
 extern const struct guest_options engines[ENGINE_NUM];
 
 struct plan {

@@ -16,7 +16,7 @@ static const char usage[] =
     "  --sequences N     random sequences in each code size (40 times the count)\n"
     "  --cases N         cases in all, instead of these two\n"
     "  --row REGEX       only rows whose opcode and mnemonic, as --list prints them, match; no sequences\n"
-    "  --engine LIST     of jit, interp, noopt, oneinsn, lowhost, all (all)\n"
+    "  --engine LIST     of jit, interp, noopt, oneinsn, hot, lowhost, all (all)\n"
     "  --parallel        the guest's LOCK by the host's atomic operations, as with several processors\n"
     "  --bits LIST       of 16, 32, 64, all (all)\n"
     "  --jobs N          processes (the number of host processors)\n"
