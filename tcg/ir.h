@@ -167,7 +167,7 @@ void ir_opt_flags(struct ir_block *blk, const struct tcg_guest *guest);
 void ir_opt_share(struct ir_block *blk, const struct tcg_guest *guest);
 /* Drop register writes that are overwritten before anything can see them. */
 void ir_opt_regs(struct ir_block *blk, const struct tcg_guest *guest);
-/* Drop values that nobody uses; set `uses`. Always the last pass. */
+/* Drop values that nobody uses; set `uses`. The last pass. */
 void ir_opt_dead(struct ir_block *blk, const struct tcg_guest *guest);
 
 /* Check every rule that ir.def states. Returns NULL, or a description of the first violation (static buffer of `err`). */

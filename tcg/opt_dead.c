@@ -5,6 +5,8 @@
  * operands are not counted. One pass forward renumbers. */
 #include "tcg/tcg.h"
 
+#include <string.h>
+
 static bool has_effect(const struct ir_insn *in, const struct tcg_guest *guest)
 {
     if (in->op == IR_CALL)
@@ -19,6 +21,12 @@ static inline void use(struct ir_insn *insn, ir_ref v)
         insn[v].uses++;
 }
 
+/* Operands beyond the second are rare: one question for all of them. */
+static inline bool has_more(const struct ir_insn *in)
+{
+    return in->c | in->d | in->fl;
+}
+
 static void count_uses(struct ir_block *blk, const struct tcg_guest *guest)
 {
     struct ir_insn *insn = blk->insn;
@@ -30,9 +38,11 @@ static void count_uses(struct ir_block *blk, const struct tcg_guest *guest)
             continue;
         use(insn, insn[i].a);
         use(insn, insn[i].b);
-        use(insn, insn[i].c);
-        use(insn, insn[i].d);
-        use(insn, insn[i].fl);
+        if (has_more(&insn[i])) {
+            use(insn, insn[i].c);
+            use(insn, insn[i].d);
+            use(insn, insn[i].fl);
+        }
     }
 }
 
@@ -44,17 +54,20 @@ void ir_opt_dead(struct ir_block *blk, const struct tcg_guest *guest)
     count_uses(blk, guest);
     map[0] = 0;
     for (unsigned i = 1; i < blk->num; i++) {
-        struct ir_insn in = blk->insn[i];
+        const struct ir_insn *in = &blk->insn[i];
+        struct ir_insn *to = &blk->insn[out];
 
-        if (!in.uses && !has_effect(&in, guest))
+        if (!in->uses && !has_effect(in, guest))
             continue;
-        in.a = map[in.a];
-        in.b = map[in.b];
-        in.c = map[in.c];
-        in.d = map[in.d];
-        in.fl = map[in.fl];
-        map[i] = (ir_ref)out;
-        blk->insn[out++] = in;
+        memmove(to, in, 4);
+        to->a = map[in->a];
+        to->b = map[in->b];
+        to->c = map[in->c];
+        to->d = map[in->d];
+        to->fl = map[in->fl];
+        to->uses = in->uses;
+        to->imm = in->imm;
+        map[i] = (ir_ref)out++;
     }
     blk->num = out;
 }

@@ -14,6 +14,8 @@
  * Each PUTFL put in stands for one taken out before, so the block never grows. */
 #include "tcg/tcg.h"
 
+#include <string.h>
+
 struct sink {
     struct ir_insn *insn;
     unsigned out;       /* next instruction to be written; never ahead of the one being read */
@@ -36,11 +38,11 @@ static void put(struct sink *s, ir_ref fl)
     s->pending = s->insn[fl].op == IR_GETFL && fl > s->changed ? 0 : fl;
 }
 
-static void carry(struct sink *s, struct ir_insn *in)
+static ir_ref carry(struct sink *s)
 {
-    in->fl = s->pending;
     if (s->pending)
         s->changed = (ir_ref)s->out;
+    return s->pending;
 }
 
 static void before_call(struct sink *s, uint32_t effects)
@@ -61,26 +63,35 @@ void ir_opt_flags(struct ir_block *blk, const struct tcg_guest *guest)
     s.out = 1;
     s.pending = s.changed = s.map[0] = 0;
     for (unsigned i = 1; i < blk->num; i++) {
-        struct ir_insn in = blk->insn[i];
-        uint8_t effects = ir_ops[in.op].effects;
+        const struct ir_insn *in = &blk->insn[i];
+        uint8_t effects = ir_ops[in->op].effects;
+        struct ir_insn *to;
+        ir_ref fl = 0;
 
-        in.a = s.map[in.a];
-        in.b = s.map[in.b];
-        in.c = s.map[in.c];
-        in.d = s.map[in.d];
-        if (in.op == IR_PUTFL) {
-            put(&s, in.a);
+        if (in->op == IR_PUTFL) {
+            put(&s, s.map[in->a]);
             s.map[i] = 0;
             continue;
         }
-        if (in.op == IR_CALL)
-            before_call(&s, guest->helpers[in.imm].effects);
-        else if (in.op == IR_GETFL || (effects & E_END))
+        if (effects & (E_FAULT | E_END)) {
+            if (in->op == IR_CALL)
+                before_call(&s, guest->helpers[in->imm].effects);
+            else if (effects & E_END)
+                commit(&s);
+            else
+                fl = carry(&s);
+        } else if (in->op == IR_GETFL) {
             commit(&s);
-        else if (effects & E_FAULT)
-            carry(&s, &in);
+        }
         s.map[i] = (ir_ref)s.out;
-        s.insn[s.out++] = in;
+        to = &s.insn[s.out++];
+        memmove(to, in, 4);
+        to->a = s.map[in->a];
+        to->b = s.map[in->b];
+        to->c = s.map[in->c];
+        to->d = s.map[in->d];
+        to->fl = fl;
+        to->imm = in->imm;
     }
     blk->num = s.out;
 }

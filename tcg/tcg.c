@@ -227,21 +227,22 @@ static void verify(struct tcg *t, const struct ir_block *ir, const char *after)
     abort();
 }
 
-/* opt_dead always runs: backends need its counts. */
+/* Backends see for themselves what nobody uses; the interpreter is not to run it. Hot blocks pay for what others do not. */
 static void optimise(struct tcg *t, struct ir_block *ir)
 {
-    static const struct {
+    bool on = t->cache->opt.optimise;
+    const struct {
         const char *name;
         void (*run)(struct ir_block *blk, const struct tcg_guest *guest);
-        bool always, hot;
+        bool wanted;
     } passes[] = {
-        { "opt_flags", ir_opt_flags, false, false }, { "opt_regs", ir_opt_regs, false, false },
-        { "opt_share", ir_opt_share, false, true }, { "opt_dead", ir_opt_dead, true, false },
+        { "opt_flags", ir_opt_flags, on }, { "opt_regs", ir_opt_regs, on }, { "opt_share", ir_opt_share, on && ir->hot },
+        { "opt_dead", ir_opt_dead, !t->host },
     };
 
     verify(t, ir, "emission");
     for (unsigned i = 0; i < ARRAY_LEN(passes); i++) {
-        if (!(passes[i].always || t->cache->opt.optimise) || (passes[i].hot && !ir->hot))
+        if (!passes[i].wanted)
             continue;
         passes[i].run(ir, t->guest);
         verify(t, ir, passes[i].name);

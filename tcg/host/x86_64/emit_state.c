@@ -169,15 +169,8 @@ void emit_state(struct emit *c, unsigned i)
     case IR_STE:
         emit_ste(c, i);
         break;
-    case IR_PC:
+    default: /* PC */
         emit_pc(c, i);
-        break;
-    case IR_INSN:
-        c->guest_off = (int16_t)in->imm;
-        c->guest_insn++;
-        vec_begin_insn(c);
-        break;
-    default: /* CONST: made by whoever needs it in a register */
         break;
     }
 }

@@ -1,9 +1,10 @@
-/* Analysis of a block before code is emitted: one forward scan counts references, one backward scan finds
- * last uses, conditions to be made by their consumers, and values that may be made in the guest register
- * they go to. */
+/* Analysis of a block before code is emitted: one backward scan finds last uses, conditions to be made by their
+ * consumers, and values that may be made in the guest register they go to. */
 #include "tcg/host/x86_64/regalloc.h"
 
 #include <string.h>
+
+#include "base/bits.h"
 
 /* Only B and BE (and their opposites) look at C. */
 ir_ref flags_resolve(const struct ir_insn *insn, ir_ref *f, unsigned cc)
@@ -28,33 +29,53 @@ struct scan {
     ir_ref put[NUM_PINNED];
 };
 
-static void count_refs(struct regalloc *ra)
+static void clear_values(struct regalloc *ra)
 {
-    for (unsigned i = 1; i < ra->num; i++) {
-        const struct ir_insn *in = &ra->insn[i];
-        const struct ir_op_info *info = &ir_ops[in->op];
+    static const struct ra_value fresh = { .reg = NO_REG, .hint = NO_REG, .slot = NO_SLOT, .zbits = 64 };
 
-        ra->val[i] = (struct ra_value){ .reg = NO_REG, .hint = NO_REG, .slot = NO_SLOT, .zbits = 64 };
-        ra->dies[i] = 0;
-        if (info->a != '-')
-            ra->val[in->a].refs++;
-        if (info->b != '-')
-            ra->val[in->b].refs++;
-        if (info->c != '-')
-            ra->val[in->c].refs++;
-        if (info->d != '-')
-            ra->val[in->d].refs++;
-        ra->val[in->fl].refs++;
-    }
+    _Static_assert(sizeof(fresh) == 16, "one store");
+    for (unsigned i = 1; i < ra->num; i++)
+        ra->val[i] = fresh;
+    memset(ra->dies, 0, ra->num * sizeof(ra->dies[0]));
 }
 
-static void use(struct regalloc *ra, ir_ref v, unsigned i)
+static void dies_at(struct regalloc *ra, ir_ref v, unsigned i)
 {
-    if (!v || ra->val[v].last_use)
-        return;
     ra->val[v].last_use = (uint16_t)i;
     ra->val[v].dies_next = ra->dies[i];
     ra->dies[i] = v;
+}
+
+static void lives_on(struct regalloc *ra, ir_ref v)
+{
+    ir_ref *p = &ra->dies[ra->val[v].last_use];
+
+    while (*p != v)
+        p = &ra->val[*p].dies_next;
+    *p = ra->val[v].dies_next;
+}
+
+static void use_again(struct regalloc *ra, ir_ref v, unsigned i)
+{
+    struct ra_value *val = &ra->val[v];
+
+    if (val->mark & RA_DEFERRED) {
+        val->mark &= (uint8_t)~RA_DEFERRED;
+        dies_at(ra, v, MAX_OF(val->last_use, i));
+    } else if (val->last_use < i) {
+        lives_on(ra, v);
+        dies_at(ra, v, i);
+    }
+}
+
+/* The first use that the scan meets is the last one, but for operands of what a consumer makes later than it stands.
+ * A value with a second user is made where it stands. */
+static inline void use(struct regalloc *ra, ir_ref v, unsigned i)
+{
+    if (!ra->val[v].last_use)
+        dies_at(ra, v, i);
+    else if (v)
+        use_again(ra, v, i);
 }
 
 /* The operands, or the word, that the bits of flags f are made of. */
@@ -87,20 +108,31 @@ static void use_cond(struct regalloc *ra, ir_ref f, unsigned cc, unsigned i)
         ra->val[ra->insn[f].a].mark |= RA_FLAGS_WANTED;
 }
 
+/* As long as no other user is found, `last_use` of a deferred value is its consumer, and it is in no list. */
 static void use_bool(struct regalloc *ra, ir_ref v, unsigned i)
 {
     const struct ir_insn *in = &ra->insn[v];
 
-    if (ra->val[v].refs != 1 || (in->op != IR_CMP && in->op != IR_COND)) {
+    if (ra->val[v].last_use || (in->op != IR_CMP && in->op != IR_COND)) {
         use(ra, v, i);
         return;
     }
     ra->val[v].mark |= RA_DEFERRED;
+    ra->val[v].last_use = (uint16_t)i;
+}
+
+/* All users of deferred v are known: its consumer makes it from v's operands. */
+static void use_deferred(struct regalloc *ra, ir_ref v)
+{
+    const struct ir_insn *in = &ra->insn[v];
+    unsigned consumer = ra->val[v].last_use;
+
+    ra->val[v].last_use = 0;
     if (in->op == IR_COND) {
-        use_cond(ra, in->a, in->cc, i);
+        use_cond(ra, in->a, in->cc, consumer);
     } else {
-        use(ra, in->a, i);
-        use(ra, in->b, i);
+        use(ra, in->a, consumer);
+        use(ra, in->b, consumer);
     }
 }
 
@@ -114,15 +146,11 @@ static void use_call(struct regalloc *ra, const struct ir_insn *in, unsigned i)
 
 static void use_operands(struct regalloc *ra, const struct ir_insn *in, unsigned i)
 {
-    const struct ir_op_info *info = &ir_ops[in->op];
-
-    if (info->a != '-')
-        use(ra, in->a, i);
-    if (info->b != '-')
-        use(ra, in->b, i);
-    if (info->c != '-')
+    use(ra, in->a, i);
+    use(ra, in->b, i);
+    if (in->c)
         use(ra, in->c, i);
-    if (info->d != '-')
+    if (in->d)
         use(ra, in->d, i);
 }
 
@@ -161,18 +189,8 @@ static void scan_uses(struct regalloc *ra, const struct ir_insn *in, unsigned i)
         use_operands(ra, in, i);
         break;
     }
-    use_flags(ra, in->fl, i);
-}
-
-bool ra_is_silent(const struct regalloc *ra, unsigned i)
-{
-    const struct ir_op_info *info = &ir_ops[ra->insn[i].op];
-
-    if (info->effects & (E_WRITE | E_FAULT | E_END))
-        return false;
-    if (info->result == 'F')
-        return !(ra->val[i].mark & RA_WORD);
-    return !ra->val[i].last_use;
+    if (in->fl)
+        use_flags(ra, in->fl, i);
 }
 
 static void scan_put(struct scan *s, const struct ir_insn *in, unsigned i)
@@ -202,11 +220,15 @@ void ra_analyse(struct regalloc *ra, struct enc *enc, const struct ir_insn *insn
     ra->locked = 0;
     ra->num_slots = ra->num_free = 0;
     memset(ra->head, 0, sizeof(ra->head));
-    memset(&ra->val[0], 0, sizeof(ra->val[0]));
-    count_refs(ra);
+    ra->val[0] = (struct ra_value){ .last_use = UINT16_MAX }; /* no value: nothing can be said of its uses */
+    clear_values(ra);
     for (unsigned i = num - 1; i > 0; i--) {
+        if (insn[i].op == IR_CONST || insn[i].op == IR_INSN)
+            continue; /* use nothing, and no register is written but by who needs them */
         scan_put(&s, &insn[i], i);
-        if (!ra_is_silent(ra, i))
+        if (ra->val[i].mark & RA_DEFERRED)
+            use_deferred(ra, (ir_ref)i);
+        else if (!ra_is_silent(ra, i))
             scan_uses(ra, &insn[i], i);
     }
 }

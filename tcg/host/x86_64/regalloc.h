@@ -49,7 +49,7 @@ struct ra_value {
     uint16_t last_use;  /* instruction; 0: unused */
     ir_ref next;        /* next value in the same register */
     ir_ref dies_next;   /* next value with the same last use */
-    uint16_t refs;      /* references from anywhere */
+    uint16_t pad[2];    /* 16 bytes: a value is made ready by one store */
 };
 
 struct regalloc {
@@ -74,7 +74,16 @@ void ra_analyse(struct regalloc *ra, struct enc *enc, const struct ir_insn *insn
  * that equals (cc even) or is the opposite of (cc odd) the condition, or 0: look at *f. */
 ir_ref flags_resolve(const struct ir_insn *insn, ir_ref *f, unsigned cc);
 /* Has instruction i no code of its own? A value that nobody uses, flags, or what its only consumer makes. */
-bool ra_is_silent(const struct regalloc *ra, unsigned i);
+static inline bool ra_is_silent(const struct regalloc *ra, unsigned i)
+{
+    const struct ir_op_info *info = &ir_ops[ra->insn[i].op];
+
+    if (info->effects & (E_WRITE | E_FAULT | E_END))
+        return false;
+    if (info->result == 'F')
+        return !(ra->val[i].mark & RA_WORD);
+    return !ra->val[i].last_use;
+}
 /* Flags operation that is kept as a word when its bits are needed. */
 static inline bool flags_in_word(const struct ir_insn *f) { return f->op == IR_GETFL || f->op == IR_FL_SETC; }
 

@@ -17,8 +17,8 @@ typedef void emit_fn(struct emit *c, unsigned i);
 typedef uintptr_t enter_fn(void *env, const void *code);
 
 static emit_fn *const emitters[IR_NUM_OPS] = {
-    [IR_CONST] = emit_state, [IR_GET] = emit_state, [IR_PUT] = emit_state, [IR_LDE] = emit_state,
-    [IR_STE] = emit_state, [IR_PC] = emit_state, [IR_INSN] = emit_state,
+    [IR_GET] = emit_state, [IR_PUT] = emit_state, [IR_LDE] = emit_state, [IR_STE] = emit_state,
+    [IR_PC] = emit_state,
     [IR_ADD] = emit_arith, [IR_SUB] = emit_arith, [IR_AND] = emit_arith, [IR_OR] = emit_arith,
     [IR_XOR] = emit_arith, [IR_MUL] = emit_arith, [IR_MULHU] = emit_mulh, [IR_MULHS] = emit_mulh,
     [IR_NOT] = emit_unary, [IR_NEG] = emit_unary, [IR_BSWAP] = emit_unary,
@@ -39,9 +39,8 @@ static emit_fn *const emitters[IR_NUM_OPS] = {
 
 /* Operations whose code is moves only: the host's flags survive them. */
 static const bool keeps_flags[IR_NUM_OPS] = {
-    [IR_CONST] = true, [IR_GET] = true, [IR_PUT] = true, [IR_LDE] = true, [IR_STE] = true, [IR_PC] = true,
-    [IR_INSN] = true, [IR_ZEXT] = true, [IR_SEXT] = true, [IR_TRUNC] = true, [IR_NOT] = true,
-    [IR_PUTFL] = true, [IR_VMASK] = true, [IR_VOP] = true,
+    [IR_GET] = true, [IR_PUT] = true, [IR_LDE] = true, [IR_STE] = true, [IR_PC] = true, [IR_ZEXT] = true,
+    [IR_SEXT] = true, [IR_TRUNC] = true, [IR_NOT] = true, [IR_PUTFL] = true, [IR_VMASK] = true, [IR_VOP] = true,
 };
 
 void emit_map(struct emit *c, int16_t off, uint16_t insn)
@@ -54,12 +53,20 @@ static void emit_block(struct emit *c)
 {
     emit_entry(c);
     for (unsigned i = 1; i < c->ir->num; i++) {
-        if (ra_is_silent(&c->ra, i))
+        const struct ir_insn *in = &c->insn[i];
+
+        if (in->op == IR_INSN) {
+            c->guest_off = (int16_t)in->imm;
+            c->guest_insn++;
+            vec_begin_insn(c);
             continue;
-        emitters[c->insn[i].op](c, i);
+        }
+        if (in->op == IR_CONST || ra_is_silent(&c->ra, i))
+            continue; /* a constant is made by whoever needs it in a register */
+        emitters[in->op](c, i);
         ra_unlock(&c->ra);
         vec_unlock(c);
-        if (c->flags_owner != i && !keeps_flags[c->insn[i].op])
+        if (c->flags_owner != i && !keeps_flags[in->op])
             c->flags_owner = 0;
     }
     emit_stubs(c);
