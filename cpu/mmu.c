@@ -251,7 +251,8 @@ static void code_about_to_change(struct cpu *cpu, uint64_t ram_off, unsigned siz
 {
     struct tcg_block *blk;
 
-    if (!cpu->in_block || !tcg_has_code(cpu->tcg, ram_off, size))
+    if (tcg_near(cpu->tcg, ram_off, size) != TCG_NEAR_BLOCKS || !cpu->in_block ||
+        !tcg_has_code(cpu->tcg, ram_off, size))
         return;
     blk = tcg_current(cpu->tcg, cpu);
     if (blk && !blk->one_insn && tcg_block_holds(blk, ram_off, size))
@@ -261,14 +262,17 @@ static void code_about_to_change(struct cpu *cpu, uint64_t ram_off, unsigned siz
 void mmu_code_stored(struct cpu *cpu, uint64_t ram_off, unsigned size)
 {
     uint8_t *flags = &memory_page_flags(cpu->bus.ram)[ram_off >> MEM_PAGE_SHIFT];
+    enum tcg_near near;
 
     memory_mark_written(cpu->bus.ram, ram_off, size);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     if (!__atomic_load_n(flags, __ATOMIC_SEQ_CST))
         return;
-    if (tcg_invalidate(cpu->tcg, ram_off, size) && log_enabled(cpu->log, LOG_MMU))
+    near = tcg_near(cpu->tcg, ram_off, size);
+    if (near == TCG_NEAR_BLOCKS && tcg_invalidate(cpu->tcg, ram_off, size) && log_enabled(cpu->log, LOG_MMU))
         log_printf(cpu->log, "mmu: code written at RAM offset %" PRIx64 ", %u bytes\n", ram_off, size);
-    if ((page_flags(cpu, ram_off) & MEM_PAGE_CODE) && !tcg_page_has_code(cpu->tcg, ram_off))
+    if (near != TCG_NEAR_OTHERS && (page_flags(cpu, ram_off) & MEM_PAGE_CODE) &&
+        !tcg_page_has_code(cpu->tcg, ram_off))
         tcg_unwatch(cpu->tcg, ram_off);
     if (page_flags(cpu, ram_off) & MEM_PAGE_CLEAN_VGA)
         __atomic_and_fetch(flags, (uint8_t)~MEM_PAGE_CLEAN_VGA, __ATOMIC_SEQ_CST);

@@ -403,7 +403,7 @@ static inline const struct mem_range *mmu_range(struct cpu *cpu, uint64_t phys)
 }
 /* Take back the direct way of storing to pages that have got a flag. */
 void mmu_revoke_stores(struct cpu *cpu);
-/* RAM at `ram_off` was stored to by another way than mmu_store(), maybe where blocks are. */
+/* RAM at `ram_off`, `size` bytes of one page, was stored to by another way than mmu_store(), maybe where blocks are. */
 void mmu_code_stored(struct cpu *cpu, uint64_t ram_off, unsigned size);
 /* The translator's cache was emptied: forget entry points. */
 void mmu_forget_blocks(struct cpu *cpu);

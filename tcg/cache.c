@@ -152,6 +152,7 @@ static void page_add(struct tcg_page *p, struct tcg_block *blk)
 {
     SET(blk->next_page[link_no(blk, p->number)], p->blocks);
     SET(p->blocks, blk);
+    p->idle = 0;
     SET(p->granules, p->granules | block_granules(blk, p->number));
 }
 
@@ -256,7 +257,7 @@ void tcg_unwatch(struct tcg *t, uint64_t ram_off)
     if (!p || !flags)
         return;
     spin_lock(&p->lock);
-    if (!p->blocks) {
+    if (!p->blocks && ++p->idle >= TCG_WATCH_IDLE) {
         SET(p->watched, false);
         p->watch = 0;
         __atomic_and_fetch(&flags[p->number], (uint8_t)~TCG_PAGE_CODE, __ATOMIC_SEQ_CST);
@@ -543,6 +544,16 @@ bool tcg_has_code(struct tcg *t, uint64_t ram_off, uint64_t len)
             return true;
     }
     return false;
+}
+
+enum tcg_near tcg_near(struct tcg *t, uint64_t ram_off, unsigned size)
+{
+    struct tcg_page *p = find_page(t->cache, page_of(ram_off));
+    uint64_t used = p ? GET(p->granules) : 0;
+
+    if (used & granules(ram_off, ram_off + size - 1))
+        return TCG_NEAR_BLOCKS;
+    return used ? TCG_NEAR_OTHERS : TCG_NEAR_NOTHING;
 }
 
 bool tcg_page_has_code(struct tcg *t, uint64_t ram_off)

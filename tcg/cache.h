@@ -26,6 +26,7 @@ struct tcg_page {
     struct tcg_page *next;    /* in the hash */
     uint32_t watch;           /* ticket of the tcg_watch() that was begun last, 0: none; under lock, as the rest */
     bool watched;             /* every store to the page is told */
+    uint8_t idle;             /* how many were told since it had blocks */
     uint8_t lock;             /* base/spin.h */
 };
 

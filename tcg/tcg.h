@@ -212,8 +212,14 @@ uint32_t tcg_generation(struct tcg *t);
  * blocks of the page come back STALE. Any thread. */
 uint32_t tcg_watch(struct tcg *t, uint64_t ram_off);
 void tcg_watch_done(struct tcg *t, uint64_t ram_off, uint32_t ticket);
-/* If the page has no blocks, its stores need not be told any more. Any thread. */
+/* A store to the page was told, and it has no blocks. When that was so TCG_WATCH_IDLE times since it had any, stores
+ * need not be told any more: code that is rewritten again and again is not watched anew each time. Any thread. */
+#define TCG_WATCH_IDLE 64
 void tcg_unwatch(struct tcg *t, uint64_t ram_off);
+/* What is near these bytes, all of one page: no blocks in the page, blocks in other granules of it, or blocks that may
+ * overlap them. Any thread. */
+enum tcg_near { TCG_NEAR_NOTHING, TCG_NEAR_OTHERS, TCG_NEAR_BLOCKS };
+enum tcg_near tcg_near(struct tcg *t, uint64_t ram_off, unsigned size);
 /* Drop the blocks that overlap bytes [ram_off, ram_off + len). To be called after the bytes have changed, with a full
  * barrier between. Returns how many; memory of code stays until the next flush. Any thread. */
 unsigned tcg_invalidate(struct tcg *t, uint64_t ram_off, uint64_t len);

@@ -387,8 +387,15 @@ START_TEST(watched_pages_and_changed_bytes)
     ck_assert_ptr_nonnull(tcg_translate(w, make_ir(w, 0x1000, UINT64_MAX, 0, 4), false, &src, &why));
     tcg_unwatch(w, 0x1000); /* has a block */
     ck_assert_uint_eq(flags[1], TCG_PAGE_CODE);
+    ck_assert_int_eq(tcg_near(w, 0x103c, 4), TCG_NEAR_BLOCKS); /* within 64 bytes */
+    ck_assert_int_eq(tcg_near(w, 0x1040, 4), TCG_NEAR_OTHERS);
+    ck_assert_int_eq(tcg_near(w, 0x2000, 4), TCG_NEAR_NOTHING);
     tcg_invalidate(w, 0x1000, 4);
-    tcg_unwatch(w, 0x1000);
+    ck_assert_int_eq(tcg_near(w, 0x1000, 4), TCG_NEAR_NOTHING);
+    for (unsigned n = 0; n < TCG_WATCH_IDLE; n++) {
+        ck_assert_uint_eq(flags[1], TCG_PAGE_CODE);
+        tcg_unwatch(w, 0x1000);
+    }
     ck_assert_uint_eq(flags[1], 0);
     ck_assert_uint_ne(tcg_watch(w, 0x1000), 0);
     tcg_free(w);
