@@ -150,8 +150,8 @@ START_TEST(test_store_clears_code_flag)
     cf.cpu->fault_jmp = &cf.jmp;
     mmu_store(cf.cpu, C + 0x800, 0, 4, 0); /* far from the code */
     ck_assert_uint_eq(memory_page_flags(cf.mem)[C >> 12], MEM_PAGE_CODE);
-    for (unsigned i = 0; i < 16; i++)
-        mmu_store(cf.cpu, C + i, 0x90, 1, 0);
+    for (unsigned i = 0; i < TCG_WATCH_IDLE + 16; i++)
+        mmu_store(cf.cpu, C + i % 16, 0x90, 1, 0);
     ck_assert(!tcg_page_has_code(cf.cpu->tcg, C));
     ck_assert_uint_eq(memory_page_flags(cf.mem)[C >> 12], 0);
 }
