@@ -34,16 +34,16 @@ void emit_ymm_load(struct emit *e, const struct ymm *dst)
 {
     ir_ref addr = emit_mem(e, 0, 32, false);
 
-    ir_ldv(e->b, addr, dst->half[0], pair_flags(e));
-    ir_ldv(e->b, second_half(e, addr), dst->half[1], emit_mem_flags(e));
+    ir_ldv(e->b, IR_V16, addr, dst->half[0], pair_flags(e));
+    ir_ldv(e->b, IR_V16, second_half(e, addr), dst->half[1], emit_mem_flags(e));
 }
 
 void emit_ymm_store(struct emit *e, const struct ymm *src)
 {
     ir_ref addr = emit_mem(e, 0, 32, true);
 
-    ir_stv(e->b, addr, src->half[0], pair_flags(e));
-    ir_stv(e->b, second_half(e, addr), src->half[1], emit_mem_flags(e));
+    ir_stv(e->b, IR_V16, addr, src->half[0], pair_flags(e));
+    ir_stv(e->b, IR_V16, second_half(e, addr), src->half[1], emit_mem_flags(e));
 }
 
 struct ymm emit_ymm_source(struct emit *e, unsigned n)
@@ -421,15 +421,14 @@ void emit_avx_pcmpstrm(struct emit *e)
     emit_ymm_clear_high(e, 0);
 }
 
-/* VCVTSI2SS, VCVTSI2SD: the helper leaves the upper lanes of its destination alone. */
+/* VCVTSI2SS, VCVTSI2SD. */
 void emit_avx_cvt_from_gpr(struct emit *e)
 {
     const struct insn *i = e->insn;
     struct ymm to, a = emit_ymm_source(e, 1);
-    ir_ref v = ir_zext(e->b, IR_I64, emit_load(e, 2));
+    ir_ref v = emit_load(e, 2);
 
     to = emit_ymm_xm_dest(e);
-    emit_vec_copy(e, to.half[0], a.half[0]);
-    ir_call(e->b, i->row->arg, emit_vec_const(e, to.half[0]), v, emit_vec_const(e, i->op[2].size), 0);
+    ir_vfromi(e->b, to.half[0], a.half[0], v, i->row->arg);
     emit_ymm_xm_done(e, TCG_NUM_VOPS, &to, &a, &a);
 }

@@ -213,7 +213,7 @@ void emit_vcvtps2ph(struct emit *e)
     if (!addr)
         emit_ymm_put(e, &to);
     else if (halves == 2)
-        ir_stv(e->b, addr, to.half[0], emit_mem_flags(e));
+        ir_stv(e->b, IR_V16, addr, to.half[0], emit_mem_flags(e));
     else
         ir_st(e->b, IR_I64, addr, emit_vec_get64(e, to.half[0]), emit_mem_flags(e));
 }

@@ -103,26 +103,18 @@ void emit_sse_mov(struct emit *e)
         emit_vec_copy(e, XMM(dst->reg), XMM(src->reg));
 }
 
-static void clear_above(struct emit *e, unsigned field)
-{
-    emit_vec_put64(e, field + 8, ir_const(e->b, IR_I64, 0));
-}
-
 /* MOVSS, MOVSD: from memory the rest is cleared, between registers it stays. */
 void emit_sse_mov_scalar(struct emit *e)
 {
     const struct operand *dst = &e->insn->op[0], *src = &e->insn->op[1];
     unsigned size = e->insn->row->op[0] == O_Wd || e->insn->row->op[1] == O_Wd ? 4 : 8;
-    ir_ref v;
 
     if (dst->class == OC_MEM) {
         emit_vec_store(e, XMM(src->reg), size);
     } else if (src->class == OC_MEM) {
-        v = ir_ld(e->b, emit_type(size), emit_mem(e, 0, size, false), emit_mem_flags(e));
-        emit_vec_put64(e, XMM(dst->reg), ir_zext(e->b, IR_I64, v));
-        clear_above(e, XMM(dst->reg));
+        emit_vec_load_scalar(e, XMM(dst->reg), size);
     } else {
-        ir_ste(e->b, emit_type(size), XMM(dst->reg), ir_lde(e->b, emit_type(size), XMM(src->reg)));
+        ir_vop(e->b, size == 4 ? TCG_V_MOVSS : TCG_V_MOVSD, XMM(dst->reg), XMM(dst->reg), XMM(src->reg));
     }
 }
 
@@ -130,20 +122,23 @@ void emit_sse_mov_scalar(struct emit *e)
 void emit_sse_mov_half(struct emit *e)
 {
     const struct operand *dst = &e->insn->op[0], *src = &e->insn->op[1];
-    unsigned half = e->insn->row->arg;
+    unsigned half = e->insn->row->arg, reg;
 
-    if (dst->class == OC_MEM)
+    if (dst->class == OC_MEM) {
         emit_vec_store(e, XMM(src->reg) + half, 8);
-    else
-        emit_vec_load(e, XMM(dst->reg) + half, 8);
+        return;
+    }
+    reg = XMM(dst->reg);
+    emit_vec_load_scalar(e, VTMP(0), 8);
+    ir_vop(e->b, half ? TCG_V_MOVLHPS : TCG_V_MOVSD, reg, reg, VTMP(0));
 }
 
 /* MOVHLPS (arg 0: high to low), MOVLHPS (8: low to high). */
 void emit_sse_mov_cross(struct emit *e)
 {
-    unsigned half = e->insn->row->arg;
+    unsigned dst = XMM(e->insn->op[0].reg);
 
-    emit_vec_copy64(e, XMM(e->insn->op[0].reg) + half, XMM(e->insn->op[1].reg) + 8 - half);
+    ir_vop(e->b, e->insn->row->arg ? TCG_V_MOVLHPS : TCG_V_MOVHLPS, dst, dst, XMM(e->insn->op[1].reg));
 }
 
 /* 8 bytes; a register that receives them is cleared above. */
@@ -151,15 +146,12 @@ void emit_sse_movq(struct emit *e)
 {
     const struct operand *dst = &e->insn->op[0], *src = &e->insn->op[1];
 
-    if (dst->class == OC_MEM) {
+    if (dst->class == OC_MEM)
         emit_vec_store(e, XMM(src->reg), 8);
-        return;
-    }
-    if (src->class == OC_MEM)
-        emit_vec_load(e, XMM(dst->reg), 8);
+    else if (src->class == OC_MEM)
+        emit_vec_load_scalar(e, XMM(dst->reg), 8);
     else
-        emit_vec_copy64(e, XMM(dst->reg), XMM(src->reg));
-    clear_above(e, XMM(dst->reg));
+        ir_vop(e->b, TCG_V_MOVQ, XMM(dst->reg), XMM(src->reg), XMM(src->reg));
 }
 
 void emit_mmx_mov(struct emit *e)
@@ -181,11 +173,12 @@ void emit_mmx_mov(struct emit *e)
 
 void emit_sse_from_gpr(struct emit *e)
 {
-    ir_ref v = ir_zext(e->b, IR_I64, emit_load(e, 1));
     unsigned dst = XMM(e->insn->op[0].reg);
 
-    emit_vec_put64(e, dst, v);
-    clear_above(e, dst);
+    if (e->insn->op[1].class == OC_MEM)
+        emit_vec_load_scalar(e, dst, e->insn->op[1].size);
+    else
+        ir_vset(e->b, dst, emit_load(e, 1));
 }
 
 void emit_mmx_from_gpr(struct emit *e)
@@ -201,6 +194,10 @@ void emit_vec_to_gpr(struct emit *e)
 {
     const struct operand *src = &e->insn->op[1];
 
+    if (e->insn->op[0].class == OC_MEM && src->class == OC_XMM) {
+        emit_vec_store(e, XMM(src->reg), e->insn->op[0].size);
+        return;
+    }
     emit_store(e, 0, ir_lde(e->b, emit_type(e->insn->op[0].size), emit_vec_field(src)));
     if (src->class == OC_MMX)
         emit_mmx_enter(e);
@@ -208,9 +205,10 @@ void emit_vec_to_gpr(struct emit *e)
 
 void emit_sse_movq2dq(struct emit *e)
 {
+    ir_ref v = emit_vec_get64(e, MMXREG(e->insn->op[1].reg & 7));
+
     emit_mmx_enter(e);
-    emit_vec_copy64(e, XMM(e->insn->op[0].reg), MMXREG(e->insn->op[1].reg & 7));
-    clear_above(e, XMM(e->insn->op[0].reg));
+    ir_vset(e->b, XMM(e->insn->op[0].reg), v);
 }
 
 void emit_sse_movdq2q(struct emit *e)
@@ -273,34 +271,33 @@ void emit_pinsr(struct emit *e)
 
 void emit_cvt_from_gpr(struct emit *e)
 {
-    unsigned size = e->insn->op[1].size, dst = XMM(e->insn->op[0].reg), to;
-    ir_ref v = ir_zext(e->b, IR_I64, emit_load(e, 1));
+    unsigned dst = XMM(e->insn->op[0].reg), to;
+    ir_ref v = emit_load(e, 1);
 
     to = emit_xm_dest(e, dst);
-    ir_call(e->b, e->insn->row->arg, emit_vec_const(e, to), v, emit_vec_const(e, size), 0);
+    ir_vfromi(e->b, to, to, v, e->insn->row->arg);
     emit_xm_done(e, dst);
 }
 
-static void cvt_to_gpr(struct emit *e, bool truncate)
+static void cvt_to_gpr(struct emit *e, unsigned truncate)
 {
     unsigned size = e->insn->op[0].size, src = emit_vec_source(e, 1);
     ir_ref v;
 
     emit_xm_begin(e);
-    v = ir_call(e->b, e->insn->row->arg, emit_vec_const(e, src), emit_vec_const(e, size),
-                emit_vec_const(e, truncate), 0);
+    v = ir_vtoi(e->b, emit_type(size), src, e->insn->row->arg | truncate);
     emit_xm_check(e);
-    emit_put_reg(e, e->insn->op[0].reg, size, ir_zext(e->b, emit_type(size), v));
+    emit_put_reg(e, e->insn->op[0].reg, size, v);
 }
 
 void emit_cvt_to_gpr(struct emit *e)
 {
-    cvt_to_gpr(e, false);
+    cvt_to_gpr(e, 0);
 }
 
 void emit_cvtt_to_gpr(struct emit *e)
 {
-    cvt_to_gpr(e, true);
+    cvt_to_gpr(e, IR_VF_TRUNCATE);
 }
 
 void emit_cvt_from_mmx(struct emit *e)
@@ -337,26 +334,25 @@ void emit_cvtt_to_mmx(struct emit *e)
     cvt_to_mmx(e, true);
 }
 
-static void compare(struct emit *e, bool unordered)
+static void compare(struct emit *e, unsigned quiet)
 {
     unsigned src = emit_vec_source(e, 1);
     ir_ref word;
 
     emit_xm_begin(e);
-    word = ir_call(e->b, e->insn->row->arg, emit_vec_pair(e, XMM(e->insn->op[0].reg), src),
-                   emit_vec_const(e, unordered), 0, 0);
+    word = ir_vcom(e->b, XMM(e->insn->op[0].reg), src, e->insn->row->arg | quiet);
     emit_xm_check(e);
     emit_vec_put_flags(e, word);
 }
 
 void emit_comi(struct emit *e)
 {
-    compare(e, false);
+    compare(e, 0);
 }
 
 void emit_ucomi(struct emit *e)
 {
-    compare(e, true);
+    compare(e, IR_VF_QUIET);
 }
 
 /* ---- state ---- */

@@ -41,8 +41,7 @@ void emit_vec_copy(struct emit *e, unsigned dst, unsigned src)
 
 void emit_vec_zero(struct emit *e, unsigned field)
 {
-    emit_vec_put64(e, field, ir_const(e->b, IR_I64, 0));
-    emit_vec_put64(e, field + 8, ir_const(e->b, IR_I64, 0));
+    ir_vop(e->b, TCG_V_PXOR, field, field, field);
 }
 
 void emit_vec_put_flags(struct emit *e, ir_ref word)
@@ -67,7 +66,7 @@ void emit_vec_load(struct emit *e, unsigned field, unsigned size)
     ir_ref addr = emit_mem(e, 0, size, false);
 
     if (size == 16)
-        ir_ldv(e->b, addr, field, vector_mem_flags(e));
+        ir_ldv(e->b, IR_V16, addr, field, vector_mem_flags(e));
     else
         ir_ste(e->b, emit_type(size), field, ir_ld(e->b, emit_type(size), addr, emit_mem_flags(e)));
 }
@@ -77,9 +76,16 @@ void emit_vec_store(struct emit *e, unsigned field, unsigned size)
     ir_ref addr = emit_mem(e, 0, size, true);
 
     if (size == 16)
-        ir_stv(e->b, addr, field, vector_mem_flags(e));
+        ir_stv(e->b, IR_V16, addr, field, vector_mem_flags(e));
+    else if (size >= 4 && field % 16 == 0)
+        ir_stv(e->b, size == 8 ? IR_V8 : IR_V4, addr, field, emit_mem_flags(e));
     else
         ir_st(e->b, emit_type(size), addr, ir_lde(e->b, emit_type(size), field), emit_mem_flags(e));
+}
+
+void emit_vec_load_scalar(struct emit *e, unsigned field, unsigned size)
+{
+    ir_ldv(e->b, size == 8 ? IR_V8 : IR_V4, emit_mem(e, 0, size, false), field, emit_mem_flags(e));
 }
 
 unsigned emit_vec_source(struct emit *e, unsigned n)
@@ -88,7 +94,10 @@ unsigned emit_vec_source(struct emit *e, unsigned n)
 
     if (o->class != OC_MEM)
         return emit_vec_field(o);
-    emit_vec_load(e, VTMP(0), o->size);
+    if (o->size == 4 || o->size == 8)
+        emit_vec_load_scalar(e, VTMP(0), o->size);
+    else
+        emit_vec_load(e, VTMP(0), o->size);
     return VTMP(0);
 }
 

@@ -39,6 +39,8 @@ unsigned emit_vec_field(const struct operand *o);
  * fault. 16 bytes must be aligned if the row has ALIGN. */
 void emit_vec_load(struct emit *e, unsigned field, unsigned size);
 void emit_vec_store(struct emit *e, unsigned field, unsigned size);
+/* 4 or 8 bytes; the field's others are cleared. */
+void emit_vec_load_scalar(struct emit *e, unsigned field, unsigned size);
 /* Field of operand n of at most 16 bytes: the register's, or VTMP(0), into which memory is loaded. */
 unsigned emit_vec_source(struct emit *e, unsigned n);
 

@@ -1,4 +1,4 @@
-/* MMX and SSE instructions: masked stores, comparisons to flags, conversions to and from general registers.
+/* MMX and SSE instructions: masked stores, conversions to and from MMX registers.
  * Floating point runs on the host's SSE under the guest's MXCSR. */
 #include "cpu/helper_int.h"
 #include "cpu/helper_vec.h"
@@ -36,58 +36,7 @@ uint64_t helper_maskmov(struct cpu *cpu, uint64_t fields, uint64_t ea, uint64_t 
     return 0;
 }
 
-/* ---- comparisons ---- */
-
-/* ZF, PF, CF as the host's comparison leaves them; O, S, A clear. */
-#define COMPARE(mnemonic, a, b, zf, pf, cf) \
-    __asm__ volatile(mnemonic " %4, %3" : "=@ccz"(zf), "=@ccp"(pf), "=@ccc"(cf) : "x"(a), "x"(b))
-#define COMI(name, T, lanes) \
-    uint64_t helper_##name(struct cpu *cpu, uint64_t fields, uint64_t unordered) \
-    { \
-        T a = cpu_vec_first(cpu, fields)->lanes[0], b = cpu_vec_second(cpu, fields)->lanes[0]; \
-        bool zf, pf, cf; \
-        if (unordered) \
-            COMPARE("u" #name, a, b, zf, pf, cf); \
-        else \
-            COMPARE(#name, a, b, zf, pf, cf); \
-        return (zf ? FL_ZF : 0) | (pf ? FL_PF : 0) | (cf ? FL_CF : 0); \
-    }
-COMI(comiss, float, f32)
-COMI(comisd, double, f64)
-
 /* ---- conversions ---- */
-
-uint64_t helper_cvtsi2ss(struct cpu *cpu, uint64_t dst, uint64_t v, uint64_t bytes)
-{
-    __m128 r = _mm_load_ps(cpu_vec_first(cpu, dst)->f32);
-    r = bytes == 8 ? _mm_cvtsi64_ss(r, (int64_t)v) : _mm_cvtsi32_ss(r, (int32_t)v);
-    _mm_store_ps(cpu_vec_first(cpu, dst)->f32, r);
-    return 0;
-}
-
-uint64_t helper_cvtsi2sd(struct cpu *cpu, uint64_t dst, uint64_t v, uint64_t bytes)
-{
-    __m128d r = _mm_load_pd(cpu_vec_first(cpu, dst)->f64);
-    r = bytes == 8 ? _mm_cvtsi64_sd(r, (int64_t)v) : _mm_cvtsi32_sd(r, (int32_t)v);
-    _mm_store_pd(cpu_vec_first(cpu, dst)->f64, r);
-    return 0;
-}
-
-uint64_t helper_cvtss2si(struct cpu *cpu, uint64_t src, uint64_t bytes, uint64_t truncate)
-{
-    __m128 v = _mm_load_ss(cpu_vec_first(cpu, src)->f32);
-    if (bytes == 8)
-        return (uint64_t)(truncate ? _mm_cvttss_si64(v) : _mm_cvtss_si64(v));
-    return (uint32_t)(truncate ? _mm_cvttss_si32(v) : _mm_cvtss_si32(v));
-}
-
-uint64_t helper_cvtsd2si(struct cpu *cpu, uint64_t src, uint64_t bytes, uint64_t truncate)
-{
-    __m128d v = _mm_load_sd(cpu_vec_first(cpu, src)->f64);
-    if (bytes == 8)
-        return (uint64_t)(truncate ? _mm_cvttsd_si64(v) : _mm_cvtsd_si64(v));
-    return (uint32_t)(truncate ? _mm_cvttsd_si32(v) : _mm_cvtsd_si32(v));
-}
 
 uint64_t helper_cvtpi2ps(struct cpu *cpu, uint64_t fields)
 {

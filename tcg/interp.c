@@ -12,6 +12,7 @@
 #include "tcg/atomic.h"
 #include "tcg/build.h"
 #include "tcg/cache.h"
+#include "tcg/vec.h"
 
 #if defined(__x86_64__) || (defined(__i386__) && defined(__SSE__))
 #include <xmmintrin.h>
@@ -162,16 +163,16 @@ static uint64_t do_load(const struct run *r, const struct ir_insn *in)
     return p ? load_typed(p, in->type) : r->guest->load(r->env, addr, size, in->aux);
 }
 
-static void do_store(const struct run *r, const struct ir_insn *in)
+static void store_value(const struct run *r, const struct ir_insn *in, unsigned type, uint64_t v)
 {
     uint64_t addr = displaced(r, in);
-    unsigned size = IR_BYTES(in->type);
+    unsigned size = IR_BYTES(type);
     void *p = probe(r, in, addr, size, true);
 
     if (p)
-        store_typed(p, in->type, r->v[in->b]);
+        store_typed(p, type, v);
     else
-        r->guest->store(r->env, addr, mask_to(r->v[in->b], in->type), size, in->aux);
+        r->guest->store(r->env, addr, mask_to(v, type), size, in->aux);
 }
 
 static uint64_t do_atomic(const struct run *r, const struct ir_insn *in)
@@ -195,6 +196,19 @@ static uint64_t do_cas(const struct run *r, const struct ir_insn *in)
     if (p && atomic_possible(p, size))
         return atomic_cas(p, size, expected, desired);
     return r->guest->cas(r->env, addr, expected, desired, size, in->aux);
+}
+
+static const uint8_t scalar_type[IR_NUM_V] = { [IR_V4] = IR_I32, [IR_V8] = IR_I64 };
+
+/* LDV of 4 or 8 bytes. */
+static void load_scalar(const struct run *r, const struct ir_insn *in)
+{
+    struct ir_insn load = *in;
+    uint64_t v[2] = { 0 };
+
+    load.type = scalar_type[in->cc];
+    v[0] = mask_to(do_load(r, &load), load.type);
+    memcpy(tcg_field(r->env, (uint32_t)in->imm), v, 16);
 }
 
 static void do_load16(const struct run *r, const struct ir_insn *in)
@@ -268,6 +282,27 @@ static void do_vop(const struct run *r, const struct ir_insn *in)
         op->fn_imm(dst, a, b, in->aux);
     else
         op->fn(dst, a, b);
+}
+
+/* Between fields and integers. */
+static uint64_t do_convert(const struct run *r, const struct ir_insn *in)
+{
+    void *dst = tcg_field(r->env, in->imm >> 16 & 0xffff);
+    const void *a = tcg_field(r->env, in->imm >> 32 & 0xffff), *b = tcg_field(r->env, in->imm >> 48);
+    uint64_t v[2] = { mask_to(r->v[in->a], in->type), 0 };
+
+    switch (in->op) {
+    case IR_VTOI:
+        return vec_to_int(a, in->type == IR_I64, in->aux);
+    case IR_VCOM:
+        return vec_compare(a, b, in->aux);
+    case IR_VFROMI:
+        vec_from_int(dst, a, v[0], in->type == IR_I64, in->aux);
+        return 0;
+    default:
+        memcpy(dst, v, 16);
+        return 0;
+    }
 }
 
 /* Signs of the elements of 16 bytes. */
@@ -400,6 +435,8 @@ static uint64_t step(struct run *r, const struct ir_insn *in, unsigned i)
     case IR_VOP:
         do_vop(r, in);
         return 0;
+    case IR_VSET: case IR_VFROMI: case IR_VTOI: case IR_VCOM:
+        return do_convert(r, in);
     case IR_FENCE:
         atomic_fence();
         return 0;
@@ -411,17 +448,23 @@ static uint64_t step(struct run *r, const struct ir_insn *in, unsigned i)
     case IR_LD:
         return do_load(r, in);
     case IR_ST:
-        do_store(r, in);
+        store_value(r, in, in->type, r->v[in->b]);
         return 0;
     case IR_ATOMIC:
         return do_atomic(r, in);
     case IR_CAS:
         return do_cas(r, in);
     case IR_LDV:
-        do_load16(r, in);
+        if (in->cc == IR_V16)
+            do_load16(r, in);
+        else
+            load_scalar(r, in);
         return 0;
     case IR_STV:
-        do_store16(r, in);
+        if (in->cc == IR_V16)
+            do_store16(r, in);
+        else
+            store_value(r, in, scalar_type[in->cc], load_field(r->env, (uint32_t)in->imm, scalar_type[in->cc]));
         return 0;
     case IR_BOUND:
         do_bound(r, in);

@@ -35,6 +35,9 @@ enum ir_mem {
                          * a multiple of 32), so that the other half raises nothing any more */
     IR_MEM_FLAT = 32,   /* through a segment of 4 GiB whose limit nobody else looks at: not to run over its end */
 };
+/* cc of LDV and STV: how much. A load clears the rest of the field's 16 bytes. */
+enum ir_vec { IR_V16, IR_V4, IR_V8, IR_NUM_V };
+enum { IR_VF_DOUBLE = 1, IR_VF_TRUNCATE = 2, IR_VF_QUIET = 2 }; /* aux of VFROMI, VTOI, VCOM */
 #define IR_FAR(n) (1u << (n)) /* aux of GOTO, BR */
 
 /* What ATOMIC stores. NEG looks at the old value only; its operand arrives as anything at the slow path. */
@@ -139,14 +142,19 @@ ir_ref ir_atomic(struct ir_builder *b, enum ir_atomic kind, enum ir_type t, ir_r
 ir_ref ir_cas(struct ir_builder *b, enum ir_type t, ir_ref addr, ir_ref expected, ir_ref desired,
               unsigned mem);
 void   ir_fence(struct ir_builder *b);
-void   ir_ldv(struct ir_builder *b, ir_ref addr, unsigned offset, unsigned mem);
-void   ir_stv(struct ir_builder *b, ir_ref addr, unsigned offset, unsigned mem);
+void   ir_ldv(struct ir_builder *b, enum ir_vec size, ir_ref addr, unsigned offset, unsigned mem);
+void   ir_stv(struct ir_builder *b, enum ir_vec size, ir_ref addr, unsigned offset, unsigned mem);
 void   ir_bound(struct ir_builder *b, ir_ref a, unsigned offset, unsigned size, unsigned helper, unsigned arg);
 void   ir_trapif(struct ir_builder *b, ir_ref cond, unsigned helper, uint32_t arg);
 /* Unused arguments 0. Returns 0 for a void helper. */
 ir_ref ir_call(struct ir_builder *b, unsigned helper, ir_ref a0, ir_ref a1, ir_ref a2, ir_ref a3);
 void   ir_vop(struct ir_builder *b, unsigned vop, unsigned dst, unsigned src1, unsigned src2);
 void   ir_vopi(struct ir_builder *b, unsigned vop, unsigned dst, unsigned src1, unsigned src2, uint8_t imm);
+/* Values are I32 or I64; what: IR_VF_*. */
+void   ir_vset(struct ir_builder *b, unsigned dst, ir_ref v);
+void   ir_vfromi(struct ir_builder *b, unsigned dst, unsigned rest, ir_ref v, unsigned what);
+ir_ref ir_vtoi(struct ir_builder *b, enum ir_type t, unsigned src, unsigned what);
+ir_ref ir_vcom(struct ir_builder *b, unsigned src1, unsigned src2, unsigned what);
 void   ir_insn_start(struct ir_builder *b, uint32_t offset, uint32_t len);
 void   ir_exitif(struct ir_builder *b, enum ir_type ip, ir_ref cond, int32_t delta, bool far_exit);
 void   ir_gotoif(struct ir_builder *b, ir_ref cond, ir_ref pc);

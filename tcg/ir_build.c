@@ -400,21 +400,21 @@ void ir_fence(struct ir_builder *b)
 }
 
 /* The type of LDV and STV is unused and stays I64. */
-void ir_ldv(struct ir_builder *b, ir_ref addr, unsigned offset, unsigned mem)
+void ir_ldv(struct ir_builder *b, enum ir_vec size, ir_ref addr, unsigned offset, unsigned mem)
 {
     uint64_t disp;
 
     if (b->fold)
         forget_fields(b, offset, 16);
     disp = take_displacement(b, &addr, mem);
-    append(b, ir_low(IR_LDV, IR_I64, 0, mem, addr, 0), 0, offset | disp);
+    append(b, ir_low(IR_LDV, IR_I64, size, mem, addr, 0), 0, offset | disp);
 }
 
-void ir_stv(struct ir_builder *b, ir_ref addr, unsigned offset, unsigned mem)
+void ir_stv(struct ir_builder *b, enum ir_vec size, ir_ref addr, unsigned offset, unsigned mem)
 {
     uint64_t disp = take_displacement(b, &addr, mem);
 
-    append(b, ir_low(IR_STV, IR_I64, 0, mem, addr, 0), 0, offset | disp);
+    append(b, ir_low(IR_STV, IR_I64, size, mem, addr, 0), 0, offset | disp);
 }
 
 /* ---- checks, helpers, vectors ---- */
@@ -464,10 +464,38 @@ void ir_vop(struct ir_builder *b, unsigned vop, unsigned dst, unsigned src1, uns
     ir_vopi(b, vop, dst, src1, src2, 0);
 }
 
+static uint64_t vector_fields(unsigned dst, unsigned src1, unsigned src2)
+{
+    return (uint64_t)(uint16_t)dst << 16 | (uint64_t)(uint16_t)src1 << 32 | (uint64_t)src2 << 48;
+}
+
+void ir_vset(struct ir_builder *b, unsigned dst, ir_ref v)
+{
+    if (b->fold)
+        forget_fields(b, dst, 16);
+    append(b, ir_low(IR_VSET, ir_type_of(b, v), 0, 0, v, 0), 0, vector_fields(dst, 0, 0));
+}
+
+void ir_vfromi(struct ir_builder *b, unsigned dst, unsigned rest, ir_ref v, unsigned what)
+{
+    if (b->fold)
+        forget_fields(b, dst, 16);
+    append(b, ir_low(IR_VFROMI, ir_type_of(b, v), 0, what, v, 0), 0, vector_fields(dst, rest, 0));
+}
+
+ir_ref ir_vtoi(struct ir_builder *b, enum ir_type t, unsigned src, unsigned what)
+{
+    return append(b, ir_low(IR_VTOI, t, 0, what, 0, 0), 0, vector_fields(0, src, 0));
+}
+
+ir_ref ir_vcom(struct ir_builder *b, unsigned src1, unsigned src2, unsigned what)
+{
+    return append(b, ir_low(IR_VCOM, IR_I32, 0, what, 0, 0), 0, vector_fields(0, src1, src2));
+}
+
 void ir_vopi(struct ir_builder *b, unsigned vop, unsigned dst, unsigned src1, unsigned src2, uint8_t imm8)
 {
-    uint64_t imm = (uint16_t)vop | (uint64_t)(uint16_t)dst << 16 | (uint64_t)(uint16_t)src1 << 32 |
-                   (uint64_t)src2 << 48;
+    uint64_t imm = (uint16_t)vop | vector_fields(dst, src1, src2);
 
     if (b->fold)
         forget_fields(b, dst, 16);

@@ -479,12 +479,13 @@ static ir_ref cond_of_sub(struct ir_builder *b, unsigned cc, const struct ir_ins
     return v;
 }
 
+/* A comparison of vector elements leaves the host's flags, which the backend looks at. */
 static ir_ref cond_of_raw(struct ir_builder *b, unsigned cc, ir_ref raw)
 {
     static const uint8_t bit[8] = { [CC_O] = 11, [CC_Z] = 6, [CC_S] = 7, [CC_P] = 2 };
     unsigned pos = bit[cc >> 1];
 
-    if (!pos && cc >> 1 != CC_B)
+    if ((!pos && cc >> 1 != CC_B) || is_op(b, raw, IR_VCOM))
         return 0;
     return invert_if(b, cc & 1, ir_extract(b, IR_I32, raw, pos, 1));
 }

@@ -70,7 +70,17 @@ static void print_immediate(FILE *out, const struct ir_insn *in, const struct tc
     case IR_PC:
         fprintf(out, " %+" PRId64, (int64_t)imm);
         break;
-    case IR_LDE: case IR_STE: case IR_LDV: case IR_STV: case IR_VMASK:
+    case IR_LDV: case IR_STV:
+        fprintf(out, " [0x%" PRIx64 "]%s", imm, in->cc == IR_V4 ? " 4" : in->cc == IR_V8 ? " 8" : "");
+        break;
+    case IR_VSET:
+        fprintf(out, " [0x%x]", (unsigned)(imm >> 16 & 0xffff));
+        break;
+    case IR_VFROMI: case IR_VTOI: case IR_VCOM:
+        fprintf(out, " [0x%x] [0x%x] [0x%x] %u", (unsigned)(imm >> 16 & 0xffff), (unsigned)(imm >> 32 & 0xffff),
+                (unsigned)(imm >> 48), in->aux);
+        break;
+    case IR_LDE: case IR_STE: case IR_VMASK:
         fprintf(out, " [0x%" PRIx64 "]", imm);
         break;
     case IR_EXTRACT: case IR_DEPOSIT:

@@ -145,8 +145,11 @@ static void check_memory(struct check *c)
         known |= IR_MEM_PAIR;
     require(c, !(c->in->aux & ~known), "unknown memory flags");
     require(c, c->blk->mmu < c->guest->num_mmu, "no such TLB set");
-    if (vector)
+    if (vector) {
+        require(c, c->in->cc < IR_NUM_V, "no such vector size");
+        require(c, c->in->cc == IR_V16 || !(c->in->aux & (IR_MEM_PAIR | IR_MEM_ALIGN)), "flags of 16 bytes");
         check_field_at(c, (uint32_t)c->in->imm, 16);
+    }
     require(c, !(c->in->aux & IR_MEM_ALIGN) || !(c->in->imm >> 32), "displacement of an aligned access");
 }
 
@@ -237,6 +240,12 @@ static void check_special(struct check *c)
         break;
     case IR_VOP:
         require(c, (in->imm & 0xffff) < TCG_NUM_VOPS, "no such vector operation");
+        break;
+    case IR_VSET: case IR_VFROMI: case IR_VTOI:
+        require(c, in->type >= IR_I32, "type is neither I32 nor I64");
+        /* fall through */
+    case IR_VCOM:
+        require(c, in->aux <= (IR_VF_DOUBLE | IR_VF_TRUNCATE), "unknown conversion");
         break;
     case IR_EXITIF:
         check_exitif(c);

@@ -34,8 +34,9 @@ static bool is_access(const struct ir_insn *in)
 
 static int32_t last_of(const struct ir_insn *in)
 {
+    static const uint8_t vector_size[IR_NUM_V] = { [IR_V16] = 16, [IR_V4] = 4, [IR_V8] = 8 };
     bool vector = in->op == IR_LDV || in->op == IR_STV;
-    int32_t size = in->aux & IR_MEM_PAIR ? 32 : vector ? 16 : IR_BYTES(in->type);
+    int32_t size = in->aux & IR_MEM_PAIR ? 32 : vector ? vector_size[in->cc] : IR_BYTES(in->type);
 
     return (int32_t)(in->imm >> 32) + size - 1;
 }

@@ -3,6 +3,8 @@
  * NaN choice and exception flags are the processor's. */
 #include "tcg/vec.h"
 
+#include "tcg/ir.h"
+
 #ifndef __x86_64__
 #error "floating-point vector operations need an x86-64 host"
 #endif
@@ -212,4 +214,57 @@ void vec_dppd(void *dst, const void *a, const void *b, unsigned imm)
     x = _mm_movelh_ps(x, x);
     __asm__ volatile("addpd %1, %0" : "+x"(x) : "x"(odd));
     _mm_storeu_ps(dst, _mm_and_ps(lane_mask((imm & 1) * 3 | (imm >> 1 & 1) * 12), x));
+}
+
+/* ---- integers and flags ---- */
+
+void vec_from_int(void *dst, const void *rest, uint64_t v, bool wide, unsigned what)
+{
+    __m128 single = _mm_loadu_ps(rest);
+    __m128d number = _mm_loadu_pd(rest);
+
+    if (what & IR_VF_DOUBLE)
+        _mm_storeu_pd(dst, wide ? _mm_cvtsi64_sd(number, (int64_t)v) : _mm_cvtsi32_sd(number, (int32_t)v));
+    else
+        _mm_storeu_ps(dst, wide ? _mm_cvtsi64_ss(single, (int64_t)v) : _mm_cvtsi32_ss(single, (int32_t)v));
+}
+
+static uint64_t double_to_int(__m128d v, bool wide, bool truncate)
+{
+    if (wide)
+        return (uint64_t)(truncate ? _mm_cvttsd_si64(v) : _mm_cvtsd_si64(v));
+    return (uint32_t)(truncate ? _mm_cvttsd_si32(v) : _mm_cvtsd_si32(v));
+}
+
+static uint64_t single_to_int(__m128 v, bool wide, bool truncate)
+{
+    if (wide)
+        return (uint64_t)(truncate ? _mm_cvttss_si64(v) : _mm_cvtss_si64(v));
+    return (uint32_t)(truncate ? _mm_cvttss_si32(v) : _mm_cvtss_si32(v));
+}
+
+uint64_t vec_to_int(const void *src, bool wide, unsigned what)
+{
+    bool truncate = what & IR_VF_TRUNCATE;
+
+    return what & IR_VF_DOUBLE ? double_to_int(_mm_load_sd(src), wide, truncate)
+                               : single_to_int(_mm_load_ss(src), wide, truncate);
+}
+
+/* Z, P, C as the host's comparison leaves them. */
+#define TO_FLAGS(mnemonic, a, b, zf, pf, cf) \
+    __asm__ volatile(mnemonic " %4, %3" : "=@ccz"(zf), "=@ccp"(pf), "=@ccc"(cf) : "x"(a), "x"(b))
+
+uint32_t vec_compare(const void *a, const void *b, unsigned what)
+{
+    __m128 x = _mm_loadu_ps(a), y = _mm_loadu_ps(b);
+    bool zf, pf, cf;
+
+    switch (what) {
+    case 0: TO_FLAGS("comiss", x, y, zf, pf, cf); break;
+    case IR_VF_DOUBLE: TO_FLAGS("comisd", x, y, zf, pf, cf); break;
+    case IR_VF_QUIET: TO_FLAGS("ucomiss", x, y, zf, pf, cf); break;
+    default: TO_FLAGS("ucomisd", x, y, zf, pf, cf); break;
+    }
+    return (zf ? IR_ZF : 0) | (pf ? IR_PF : 0) | (cf ? IR_CF : 0);
 }

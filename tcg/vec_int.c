@@ -39,6 +39,11 @@ LANES(pandn, uint64_t, ~x[i] & y[i])
 LANES(por, uint64_t, x[i] | y[i])
 LANES(pxor, uint64_t, x[i] ^ y[i])
 LANES_WIDE(movdqa, uint64_t, y[i])
+LANES_WIDE(movq, uint64_t, i ? 0 : y[0])
+LANES_WIDE(movss, uint32_t, i ? x[i] : y[0])
+LANES_WIDE(movsd, uint64_t, i ? x[i] : y[0])
+LANES_WIDE(movhlps, uint64_t, i ? x[1] : y[1])
+LANES_WIDE(movlhps, uint64_t, i ? y[0] : x[0])
 
 /* Shifts: the count is the low 64 bits of b; counts beyond the lane clear it, or fill it with the sign. */
 #define SHIFT(fn, T, U, expr_in, expr_out) \

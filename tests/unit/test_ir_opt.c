@@ -377,8 +377,8 @@ static void gen_memory(struct gen *g)
     switch (pick(g, 8)) {
     case 0: case 1: case 2: keep(g, t, ir_ld(g->b, t, a, 0)); break;
     case 3: case 4: ir_st(g->b, t, a, x, 0); break;
-    case 5: ir_ldv(g->b, a, FAKE_FIELD(pick(g, 4)), 0); break;
-    case 6: ir_stv(g->b, a, FAKE_FIELD(pick(g, 4)), 0); break;
+    case 5: ir_ldv(g->b, IR_V16, a, FAKE_FIELD(pick(g, 4)), 0); break;
+    case 6: ir_stv(g->b, IR_V16, a, FAKE_FIELD(pick(g, 4)), 0); break;
     default:
         ir_bound(g->b, a, offsetof(struct fake_env, bound), 1u << t, FAKE_RAISE_AT, t);
         break;

@@ -110,6 +110,9 @@ static const struct {
     { { .op = IR_GOTOIF, .type = IR_I64, .a = 1, .b = 1 }, "not I32" },
     { { .op = IR_GOTOIF, .type = IR_I64, .a = 2, .b = 2 }, "not I64" },
     { { .op = IR_GOTOIF, .type = IR_I64, .a = 2, .b = 1, .fl = 4 }, "no flags value" },
+    { { .op = IR_VTOI, .type = IR_I16 }, "neither I32 nor I64" },
+    { { .op = IR_VTOI, .type = IR_I64, .aux = 4 }, "unknown conversion" },
+    { { .op = IR_VCOM, .type = IR_I32, .aux = 8 }, "unknown conversion" },
 };
 
 START_TEST(broken_rule)

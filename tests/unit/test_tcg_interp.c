@@ -130,9 +130,9 @@ START_TEST(slow_when_asked)
     start();
     a = ir_get(b, IR_I64, 1);
     ir_ld(b, IR_I8, a, IR_MEM_SUPER);
-    ir_ldv(b, ir_bini(b, IR_ADD, IR_I64, a, 8), FAKE_FIELD(0), IR_MEM_ALIGN);
-    ir_ldv(b, ir_bini(b, IR_ADD, IR_I64, a, 16), FAKE_FIELD(2), IR_MEM_ALIGN);
-    ir_stv(b, ir_bini(b, IR_ADD, IR_I64, a, 0xff1), FAKE_FIELD(2), 0); /* crosses */
+    ir_ldv(b, IR_V16, ir_bini(b, IR_ADD, IR_I64, a, 8), FAKE_FIELD(0), IR_MEM_ALIGN);
+    ir_ldv(b, IR_V16, ir_bini(b, IR_ADD, IR_I64, a, 16), FAKE_FIELD(2), IR_MEM_ALIGN);
+    ir_stv(b, IR_V16, ir_bini(b, IR_ADD, IR_I64, a, 0xff1), FAKE_FIELD(2), 0); /* crosses */
     run_once();
     ck_assert_uint_eq(env->slow_loads, 2);
     ck_assert_uint_eq(env->slow_stores, 1);

@@ -53,11 +53,56 @@ static void gen_part(void)
         bt_add(IR_STE, t, bt_field(t, rnd(NUM_FIELDS)), 0, 0, offset);
 }
 
+/* Conditions of the flags that `word` has, kept as a field. */
+static void gen_flags(ir_ref word)
+{
+    ir_ref f = bt_add(IR_FL_RAW, IR_I32, word, 0, 0, 0), v;
+
+    if (rnd(2))
+        gen_part();
+    if (rnd(2)) {
+        v = bt_add(IR_COND, IR_I32, f, 0, 0, 0);
+        bt_code[v].cc = (uint8_t)rnd(16);
+        keep(bt_add(IR_SELECT, IR_I32, v, bt_const(IR_I32, 7), bt_const(IR_I32, 9), 0));
+    }
+    if (rnd(2))
+        bt_add(IR_PUTFL, 0, f, 0, 0, 0);
+}
+
 static void gen_mask(void)
 {
     static const uint8_t elements[] = { IR_I8, IR_I32, IR_I64 };
 
     keep(bt_add(IR_VMASK, elements[rnd(3)], 0, 0, 0, field()));
+}
+
+/* Numbers with a fraction are what the bits make them, not-numbers too. The comparison's flags are looked at at once,
+ * later, or not. */
+static void gen_convert(void)
+{
+    unsigned t = 2 + rnd(2), what = rnd(4);
+    uint64_t fields = field() << 16 | field() << 32 | field() << 48;
+    ir_ref v;
+
+    switch (rnd(4)) {
+    case 0:
+        bt_add(IR_VSET, t, bt_field(t, rnd(NUM_FIELDS)), 0, 0, fields);
+        return;
+    case 1:
+        v = bt_add(IR_VFROMI, t, bt_field(t, rnd(NUM_FIELDS)), 0, 0, fields);
+        break;
+    case 2:
+        v = bt_add(IR_VTOI, t, 0, 0, 0, fields);
+        if (rnd(4))
+            keep(v);
+        break;
+    default:
+        v = bt_add(IR_VCOM, IR_I32, 0, 0, 0, fields);
+        if (rnd(4))
+            gen_flags(v);
+        break;
+    }
+    bt_code[v].aux = (uint8_t)(bt_code[v].op == IR_VFROMI ? what & IR_VF_DOUBLE : what);
 }
 
 /* Odd pages and some others are not in the TLB. */
@@ -80,7 +125,10 @@ static void gen_memory(void)
         break;
     default:
         v = bt_add(rnd(2) ? IR_LDV : IR_STV, IR_I64, a, 0, 0, field());
-        bt_code[v].aux = flags[rnd(ARRAY_LEN(flags))];
+        if (rnd(2))
+            bt_code[v].cc = (uint8_t)(rnd(2) ? IR_V4 : IR_V8);
+        else
+            bt_code[v].aux = flags[rnd(ARRAY_LEN(flags))];
         break;
     }
 }
@@ -114,7 +162,7 @@ static void gen_trap(void)
 static void random_block(unsigned len)
 {
     static void (*const gens[])(void) = { gen_vop, gen_vop, gen_vop, gen_vop, gen_part, gen_part, gen_mask, gen_memory,
-                                          gen_memory };
+                                          gen_memory, gen_convert };
 
     bt_ir.num = 1;
     while (bt_ir.num < len) {

@@ -1,6 +1,8 @@
 /* A guest for the x86-64 backend's tests; see x86_fixture.h. */
 #include "tests/unit/x86_fixture.h"
 
+#include "tcg/vec.h"
+
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
@@ -335,12 +337,36 @@ static bool in_tlb(uint64_t addr, unsigned size, bool writes)
            !(page & 0x1000) && !(writes && (page & 0x2000));
 }
 
+/* LDV, STV of 4 or 8 bytes: as LD and ST of the same size. */
+static void read_scalar(struct bt_env *e, const struct ir_insn *in, uint8_t *field)
+{
+    uint64_t addr = masked(in->a), v[2] = { 0 };
+    unsigned size = in->cc == IR_V4 ? 4 : 8;
+    bool fast = in_tlb(addr, size, in->op == IR_STV || (in->aux & IR_MEM_RMW)) && !(in->aux & IR_MEM_SUPER);
+
+    if (!fast)
+        commit_raw(e, in->fl);
+    if (in->op == IR_STV && fast) {
+        memcpy(e->mem + addr % BT_MEM_SIZE, field, size);
+    } else if (in->op == IR_STV) {
+        slow_store(e, addr, load_le(field, size), size, in->aux);
+    } else {
+        v[0] = fast ? load_le(e->mem + addr % BT_MEM_SIZE, size) : slow_load(e, addr, size, in->aux);
+        memcpy(field, v, 16);
+    }
+}
+
 static void read_memory(struct bt_env *e, const struct ir_insn *in, unsigned i)
 {
     uint64_t addr = masked(in->a), off = addr % BT_MEM_SIZE;
     bool vector = in->op == IR_LDV || in->op == IR_STV, writes = in->op == IR_ST || in->op == IR_STV;
     unsigned size = in->aux & IR_MEM_PAIR ? 32 : vector ? 16 : IR_BYTES(in->type);
     uint8_t *field = (uint8_t *)e + in->imm;
+
+    if (vector && in->cc != IR_V16) {
+        read_scalar(e, in, field);
+        return;
+    }
 
     if (!in_tlb(addr, size, writes || (in->aux & IR_MEM_RMW)) || (in->aux & IR_MEM_SUPER) ||
         ((in->aux & IR_MEM_ALIGN) && (addr & (size - 1)))) {
@@ -446,6 +472,21 @@ static bool read_side_exit(struct bt_env *e, const struct ir_insn *in)
     return true;
 }
 
+static uint64_t read_convert(struct bt_env *e, const struct ir_insn *in)
+{
+    uint8_t *dst = (uint8_t *)e + (in->imm >> 16 & 0xffff);
+    const uint8_t *a = (uint8_t *)e + (in->imm >> 32 & 0xffff), *b = (uint8_t *)e + (in->imm >> 48);
+    uint64_t v[2] = { in->a ? masked(in->a) : 0, 0 };
+
+    switch (in->op) {
+    case IR_VTOI: return vec_to_int(a, in->type == IR_I64, in->aux);
+    case IR_VCOM: return vec_compare(a, b, in->aux);
+    case IR_VFROMI: vec_from_int(dst, a, v[0], in->type == IR_I64, in->aux); break;
+    default: memcpy(dst, v, 16); break;
+    }
+    return 0;
+}
+
 static void read_insn(struct bt_env *e, const struct ir_insn *in, unsigned i)
 {
     uint8_t *base = (uint8_t *)e;
@@ -467,6 +508,7 @@ static void read_insn(struct bt_env *e, const struct ir_insn *in, unsigned i)
     case IR_BOUND: case IR_TRAPIF: read_check(e, in); break;
     case IR_CALL: read_call(e, in, i); break;
     case IR_VOP: read_vop(e, in->imm, in->aux); break;
+    case IR_VSET: case IR_VFROMI: case IR_VTOI: case IR_VCOM: bt_val[i] = read_convert(e, in); break;
     case IR_INSN: e->reader_off = (uint32_t)in->imm; break;
     case IR_GOTO: case IR_EXIT: read_jump(e, in, in->imm); break;
     case IR_BR: read_jump(e, in, bt_val[in->a] & 1 ? in->imm : in->imm >> 32); break;

@@ -74,9 +74,10 @@ struct stub {
     const void *target; /* memory: the thunk; RAISE: C function */
     struct loc value;   /* STORE; CAS: the expected one */
     uint8_t desired;    /* CAS: register */
-    uint32_t field;     /* VECTOR */
-    uint8_t vreg;       /* VECTOR: register */
+    uint32_t field;     /* LDV, STV */
+    uint8_t vreg;       /* LDV, STV: register, else NO_REG */
     bool loads_vector;  /* into it */
+    uint8_t size;       /* LDV, STV: bytes */
     uint16_t vectors;   /* vec_snapshot() of the place */
     struct flag_operands flags;
 };
@@ -142,6 +143,10 @@ void emit_helper_call(struct emit *c, unsigned i);
 void emit_c_call(struct emit *c, const void *fn, const uint8_t *thunk);
 void emit_vop(struct emit *c, unsigned i);
 void emit_vmask(struct emit *c, unsigned i);
+void emit_vset(struct emit *c, unsigned i);
+void emit_vfromi(struct emit *c, unsigned i);
+void emit_vtoi(struct emit *c, unsigned i);
+void emit_vcom(struct emit *c, unsigned i);
 void emit_end(struct emit *c, unsigned i);          /* GOTO BR GOTOI LOOKUP EXIT */
 void emit_side_exit(struct emit *c, unsigned i);    /* EXITIF GOTOIF */
 /* Out of line: what a side exit does when it is taken, its flags being written. */

@@ -383,6 +383,8 @@ static enum x86_cc flags_cond(struct emit *c, ir_ref f, unsigned cc)
 
     if (flags_in_word(in))
         return test_word(c, ra_use(&c->ra, f), cc);
+    if (in->op == IR_FL_RAW && c->insn[in->a].op == IR_VCOM && c->flags_owner == in->a)
+        return cc;
     if (in->op == IR_FL_RAW)
         return test_word(c, ra_use(&c->ra, in->a), cc);
     if (in->op == IR_FL_CMP)

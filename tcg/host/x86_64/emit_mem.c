@@ -13,7 +13,7 @@ struct stub *stub_new(struct emit *c, enum stub_kind kind)
     struct stub *s = &c->stubs[c->num_stubs++];
 
     *s = (struct stub){ .kind = (uint8_t)kind, .guest_off = c->guest_off, .guest_insn = c->guest_insn,
-                        .result = NO_REG };
+                        .result = NO_REG, .vreg = NO_REG };
     return s;
 }
 
@@ -76,10 +76,10 @@ static void access_host(struct emit *c, const struct ir_insn *in, const struct s
             enc_store(&c->enc, in->type, host, s->value.reg);
         break;
     case IR_LDV:
-        vec_load_mem(c, 16, s->vreg, host);
+        vec_load_mem(c, s->size, s->vreg, host);
         break;
     default:
-        vec_store_mem(c, 16, host, s->vreg);
+        vec_store_mem(c, s->size, host, s->vreg);
         break;
     }
 }
@@ -99,8 +99,28 @@ static void describe_slow_path(struct emit *c, const struct ir_insn *in, const s
     s->loads_vector = in->op == IR_LDV;
     s->flags = flags_locate(c, in->fl);
     s->vectors = (uint16_t)vec_snapshot(c);
-    s->target = in->op == IR_LD ? t->load : in->op == IR_ST ? t->store
+    s->target = s->kind == STUB_LOAD ? t->load : s->kind == STUB_STORE ? t->store
               : in->op == IR_LDV ? t->load16 : t->store16;
+}
+
+static bool is_vector(const struct ir_insn *in)
+{
+    return in->op == IR_LDV || in->op == IR_STV;
+}
+
+static unsigned access_size(const struct ir_insn *in)
+{
+    static const uint8_t vector_size[IR_NUM_V] = { [IR_V16] = 16, [IR_V4] = 4, [IR_V8] = 8 };
+
+    return is_vector(in) ? vector_size[in->cc] : IR_BYTES(in->type);
+}
+
+/* 4 and 8 bytes of a vector register go the way of integers. */
+static enum stub_kind stub_kind(const struct ir_insn *in)
+{
+    if (is_vector(in) && in->cc == IR_V16)
+        return STUB_VECTOR;
+    return in->op == IR_LD || in->op == IR_LDV ? STUB_LOAD : STUB_STORE;
 }
 
 /* A probe takes two temporaries; with an XLATE one for its result, or for the address, does. */
@@ -125,10 +145,10 @@ static void access_shared(struct emit *c, const struct ir_insn *in, const struct
 void emit_memory(struct emit *c, unsigned i)
 {
     const struct ir_insn *in = &c->insn[i];
-    bool vector = in->op == IR_LDV || in->op == IR_STV, load = in->op == IR_LD;
-    struct stub *s = stub_new(c, load ? STUB_LOAD : vector ? STUB_VECTOR : STUB_STORE);
+    bool load = in->op == IR_LD;
+    struct stub *s = stub_new(c, stub_kind(in));
     struct access m = { .w = reg_width(value_type(c, in->a)), .addr = ra_use(&c->ra, in->a),
-                        .size = in->aux & IR_MEM_PAIR ? 32 : vector ? 16 : IR_BYTES(in->type) };
+                        .size = in->aux & IR_MEM_PAIR ? 32 : access_size(in) };
     int32_t imm;
 
     m.writes = in->op == IR_ST || in->op == IR_STV || (in->aux & IR_MEM_RMW);
@@ -137,10 +157,11 @@ void emit_memory(struct emit *c, unsigned i)
     if (in->op == IR_ST && !ra_imm(&c->ra, in->b, &imm))
         ra_use(&c->ra, in->b);
     take_registers(c, in, &m, s);
+    s->size = (uint8_t)access_size(in);
     if (in->op == IR_LDV)
         s->vreg = (uint8_t)vec_reg_for(c, (uint32_t)in->imm, 16, 0);
     else if (in->op == IR_STV)
-        s->vreg = (uint8_t)vec_use(c, (uint32_t)in->imm, 16);
+        s->vreg = (uint8_t)vec_use(c, (uint32_t)in->imm, s->size < 8 ? 8 : s->size);
     describe_slow_path(c, in, &m, s);
     if (in->op == IR_ST) {
         s->value = loc_of(c, in->b);
@@ -257,6 +278,11 @@ static void pass_address(struct emit *c, const struct stub *s)
 
 static void pass_second(struct emit *c, const struct stub *s)
 {
+    if (s->kind == STUB_STORE && s->vreg != NO_REG) {
+        enc_store_imm(&c->enc, W64, mem_at(RSP, FRAME_ARG1), 0);
+        vec_store_mem(c, s->size, mem_at(RSP, FRAME_ARG1), s->vreg);
+        return;
+    }
     if (s->kind == STUB_VECTOR)
         enc_lea(&c->enc, W64, s->scratch, env_mem(s->field));
     else if (s->value.reg != NO_REG)
@@ -269,11 +295,11 @@ static void pass_second(struct emit *c, const struct stub *s)
 
 static void memory_stub(struct emit *c, const struct stub *s)
 {
-    if (s->vectors)
-        enc_call_to(&c->enc, c->thunks.save_vectors);
     pass_address(c, s);
     if (s->kind != STUB_LOAD)
         pass_second(c, s);
+    if (s->vectors)
+        enc_call_to(&c->enc, c->thunks.save_vectors);
     if (s->kind == STUB_CAS) {
         enc_zext(&c->enc, s->type, s->scratch, s->desired);
         enc_store(&c->enc, W64, mem_at(RSP, FRAME_ARG2), s->scratch);
@@ -286,7 +312,7 @@ static void memory_stub(struct emit *c, const struct stub *s)
     if (s->result != NO_REG)
         enc_load(&c->enc, s->type, s->result, mem_at(RSP, FRAME_RESULT));
     if (s->loads_vector)
-        vec_load_mem(c, 16, s->vreg, env_mem(s->field));
+        vec_load_mem(c, s->size, s->vreg, s->kind == STUB_LOAD ? mem_at(RSP, FRAME_RESULT) : env_mem(s->field));
     enc_jmp_to(&c->enc, s->back);
 }
 

@@ -1,4 +1,4 @@
-/* Vector operations on fields that are in host vector registers; masks of signs. */
+/* Vector operations on fields that are in host vector registers; between them and integers. */
 #include "tcg/host/x86_64/emit.h"
 
 struct fields {
@@ -178,4 +178,61 @@ void emit_vmask(struct emit *c, unsigned i)
     unsigned dst = ra_def(&c->ra, (ir_ref)i, NO_REG, 0, 16), src = vec_use(c, (uint32_t)in->imm, 16);
 
     vec_op2(c, in->type == IR_I32 ? 0 : 0x66, 0, in->type == IR_I8 ? OP_PMOVMSKB : OP_MOVMSK, dst, src);
+}
+
+static uint32_t field_of(const struct ir_insn *in, unsigned n)
+{
+    return in->imm >> (16 * n) & 0xffff;
+}
+
+void emit_vset(struct emit *c, unsigned i)
+{
+    const struct ir_insn *in = &c->insn[i];
+    unsigned src = ra_use(&c->ra, in->a), dst = vec_reg_for(c, field_of(in, 1), 16, 0);
+
+    vec_op2(c, 0x66, in->type == IR_I64 ? VEX_W : 0, OP_VMOVD_LOAD, dst, src);
+    vec_bind(c, field_of(in, 1), 16, dst);
+    ra_kill(&c->ra, i);
+}
+
+static uint8_t scalar_prefix(const struct ir_insn *in)
+{
+    return in->aux & IR_VF_DOUBLE ? 0xf2 : 0xf3;
+}
+
+void emit_vfromi(struct emit *c, unsigned i)
+{
+    const struct ir_insn *in = &c->insn[i];
+    unsigned src = ra_use(&c->ra, in->a), rest = vec_use(c, field_of(in, 2), 16);
+    unsigned dst = vec_reg_for(c, field_of(in, 1), 16, 0);
+
+    vec_op3(c, scalar_prefix(in), in->type == IR_I64 ? VEX_W : 0, OP_CVTSI2S, dst, rest, src);
+    vec_bind(c, field_of(in, 1), 16, dst);
+    ra_kill(&c->ra, i);
+}
+
+void emit_vtoi(struct emit *c, unsigned i)
+{
+    const struct ir_insn *in = &c->insn[i];
+    unsigned src = vec_use(c, field_of(in, 2), 16), dst;
+
+    dst = c->ra.val[i].last_use ? ra_def(&c->ra, (ir_ref)i, NO_REG, 0, IR_BITS(in->type)) : ra_temp(&c->ra);
+    vec_op2(c, scalar_prefix(in), in->type == IR_I64 ? VEX_W : 0,
+            in->aux & IR_VF_TRUNCATE ? OP_CVTTS2SI : OP_CVTS2SI, dst, src);
+}
+
+/* The comparison leaves O, S, A clear: its flags in the host's form are the guest's, and LAHF makes the word. Moves
+ * follow, so that a condition right behind takes them from the host. */
+void emit_vcom(struct emit *c, unsigned i)
+{
+    const struct ir_insn *in = &c->insn[i];
+    unsigned a = vec_use(c, field_of(in, 2), 16), b = vec_use(c, field_of(in, 3), 16);
+
+    ra_take(&c->ra, RAX);
+    vec_op2(c, in->aux & IR_VF_DOUBLE ? 0x66 : 0, 0, in->aux & IR_VF_QUIET ? OP_UCOMIS : OP_COMIS, a, b);
+    c->flags_owner = (ir_ref)i;
+    if (!c->ra.val[i].last_use)
+        return;
+    enc_lahf(&c->enc);
+    ra_attach(&c->ra, (ir_ref)i, RAX, 8);
 }

@@ -383,6 +383,15 @@ void enc_ud2(struct enc *e)
     put8(e, 0x0b);
 }
 
+/* lahf; movzx eax, ah */
+void enc_lahf(struct enc *e)
+{
+    put8(e, 0x9f);
+    put8(e, ESCAPE_0F);
+    put8(e, OP_MOVZX8 & 0xff);
+    put8(e, 0xc4);
+}
+
 /* The forms that the SDM recommends under NOP. */
 void enc_nops(struct enc *e, unsigned n)
 {

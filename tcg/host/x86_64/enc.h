@@ -33,6 +33,7 @@ enum x86_opcode {
     OP_TEST = 0x85, OP_XCHG = 0x87, OP_STORE = 0x89, OP_LOAD = 0x8b, OP_LEA = 0x8d, OP_SHIFT_IMM8 = 0xc1,
     OP_STORE_IMM = 0xc7, OP_SHIFT_CL = 0xd3, OP_GROUP3 = 0xf7, OP_GROUP5 = 0xff,
     OP_MOVUPS_LOAD = 0x0f10, OP_MOVUPS_STORE = 0x0f11, OP_MOVAPS_LOAD = 0x0f28,
+    OP_CVTSI2S = 0x0f2a, OP_CVTTS2SI = 0x0f2c, OP_CVTS2SI = 0x0f2d, OP_UCOMIS = 0x0f2e, OP_COMIS = 0x0f2f,
     OP_VMOVD_LOAD = 0x0f6e, OP_VMOVD_STORE = 0x0f7e, OP_CMOV = 0x0f40, OP_SETCC = 0x0f90,
     OP_GROUP15 = 0x0fae, OP_IMUL = 0x0faf, OP_MOVZX8 = 0x0fb6, OP_MOVZX16 = 0x0fb7, OP_GROUP8 = 0x0fba,
     OP_BSF = 0x0fbc, OP_BSR = 0x0fbd, OP_MOVSX8 = 0x0fbe, OP_MOVSX16 = 0x0fbf,
@@ -124,6 +125,8 @@ void enc_jmp_reg(struct enc *e, unsigned reg);
 void enc_call_reg(struct enc *e, unsigned reg);
 void enc_ret(struct enc *e);
 void enc_ud2(struct enc *e);
+/* The low byte of the flags to AL (by way of AH), zero-extended to RAX. */
+void enc_lahf(struct enc *e);
 /* `n` bytes (0..15) of no-operation. */
 void enc_nops(struct enc *e, unsigned n);
 

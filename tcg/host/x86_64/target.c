@@ -32,7 +32,8 @@ static emit_fn *const emitters[IR_NUM_OPS] = {
     [IR_XLATE] = emit_xlate,
     [IR_ATOMIC] = emit_atomic_op, [IR_CAS] = emit_atomic_op, [IR_FENCE] = emit_fence_op,
     [IR_BOUND] = emit_check, [IR_TRAPIF] = emit_check, [IR_CALL] = emit_helper_call, [IR_VOP] = emit_vop,
-    [IR_VMASK] = emit_vmask, [IR_EXITIF] = emit_side_exit, [IR_GOTOIF] = emit_side_exit,
+    [IR_VMASK] = emit_vmask, [IR_VSET] = emit_vset, [IR_VFROMI] = emit_vfromi, [IR_VTOI] = emit_vtoi,
+    [IR_VCOM] = emit_vcom, [IR_EXITIF] = emit_side_exit, [IR_GOTOIF] = emit_side_exit,
     [IR_GOTO] = emit_end, [IR_BR] = emit_end, [IR_GOTOI] = emit_end, [IR_LOOKUP] = emit_end,
     [IR_EXIT] = emit_end,
 };
@@ -41,6 +42,7 @@ static emit_fn *const emitters[IR_NUM_OPS] = {
 static const bool keeps_flags[IR_NUM_OPS] = {
     [IR_GET] = true, [IR_PUT] = true, [IR_LDE] = true, [IR_STE] = true, [IR_PC] = true, [IR_ZEXT] = true,
     [IR_SEXT] = true, [IR_TRUNC] = true, [IR_NOT] = true, [IR_PUTFL] = true, [IR_VMASK] = true, [IR_VOP] = true,
+    [IR_VSET] = true, [IR_VFROMI] = true, [IR_VTOI] = true,
 };
 
 void emit_map(struct emit *c, int16_t off, uint16_t insn)
