@@ -14,47 +14,42 @@ ir_ref emit_ymm_high_pair(struct emit *e, unsigned n, const struct ymm *a, const
     return emit_ymm_halves(e, n) == 2 ? emit_vec_pair(e, a->half[1], b->half[1]) : emit_vec_const(e, 0);
 }
 
+unsigned emit_ymm_form(const struct emit *e)
+{
+    return emit_ymm_halves(e, 0) == 2 ? IR_V32 : IR_V16 | IR_V_CLEAR;
+}
+
 void emit_ymm_clear_high(struct emit *e, unsigned reg)
 {
-    emit_vec_zero(e, YMMH(reg));
+    ir_vzero(e->b, XMM(reg), 1);
 }
 
-static unsigned pair_flags(const struct emit *e)
+static unsigned wide_flags(const struct emit *e)
 {
-    return emit_mem_flags(e) | IR_MEM_PAIR | (e->insn->row->flags & OPF_ALIGN ? IR_MEM_ALIGN : 0);
-}
-
-/* The upper half of an access that IR_MEM_PAIR has checked. */
-static ir_ref second_half(struct emit *e, ir_ref addr)
-{
-    return ir_bini(e->b, IR_ADD, ir_type_of(e->b, addr), addr, 16);
+    return emit_mem_flags(e) | (e->insn->row->flags & OPF_ALIGN ? IR_MEM_ALIGN : 0);
 }
 
 void emit_ymm_load(struct emit *e, const struct ymm *dst)
 {
-    ir_ref addr = emit_mem(e, 0, 32, false);
-
-    ir_ldv(e->b, IR_V16, addr, dst->half[0], pair_flags(e));
-    ir_ldv(e->b, IR_V16, second_half(e, addr), dst->half[1], emit_mem_flags(e));
+    ir_ldv(e->b, IR_V32, emit_mem(e, 0, 32, false), dst->half[0], wide_flags(e));
 }
 
 void emit_ymm_store(struct emit *e, const struct ymm *src)
 {
-    ir_ref addr = emit_mem(e, 0, 32, true);
-
-    ir_stv(e->b, IR_V16, addr, src->half[0], pair_flags(e));
-    ir_stv(e->b, IR_V16, second_half(e, addr), src->half[1], emit_mem_flags(e));
+    ir_stv(e->b, IR_V32, emit_mem(e, 0, 32, true), src->half[0], wide_flags(e));
 }
 
 struct ymm emit_ymm_source(struct emit *e, unsigned n)
 {
     const struct operand *o = &e->insn->op[n];
-    struct ymm tmp = { { VTMP(0), VTMP(1) } };
+    struct ymm tmp = { { VTMP(0), VTMPH(0) } };
 
     if (o->class != OC_MEM)
         return emit_ymm_reg(o->reg);
     if (o->size == 32)
         emit_ymm_load(e, &tmp);
+    else if (o->size == 4 || o->size == 8)
+        emit_vec_load_scalar(e, tmp.half[0], o->size);
     else
         emit_vec_load(e, tmp.half[0], o->size);
     return tmp;
@@ -62,13 +57,10 @@ struct ymm emit_ymm_source(struct emit *e, unsigned n)
 
 void emit_ymm_put(struct emit *e, const struct ymm *from)
 {
-    unsigned reg = e->insn->op[0].reg;
+    unsigned dst = XMM(e->insn->op[0].reg);
 
-    emit_vec_copy(e, XMM(reg), from->half[0]);
-    if (emit_ymm_halves(e, 0) == 2)
-        emit_vec_copy(e, YMMH(reg), from->half[1]);
-    else
-        emit_ymm_clear_high(e, reg);
+    if (dst != from->half[0])
+        ir_vopw(e->b, emit_ymm_form(e), TCG_V_MOVDQA, dst, from->half[0], from->half[0], 0);
 }
 
 /* ---- floating-point exceptions ---- */
@@ -78,7 +70,7 @@ struct ymm emit_ymm_xm_dest(struct emit *e)
     if (!(e->mode & MODE_XM))
         return emit_ymm_reg(e->insn->op[0].reg);
     emit_xm_begin(e);
-    return (struct ymm){ { VTMP(2), VTMP(3) } };
+    return (struct ymm){ { VTMP(2), VTMPH(2) } };
 }
 
 void emit_ymm_xm_done(struct emit *e, unsigned vop, const struct ymm *to, const struct ymm *a,
@@ -96,22 +88,11 @@ void emit_ymm_xm_done(struct emit *e, unsigned vop, const struct ymm *to, const 
  * destination may be a source. Where it does not, the high half is written first, or the result is built
  * elsewhere. */
 
-/* dst := a op b, by halves, with an immediate for each. */
-static void halves_op(struct emit *e, const struct ymm *a, const struct ymm *b, uint8_t low, uint8_t high)
+/* dst := a op b, in all halves. */
+static void halves_op(struct emit *e, const struct ymm *a, const struct ymm *b)
 {
-    unsigned dst = e->insn->op[0].reg, vop = e->insn->row->arg & 0xffff;
-
-    ir_vopi(e->b, vop, XMM(dst), a->half[0], b->half[0], low);
-    if (emit_ymm_halves(e, 0) == 2)
-        ir_vopi(e->b, vop, YMMH(dst), a->half[1], b->half[1], high);
-    else
-        emit_ymm_clear_high(e, dst);
-}
-
-/* The immediate of the high half: arg's upper 16 bits tell how far its bits stand above the low one's. */
-static uint8_t high_imm8(const struct emit *e)
-{
-    return (uint8_t)(emit_vec_imm8(e) >> (e->insn->row->arg >> 16));
+    ir_vopw(e->b, emit_ymm_form(e), e->insn->row->arg, XMM(e->insn->op[0].reg), a->half[0], b->half[0],
+            emit_vec_imm8(e));
 }
 
 /* Vx, Hx, Wx and, where there is one, Ib. */
@@ -119,7 +100,7 @@ void emit_avx_op(struct emit *e)
 {
     struct ymm b = emit_ymm_source(e, 2), a = emit_ymm_source(e, 1);
 
-    halves_op(e, &a, &b, emit_vec_imm8(e), high_imm8(e));
+    halves_op(e, &a, &b);
 }
 
 /* Vx, Wx and, where there is one, Ib. */
@@ -127,7 +108,7 @@ void emit_avx_op1(struct emit *e)
 {
     struct ymm b = emit_ymm_source(e, 1);
 
-    halves_op(e, &b, &b, emit_vec_imm8(e), high_imm8(e));
+    halves_op(e, &b, &b);
 }
 
 /* The same in floating point. Comparisons have five bits of predicate, roundings four of control. */
@@ -136,8 +117,7 @@ static void float_op(struct emit *e, const struct ymm *a, const struct ymm *b)
     unsigned vop = e->insn->row->arg;
     struct ymm to = emit_ymm_xm_dest(e);
 
-    for (unsigned h = 0; h < emit_ymm_halves(e, 0); h++)
-        ir_vopi(e->b, vop, to.half[h], a->half[h], b->half[h], emit_vec_imm8(e));
+    ir_vopw(e->b, emit_ymm_form(e), vop, to.half[0], a->half[0], b->half[0], emit_vec_imm8(e));
     emit_ymm_xm_done(e, vop, &to, a, b);
 }
 
@@ -155,30 +135,25 @@ void emit_avx_float1(struct emit *e)
     float_op(e, &b, &b);
 }
 
-/* Shift by a count that is 128 bits wide in either form. The high half comes first, because the count may
- * be in the destination. */
+/* Shift by a count that is 128 bits wide in either form. */
 void emit_avx_shift(struct emit *e)
 {
     struct ymm count = emit_ymm_source(e, 2), a = emit_ymm_source(e, 1);
-    unsigned dst = e->insn->op[0].reg, vop = e->insn->row->arg;
+    unsigned form = emit_ymm_form(e);
 
-    if (emit_ymm_halves(e, 0) == 2)
-        ir_vop(e->b, vop, YMMH(dst), a.half[1], count.half[0]);
-    ir_vop(e->b, vop, XMM(dst), a.half[0], count.half[0]);
-    if (emit_ymm_halves(e, 0) == 1)
-        emit_ymm_clear_high(e, dst);
+    ir_vopw(e->b, form == IR_V32 ? form | IR_V_LOW_B : form, e->insn->row->arg, XMM(e->insn->op[0].reg), a.half[0],
+            count.half[0], 0);
 }
 
 /* Blend under the signs of a register (Vx, Hx, Wx, Lx): the operation takes the mask in its destination. */
 void emit_avx_blendv(struct emit *e)
 {
     struct ymm b = emit_ymm_source(e, 2), a = emit_ymm_source(e, 1), mask = emit_ymm_source(e, 3);
-    struct ymm to = { { VTMP(2), VTMP(3) } };
+    struct ymm to = { { VTMP(2), VTMPH(2) } };
+    unsigned form = emit_ymm_form(e);
 
-    for (unsigned h = 0; h < emit_ymm_halves(e, 0); h++) {
-        emit_vec_copy(e, to.half[h], mask.half[h]);
-        ir_vop(e->b, e->insn->row->arg, to.half[h], a.half[h], b.half[h]);
-    }
+    ir_vopw(e->b, form, TCG_V_MOVDQA, to.half[0], mask.half[0], mask.half[0], 0);
+    ir_vopw(e->b, form, e->insn->row->arg, to.half[0], a.half[0], b.half[0], 0);
     emit_ymm_put(e, &to);
 }
 
@@ -198,9 +173,7 @@ void emit_avx_extend(struct emit *e)
         upper_source(e, b.half[0], e->insn->op[1].size / 2);
         ir_vop(e->b, vop, YMMH(dst), VTMP(1), VTMP(1));
     }
-    ir_vop(e->b, vop, XMM(dst), b.half[0], b.half[0]);
-    if (emit_ymm_halves(e, 0) == 1)
-        emit_ymm_clear_high(e, dst);
+    ir_vopw(e->b, emit_ymm_form(e) & IR_V_CLEAR, vop, XMM(dst), b.half[0], b.half[0], 0);
 }
 
 /* VCVTPS2PD, VCVTDQ2PD. */
@@ -214,7 +187,7 @@ void emit_avx_widen(struct emit *e)
         upper_source(e, b.half[0], 8);
         ir_vop(e->b, vop, to.half[1], VTMP(1), VTMP(1));
     }
-    ir_vop(e->b, vop, to.half[0], b.half[0], b.half[0]);
+    ir_vopw(e->b, emit_ymm_form(e) & IR_V_CLEAR, vop, to.half[0], b.half[0], b.half[0], 0);
     emit_ymm_xm_done(e, vop, &to, &b, &b);
 }
 
@@ -222,7 +195,7 @@ void emit_avx_widen(struct emit *e)
 void emit_avx_narrow(struct emit *e)
 {
     struct ymm b = emit_ymm_source(e, 1);
-    struct ymm to = { { VTMP(2), VTMP(3) } };
+    struct ymm to = { { VTMP(2), VTMPH(2) } };
     unsigned vop = e->insn->row->arg;
 
     emit_xm_begin(e);
@@ -240,42 +213,28 @@ void emit_avx_narrow(struct emit *e)
 void emit_avx_mov(struct emit *e)
 {
     const struct operand *dst = &e->insn->op[0], *src = &e->insn->op[1];
-    struct ymm reg = emit_ymm_reg(dst->class == OC_MEM ? src->reg : dst->reg), from = reg;
+    struct ymm reg = emit_ymm_reg(dst->class == OC_MEM ? src->reg : dst->reg);
 
-    if (dst->class == OC_MEM) {
-        if (src->size == 32)
-            emit_ymm_store(e, &reg);
-        else
-            emit_vec_store(e, reg.half[0], 16);
-        return;
-    }
-    if (src->class != OC_MEM)
-        from = emit_ymm_reg(src->reg);
-    else if (dst->size == 32)
-        emit_ymm_load(e, &reg);
+    if (dst->class == OC_MEM && src->size == 32)
+        emit_ymm_store(e, &reg);
+    else if (dst->class == OC_MEM)
+        emit_vec_store(e, reg.half[0], 16);
+    else if (src->class == OC_MEM)
+        ir_ldv(e->b, emit_ymm_form(e), emit_mem(e, 0, dst->size, false), reg.half[0], wide_flags(e));
     else
-        emit_vec_load(e, reg.half[0], 16);
-    emit_ymm_put(e, &from);
+        ir_vopw(e->b, emit_ymm_form(e), TCG_V_MOVDQA, reg.half[0], XMM(src->reg), XMM(src->reg), 0);
 }
 
-/* Operand 0 := 128 bits, upper bits cleared. */
-static void put128(struct emit *e, ir_ref low, ir_ref high)
+/* Operand 0 := a op b of 16 bytes, upper bits cleared. */
+static void put128(struct emit *e, unsigned vop, unsigned a, unsigned b)
 {
-    unsigned reg = e->insn->op[0].reg;
-
-    emit_vec_put64(e, XMM(reg), low);
-    emit_vec_put64(e, XMM(reg) + 8, high);
-    emit_ymm_clear_high(e, reg);
+    ir_vopw(e->b, IR_V16 | IR_V_CLEAR, vop, XMM(e->insn->op[0].reg), a, b, 0);
 }
 
-static ir_ref zero(struct emit *e)
+/* 4 or 8 bytes of memory; all above are cleared. */
+static void load_scalar(struct emit *e, unsigned field, unsigned size)
 {
-    return ir_const(e->b, IR_I64, 0);
-}
-
-static ir_ref load_mem(struct emit *e, unsigned size)
-{
-    return ir_ld(e->b, emit_type(size), emit_mem(e, 0, size, false), emit_mem_flags(e));
+    ir_ldv(e->b, (size == 8 ? IR_V8 : IR_V4) | IR_V_CLEAR, emit_mem(e, 0, size, false), field, emit_mem_flags(e));
 }
 
 /* VMOVSS, VMOVSD, VMOVQ between register and memory, of the memory operand's size. */
@@ -286,21 +245,15 @@ void emit_avx_mov_scalar(struct emit *e)
     if (dst->class == OC_MEM)
         emit_vec_store(e, XMM(src->reg), dst->size);
     else if (src->class == OC_MEM)
-        put128(e, ir_zext(e->b, IR_I64, load_mem(e, src->size)), zero(e));
+        load_scalar(e, XMM(dst->reg), src->size);
     else
-        put128(e, emit_vec_get64(e, XMM(src->reg)), zero(e));
+        put128(e, TCG_V_MOVQ, XMM(src->reg), XMM(src->reg));
 }
 
 /* VMOVSS, VMOVSD Vdq, Hdq, Udq: arg bytes from the last, the rest from the middle. */
 void emit_avx_merge_scalar(struct emit *e)
 {
-    unsigned dst = XMM(e->insn->op[0].reg);
-    enum ir_type t = emit_type(e->insn->row->arg);
-    ir_ref v = ir_lde(e->b, t, XMM(e->insn->op[2].reg));
-
-    emit_vec_copy(e, dst, XMM(e->insn->op[1].reg));
-    ir_ste(e->b, t, dst, v);
-    emit_ymm_clear_high(e, e->insn->op[0].reg);
+    put128(e, e->insn->row->arg == 4 ? TCG_V_MOVSS : TCG_V_MOVSD, XMM(e->insn->op[1].reg), XMM(e->insn->op[2].reg));
 }
 
 /* VMOVLPS, VMOVHPS and PD forms, loads (Vdq, Hdq, Mq) and stores (Mq, Vdq): arg is the half's byte offset. */
@@ -308,31 +261,30 @@ void emit_avx_mov_half(struct emit *e)
 {
     const struct insn *i = e->insn;
     unsigned half = i->row->arg;
-    ir_ref v, rest;
 
     if (i->op[0].class == OC_MEM) {
         emit_vec_store(e, XMM(i->op[1].reg) + half, 8);
         return;
     }
-    v = load_mem(e, 8);
-    rest = emit_vec_get64(e, XMM(i->op[1].reg) + 8 - half);
-    put128(e, half ? rest : v, half ? v : rest);
+    emit_vec_load_scalar(e, VTMP(0), 8);
+    put128(e, half ? TCG_V_MOVLHPS : TCG_V_MOVSD, XMM(i->op[1].reg), VTMP(0));
 }
 
 /* VMOVHLPS (arg 0: high to low), VMOVLHPS (8: low to high). */
 void emit_avx_mov_cross(struct emit *e)
 {
-    unsigned half = e->insn->row->arg;
-    ir_ref rest = emit_vec_get64(e, XMM(e->insn->op[1].reg) + 8 - half);
-    ir_ref v = emit_vec_get64(e, XMM(e->insn->op[2].reg) + 8 - half);
-
-    put128(e, half ? rest : v, half ? v : rest);
+    put128(e, e->insn->row->arg ? TCG_V_MOVLHPS : TCG_V_MOVHLPS, XMM(e->insn->op[1].reg), XMM(e->insn->op[2].reg));
 }
 
 /* VMOVD, VMOVQ from a general register or memory. */
 void emit_avx_from_gpr(struct emit *e)
 {
-    put128(e, ir_zext(e->b, IR_I64, emit_load(e, 1)), zero(e));
+    unsigned dst = XMM(e->insn->op[0].reg);
+
+    if (e->insn->op[1].class == OC_MEM)
+        load_scalar(e, dst, e->insn->op[1].size);
+    else
+        ir_vset(e->b, IR_V_CLEAR, dst, emit_load(e, 1));
 }
 
 /* VPINSRB, VPINSRW, VPINSRD, VPINSRQ Vdq, Hdq, E, Ib: arg is the element's size, 0: operand 2's. */
@@ -355,8 +307,7 @@ void emit_avx_insertps(struct emit *e)
     uint8_t imm = emit_vec_imm8(e) & (e->insn->op[2].class == OC_MEM ? 0x3f : 0xff);
     unsigned dst = e->insn->op[0].reg;
 
-    ir_vopi(e->b, TCG_V_INSERTPS, XMM(dst), XMM(e->insn->op[1].reg), b.half[0], imm);
-    emit_ymm_clear_high(e, dst);
+    ir_vopw(e->b, IR_V_CLEAR, TCG_V_INSERTPS, XMM(dst), XMM(e->insn->op[1].reg), b.half[0], imm);
 }
 
 /* ---- signs and tests, of legacy encodings too ---- */
@@ -366,14 +317,11 @@ void emit_vec_mask(struct emit *e)
 {
     const struct operand *src = &e->insn->op[1];
     enum ir_type t = e->insn->row->arg;
-    ir_ref high, v = ir_vmask(e->b, t, emit_vec_field(src));
+    ir_ref v = ir_vmask(e->b, src->size == 32 ? IR_V32 : IR_V16, t, emit_vec_field(src));
 
     if (src->class == OC_MMX) {
         v = ir_bini(e->b, IR_AND, IR_I32, v, 0xff);
         emit_mmx_enter(e);
-    } else if (src->size == 32) {
-        high = ir_bini(e->b, IR_SHL, IR_I32, ir_vmask(e->b, t, YMMH(src->reg)), 16 / IR_BYTES(t));
-        v = ir_bin(e->b, IR_OR, IR_I32, v, high);
     }
     emit_put_reg(e, e->insn->op[0].reg, 4, v);
 }
@@ -411,7 +359,7 @@ void emit_avx_dot(struct emit *e)
         ir_call(e->b, HELP_xm_dot, emit_vec_const(e, e->insn->row->arg),
                 emit_vec_pair(e, a.half[0], b.half[0]), emit_ymm_high_pair(e, 0, &a, &b),
                 emit_vec_const(e, emit_vec_imm8(e)));
-    halves_op(e, &a, &b, emit_vec_imm8(e), emit_vec_imm8(e));
+    halves_op(e, &a, &b);
 }
 
 /* VPCMPESTRM, VPCMPISTRM. */
@@ -429,6 +377,6 @@ void emit_avx_cvt_from_gpr(struct emit *e)
     ir_ref v = emit_load(e, 2);
 
     to = emit_ymm_xm_dest(e);
-    ir_vfromi(e->b, to.half[0], a.half[0], v, i->row->arg);
+    ir_vfromi(e->b, IR_V_CLEAR, to.half[0], a.half[0], v, i->row->arg);
     emit_ymm_xm_done(e, TCG_NUM_VOPS, &to, &a, &a);
 }

@@ -3,34 +3,29 @@
 #include "cpu/emit_avx.h"
 #include "cpu/helper_avx2.h"
 
-/* Both fields of a register as a helper takes them. */
-static ir_ref ymm_pair(struct emit *e, const struct ymm *o)
-{
-    return emit_vec_pair(e, o->half[0], o->half[1]);
-}
-
 /* ---- broadcasts ---- */
 
 /* The first element of operand 1 everywhere; arg: the vector operation for 16 bytes. */
 void emit_avx_broadcast(struct emit *e)
 {
-    unsigned dst = e->insn->op[0].reg, vop = e->insn->row->arg;
     struct ymm src = emit_ymm_source(e, 1);
+    unsigned form = emit_ymm_form(e);
 
-    ir_vop(e->b, vop, XMM(dst), src.half[0], src.half[0]);
-    if (emit_ymm_halves(e, 0) == 2)
-        emit_vec_copy(e, YMMH(dst), XMM(dst));
-    else
-        emit_ymm_clear_high(e, dst);
+    ir_vopw(e->b, form == IR_V32 ? form | IR_V_LOW_B : form, e->insn->row->arg, XMM(e->insn->op[0].reg), src.half[0],
+            src.half[0], 0);
+}
+
+/* Operand 0 := 32 bytes made of a and b, whose halves mix. */
+static void across(struct emit *e, unsigned vop, unsigned a, unsigned b)
+{
+    ir_vopw(e->b, IR_V32, vop, XMM(e->insn->op[0].reg), a, b, emit_vec_imm8(e));
 }
 
 /* 16 bytes of memory in both halves. */
 void emit_avx_broadcast_128(struct emit *e)
 {
-    unsigned dst = e->insn->op[0].reg;
-
-    emit_vec_load(e, XMM(dst), 16);
-    emit_vec_copy(e, YMMH(dst), XMM(dst));
+    emit_vec_load(e, VTMP(0), 16);
+    ir_vopw(e->b, IR_V32, TCG_V_VINSERTI128, XMM(e->insn->op[0].reg), VTMP(0), VTMP(0), 1);
 }
 
 /* ---- halves ---- */
@@ -38,10 +33,8 @@ void emit_avx_broadcast_128(struct emit *e)
 void emit_avx_insert_128(struct emit *e)
 {
     struct ymm b = emit_ymm_source(e, 2);
-    unsigned dst = e->insn->op[0].reg, a = e->insn->op[1].reg, half = e->insn->imm & 1;
 
-    emit_vec_copy(e, YMMH(dst), half ? b.half[0] : YMMH(a));
-    emit_vec_copy(e, XMM(dst), half ? XMM(a) : b.half[0]);
+    across(e, TCG_V_VINSERTI128, XMM(e->insn->op[1].reg), b.half[0]);
 }
 
 void emit_avx_extract_128(struct emit *e)
@@ -52,51 +45,40 @@ void emit_avx_extract_128(struct emit *e)
     if (e->insn->op[0].class == OC_MEM)
         emit_vec_store(e, half, 16);
     else
-        emit_ymm_put(e, &(struct ymm){ { half, 0 } });
+        ir_vopw(e->b, IR_V_CLEAR, TCG_V_MOVDQA, XMM(e->insn->op[0].reg), half, half, 0);
 }
 
-/* Each half of the result is one of four halves, or zero. */
 void emit_avx_perm_128(struct emit *e)
 {
     struct ymm b = emit_ymm_source(e, 2), a = emit_ymm_source(e, 1);
-    struct ymm to = { { VTMP(2), VTMP(3) } };
 
-    for (unsigned h = 0; h < 2; h++) {
-        unsigned control = (unsigned)e->insn->imm >> (4 * h);
-        if (control & 8)
-            emit_vec_zero(e, to.half[h]);
-        else
-            emit_vec_copy(e, to.half[h], (control & 2 ? &b : &a)->half[control & 1]);
-    }
-    emit_ymm_put(e, &to);
+    across(e, TCG_V_VPERM2I128, a.half[0], b.half[0]);
 }
 
 /* Elements of 4 bytes across the register: indices in operand 1. */
 void emit_avx_perm8(struct emit *e)
 {
     struct ymm b = emit_ymm_source(e, 2), a = emit_ymm_source(e, 1);
-    struct ymm dst = emit_ymm_reg(e->insn->op[0].reg);
 
-    ir_call(e->b, HELP_vperm8, ymm_pair(e, &dst), ymm_pair(e, &a), ymm_pair(e, &b), 0);
+    across(e, TCG_V_VPERMD, a.half[0], b.half[0]);
 }
 
 /* Elements of 8 bytes across the register: two bits of the immediate each. */
 void emit_avx_perm4(struct emit *e)
 {
-    struct ymm b = emit_ymm_source(e, 1), dst = emit_ymm_reg(e->insn->op[0].reg);
-    ir_ref v[4];
+    struct ymm b = emit_ymm_source(e, 1);
 
-    for (unsigned i = 0; i < 4; i++)
-        v[i] = emit_vec_get64(e, b.half[i >> 1] + 8 * (i & 1));
-    for (unsigned i = 0; i < 4; i++)
-        emit_vec_put64(e, dst.half[i >> 1] + 8 * (i & 1), v[e->insn->imm >> (2 * i) & 3]);
+    across(e, TCG_V_VPERMQ, b.half[0], b.half[0]);
 }
 
+/* VZEROUPPER, VZEROALL (arg 1). */
 void emit_vzero(struct emit *e)
 {
     unsigned registers = e->mode & MODE_CODE64 ? 16 : 8;
 
-    ir_call(e->b, HELP_vzero, emit_vec_const(e, registers), emit_vec_const(e, e->insn->row->arg), 0, 0);
+    for (unsigned n = 0; n < registers && e->insn->row->arg; n++)
+        emit_vec_zero(e, XMM(n));
+    ir_vzero(e->b, XMM(0), registers);
 }
 
 /* ---- masked accesses and gathers: helpers check each element's address ---- */
@@ -155,15 +137,14 @@ void emit_fma(struct emit *e)
 {
     struct ymm b = emit_ymm_source(e, 2), a = emit_ymm_source(e, 1);
     struct ymm dst = emit_ymm_reg(e->insn->op[0].reg), to = emit_ymm_xm_dest(e);
-    unsigned vop = e->insn->row->arg;
+    unsigned vop = e->insn->row->arg, form = emit_ymm_form(e);
 
-    for (unsigned h = 0; h < emit_ymm_halves(e, 0); h++) {
-        emit_vec_copy(e, to.half[h], dst.half[h]);
-        ir_vop(e->b, vop, to.half[h], a.half[h], b.half[h]);
-    }
+    if (to.half[0] != dst.half[0])
+        ir_vopw(e->b, form, TCG_V_MOVDQA, to.half[0], dst.half[0], dst.half[0], 0);
+    ir_vopw(e->b, form, vop, to.half[0], a.half[0], b.half[0], 0);
     if (e->mode & MODE_XM)
         ir_call(e->b, HELP_xm_end_fma, emit_vec_const(e, vop), emit_vec_pair(e, a.half[0], b.half[0]),
-                emit_ymm_high_pair(e, 0, &a, &b), ymm_pair(e, &dst));
+                emit_ymm_high_pair(e, 0, &a, &b), emit_vec_pair(e, dst.half[0], dst.half[1]));
     emit_ymm_put(e, &to);
 }
 
@@ -178,7 +159,7 @@ void emit_vcvtph2ps(struct emit *e)
         emit_vec_put64(e, VTMP(1), emit_vec_get64(e, b.half[0] + 8));
         ir_vop(e->b, TCG_V_VCVTPH2PS, to.half[1], VTMP(1), VTMP(1));
     }
-    ir_vop(e->b, TCG_V_VCVTPH2PS, to.half[0], b.half[0], b.half[0]);
+    ir_vopw(e->b, emit_ymm_form(e) & IR_V_CLEAR, TCG_V_VCVTPH2PS, to.half[0], b.half[0], b.half[0], 0);
     emit_ymm_xm_done(e, TCG_NUM_VOPS, &to, &b, &b);
 }
 
@@ -197,7 +178,7 @@ static ir_ref half_address(struct emit *e, unsigned size)
 
 void emit_vcvtps2ph(struct emit *e)
 {
-    struct ymm src = emit_ymm_reg(e->insn->op[1].reg), to = { { VTMP(2), VTMP(3) } };
+    struct ymm src = emit_ymm_reg(e->insn->op[1].reg), to = { { VTMP(2), VTMPH(2) } };
     unsigned halves = emit_ymm_halves(e, 1);
     uint8_t imm = emit_vec_imm8(e);
     ir_ref addr = half_address(e, 8 * halves);

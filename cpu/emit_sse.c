@@ -178,7 +178,7 @@ void emit_sse_from_gpr(struct emit *e)
     if (e->insn->op[1].class == OC_MEM)
         emit_vec_load_scalar(e, dst, e->insn->op[1].size);
     else
-        ir_vset(e->b, dst, emit_load(e, 1));
+        ir_vset(e->b, IR_V16, dst, emit_load(e, 1));
 }
 
 void emit_mmx_from_gpr(struct emit *e)
@@ -208,7 +208,7 @@ void emit_sse_movq2dq(struct emit *e)
     ir_ref v = emit_vec_get64(e, MMXREG(e->insn->op[1].reg & 7));
 
     emit_mmx_enter(e);
-    ir_vset(e->b, XMM(e->insn->op[0].reg), v);
+    ir_vset(e->b, IR_V16, XMM(e->insn->op[0].reg), v);
 }
 
 void emit_sse_movdq2q(struct emit *e)
@@ -275,7 +275,7 @@ void emit_cvt_from_gpr(struct emit *e)
     ir_ref v = emit_load(e, 1);
 
     to = emit_xm_dest(e, dst);
-    ir_vfromi(e->b, to, to, v, e->insn->row->arg);
+    ir_vfromi(e->b, IR_V16, to, to, v, e->insn->row->arg);
     emit_xm_done(e, dst);
 }
 

@@ -10,6 +10,7 @@
 #define XMM(n) ((unsigned)offsetof(struct cpu, xmm[n]))
 #define YMMH(n) ((unsigned)offsetof(struct cpu, ymmh[n]))
 #define VTMP(n) ((unsigned)offsetof(struct cpu, vtmp[n]))
+#define VTMPH(n) ((unsigned)offsetof(struct cpu, vtmph[n]))
 /* MMX register: the first 8 bytes of a 16-byte field, whose others are not to be touched. */
 #define MMXREG(n) ((unsigned)offsetof(struct cpu, fpu.st[n]))
 

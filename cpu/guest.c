@@ -4,7 +4,9 @@
 
 _Static_assert(sizeof(struct tcg_flags) == 32, "PUTFL stores op and type as one 16-bit word after a, b, c");
 _Static_assert(offsetof(struct cpu, spill) < 32768, "vector operations name CPU fields by 16 bits");
-_Static_assert(offsetof(struct cpu, vtmp) < 32768, "vector operations name CPU fields by 16 bits");
+_Static_assert(offsetof(struct cpu, vtmph) < 32768, "vector operations name CPU fields by 16 bits");
+_Static_assert(offsetof(struct cpu, vtmph) - offsetof(struct cpu, vtmp) ==
+               offsetof(struct cpu, ymmh) - offsetof(struct cpu, xmm), "second halves are at one distance");
 
 /* Helpers are called through one pointer type by their number of arguments. */
 static const struct tcg_helper helpers[] = {
@@ -30,6 +32,7 @@ const struct tcg_guest cpu_guest = {
     .off_jump_cache = offsetof(struct cpu, jump_cache),
     .off_host_pc = offsetof(struct cpu, host_pc),
     .off_mxcsr = offsetof(struct cpu, mxcsr_run),
+    .vec_high = offsetof(struct cpu, ymmh) - offsetof(struct cpu, xmm),
     .off_vtmp = offsetof(struct cpu, vtmp), .vtmp_size = sizeof(((struct cpu *)0)->vtmp),
     .off_spill = offsetof(struct cpu, spill),
     .num_mmu = MMU_NUM,

@@ -1,4 +1,4 @@
-/* AVX and AVX2 instructions on whole registers or on elements of memory: SDM vol. 2, chapter 5. */
+/* AVX and AVX2 instructions on elements of memory: SDM vol. 2, chapter 5. */
 #include "cpu/helper_avx2.h"
 
 #include "cpu/helper_int.h"
@@ -131,30 +131,5 @@ uint64_t helper_vgather(struct cpu *cpu, uint64_t word, uint64_t base)
 uint64_t helper_probe_store(struct cpu *cpu, uint64_t addr, uint64_t size, uint64_t mem)
 {
     mmu_probe_store(cpu, addr, (unsigned)size, (uint32_t)mem);
-    return 0;
-}
-
-/* ---- whole registers ---- */
-
-uint64_t helper_vperm8(struct cpu *cpu, uint64_t dst, uint64_t indices, uint64_t src)
-{
-    const union vec128 s[2] = { *cpu_vec_first(cpu, src), *cpu_vec_second(cpu, src) };
-    const union vec128 x[2] = { *cpu_vec_first(cpu, indices), *cpu_vec_second(cpu, indices) };
-    union vec128 r[2];
-
-    for (unsigned i = 0; i < 8; i++) {
-        unsigned from = x[i >> 2].u32[i & 3] & 7;
-        r[i >> 2].u32[i & 3] = s[from >> 2].u32[from & 3];
-    }
-    *cpu_vec_first(cpu, dst) = r[0];
-    *cpu_vec_second(cpu, dst) = r[1];
-    return 0;
-}
-
-uint64_t helper_vzero(struct cpu *cpu, uint64_t registers, uint64_t whole)
-{
-    memset(cpu->ymmh, 0, registers * sizeof(cpu->ymmh[0]));
-    if (whole)
-        memset(cpu->xmm, 0, registers * sizeof(cpu->xmm[0]));
     return 0;
 }

@@ -151,8 +151,9 @@ struct cpu {
     struct segment seg[S_ALL];      /* + LDTR, TR */
     uint64_t spill[TCG_NUM_SPILL];
     union vec128 xmm[16];
+    union vec128 vtmp[4];           /* operands of vector operations */
     union vec128 ymmh[16];          /* bits 255:128 of the YMM registers */
-    union vec128 vtmp[8];           /* operands of vector operations */
+    union vec128 vtmph[4];          /* and of the operands, at the same distance */
     struct fpu fpu;
     uint32_t mxcsr;                 /* control and mask bits as the guest wrote them; flags: OR of both words */
     uint64_t cr0, cr2, cr3, cr4, efer;

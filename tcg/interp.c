@@ -130,7 +130,7 @@ static uint32_t guest_flags(const struct run *r)
 static void *probe(const struct run *r, const struct ir_insn *in, uint64_t addr, unsigned size, bool write)
 {
     const uint64_t page_mask = ~MASK(TCG_PAGE_BITS);
-    unsigned align = in->aux & IR_MEM_PAIR ? 31 : 15;
+    unsigned align = size - 1;
     const struct tcg_tlb_entry *e = tcg_field(r->env, r->guest->off_tlb);
 
     e += (size_t)r->blk->mmu * TCG_TLB_SIZE + ((addr >> TCG_PAGE_BITS) & (TCG_TLB_SIZE - 1));
@@ -198,7 +198,7 @@ static uint64_t do_cas(const struct run *r, const struct ir_insn *in)
     return r->guest->cas(r->env, addr, expected, desired, size, in->aux);
 }
 
-static const uint8_t scalar_type[IR_NUM_V] = { [IR_V4] = IR_I32, [IR_V8] = IR_I64 };
+static const uint8_t scalar_type[] = { [IR_V32] = 0, [IR_V4] = IR_I32, [IR_V8] = IR_I64 };
 
 /* LDV of 4 or 8 bytes. */
 static void load_scalar(const struct run *r, const struct ir_insn *in)
@@ -206,31 +206,77 @@ static void load_scalar(const struct run *r, const struct ir_insn *in)
     struct ir_insn load = *in;
     uint64_t v[2] = { 0 };
 
-    load.type = scalar_type[in->cc];
+    load.type = scalar_type[in->cc & IR_V_SIZE];
     v[0] = mask_to(do_load(r, &load), load.type);
     memcpy(tcg_field(r->env, (uint32_t)in->imm), v, 16);
 }
 
-static void do_load16(const struct run *r, const struct ir_insn *in)
+/* 32 bytes are two halves, of which the first is checked for both. */
+static bool is_wide(const struct ir_insn *in)
 {
-    uint64_t addr = displaced(r, in);
-    const void *p = probe(r, in, addr, in->aux & IR_MEM_PAIR ? 32 : 16, false);
-
-    if (p)
-        copy_shared(tcg_field(r->env, (uint32_t)in->imm), p, 16);
-    else
-        r->guest->load16(r->env, addr, tcg_field(r->env, (uint32_t)in->imm), in->aux);
+    return (in->cc & IR_V_SIZE) == IR_V32;
 }
 
-static void do_store16(const struct run *r, const struct ir_insn *in)
+static uint64_t second_address(const struct run *r, const struct ir_insn *in)
+{
+    return mask_to(displaced(r, in) + 16, ir_result_type(&r->blk->ir[in->a]));
+}
+
+static void load_wide(const struct run *r, const struct ir_insn *in)
 {
     uint64_t addr = displaced(r, in);
-    void *p = probe(r, in, addr, in->aux & IR_MEM_PAIR ? 32 : 16, true);
+    const uint8_t *p = probe(r, in, addr, is_wide(in) ? 32 : 16, false);
+    void *field = tcg_field(r->env, (uint32_t)in->imm), *second = tcg_field(r->env, (uint32_t)in->imm + r->guest->vec_high);
 
     if (p)
-        copy_shared(p, tcg_field(r->env, (uint32_t)in->imm), 16);
+        copy_shared(field, p, 16);
     else
-        r->guest->store16(r->env, addr, tcg_field(r->env, (uint32_t)in->imm), in->aux);
+        r->guest->load16(r->env, addr, field, in->aux | (is_wide(in) ? IR_MEM_PAIR : 0));
+    if (is_wide(in) && p)
+        copy_shared(second, p + 16, 16);
+    else if (is_wide(in))
+        r->guest->load16(r->env, second_address(r, in), second, in->aux & ~(unsigned)IR_MEM_ALIGN);
+}
+
+static void store_wide(const struct run *r, const struct ir_insn *in)
+{
+    uint64_t addr = displaced(r, in);
+    uint8_t *p = probe(r, in, addr, is_wide(in) ? 32 : 16, true);
+    const void *field = tcg_field(r->env, (uint32_t)in->imm), *second = tcg_field(r->env, (uint32_t)in->imm + r->guest->vec_high);
+
+    if (p)
+        copy_shared(p, field, 16);
+    else
+        r->guest->store16(r->env, addr, field, in->aux | (is_wide(in) ? IR_MEM_PAIR : 0));
+    if (is_wide(in) && p)
+        copy_shared(p + 16, second, 16);
+    else if (is_wide(in))
+        r->guest->store16(r->env, second_address(r, in), second, in->aux & ~(unsigned)IR_MEM_ALIGN);
+}
+
+static void clear_second(const struct run *r, const struct ir_insn *in, uint64_t field)
+{
+    if (in->cc & IR_V_CLEAR)
+        memset(tcg_field(r->env, field + r->guest->vec_high), 0, 16);
+}
+
+static void do_load_vector(const struct run *r, const struct ir_insn *in)
+{
+    if (scalar_type[in->cc & IR_V_SIZE])
+        load_scalar(r, in);
+    else
+        load_wide(r, in);
+    clear_second(r, in, (uint32_t)in->imm);
+}
+
+static void do_store_vector(const struct run *r, const struct ir_insn *in)
+{
+    unsigned type = scalar_type[in->cc & IR_V_SIZE];
+
+    if (type)
+        store_value(r, in, type, load_field(r->env, (uint32_t)in->imm, type));
+    else
+        store_wide(r, in);
 }
 
 /* ---- helpers ---- */
@@ -274,14 +320,10 @@ static void do_bound(const struct run *r, const struct ir_insn *in)
 
 static void do_vop(const struct run *r, const struct ir_insn *in)
 {
-    const struct tcg_vop_info *op = &tcg_vops[in->imm & 0xffff];
     void *dst = tcg_field(r->env, in->imm >> 16 & 0xffff);
     const void *a = tcg_field(r->env, in->imm >> 32 & 0xffff), *b = tcg_field(r->env, in->imm >> 48);
 
-    if (op->fn_imm)
-        op->fn_imm(dst, a, b, in->aux);
-    else
-        op->fn(dst, a, b);
+    tcg_vop_run(in->imm & 0xffff, in->cc, in->aux, dst, a, b, r->guest->vec_high);
 }
 
 /* Between fields and integers. */
@@ -298,11 +340,13 @@ static uint64_t do_convert(const struct run *r, const struct ir_insn *in)
         return vec_compare(a, b, in->aux);
     case IR_VFROMI:
         vec_from_int(dst, a, v[0], in->type == IR_I64, in->aux);
-        return 0;
+        break;
     default:
         memcpy(dst, v, 16);
-        return 0;
+        break;
     }
+    clear_second(r, in, in->imm >> 16 & 0xffff);
+    return 0;
 }
 
 /* Signs of the elements of 16 bytes. */
@@ -313,6 +357,15 @@ static uint64_t sign_mask(const uint8_t *field, unsigned element)
 
     for (unsigned i = 0; i < 16 / size; i++)
         mask |= (uint64_t)(field[(i + 1) * size - 1] >> 7) << i;
+    return mask;
+}
+
+static uint64_t vector_signs(const struct run *r, const struct ir_insn *in)
+{
+    uint64_t mask = sign_mask(tcg_field(r->env, in->imm), in->type);
+
+    if (is_wide(in))
+        mask |= sign_mask(tcg_field(r->env, in->imm + r->guest->vec_high), in->type) << 16 / IR_BYTES(in->type);
     return mask;
 }
 
@@ -418,7 +471,10 @@ static uint64_t step(struct run *r, const struct ir_insn *in, unsigned i)
         store_field(r->env, in->imm, in->type, v[in->a]);
         return 0;
     case IR_VMASK:
-        return sign_mask(tcg_field(r->env, in->imm), in->type);
+        return vector_signs(r, in);
+    case IR_VZERO:
+        memset(tcg_field(r->env, (in->imm >> 16 & 0xffff) + r->guest->vec_high), 0, 16 * (in->imm >> 32 & 0xffff));
+        return 0;
     case IR_XLATE:
         return 0;
     case IR_PC:
@@ -455,16 +511,10 @@ static uint64_t step(struct run *r, const struct ir_insn *in, unsigned i)
     case IR_CAS:
         return do_cas(r, in);
     case IR_LDV:
-        if (in->cc == IR_V16)
-            do_load16(r, in);
-        else
-            load_scalar(r, in);
+        do_load_vector(r, in);
         return 0;
     case IR_STV:
-        if (in->cc == IR_V16)
-            do_store16(r, in);
-        else
-            store_value(r, in, scalar_type[in->cc], load_field(r->env, (uint32_t)in->imm, scalar_type[in->cc]));
+        do_store_vector(r, in);
         return 0;
     case IR_BOUND:
         do_bound(r, in);

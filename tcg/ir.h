@@ -29,14 +29,21 @@ enum ir_cmp { IR_CMP_EQ, IR_CMP_NE, IR_CMP_LTU, IR_CMP_LEU, IR_CMP_GTU, IR_CMP_G
 enum ir_mem {
     IR_MEM_RMW = 1,     /* LD that a store to the same place will follow: check for writing */
     IR_MEM_STACK = 2,   /* through SS: a non-canonical address is #SS, not #GP */
-    IR_MEM_ALIGN = 4,   /* LDV, STV: an address that is not a multiple of 16 goes to the slow path, which raises #GP */
+    IR_MEM_ALIGN = 4,   /* LDV, STV: an address that is not a multiple of 16 (V32: 32) goes to the slow path, which raises #GP */
     IR_MEM_SUPER = 8,   /* implicit supervisor access whatever the CPL */
-    IR_MEM_PAIR = 16,   /* LDV, STV: the lower half of an access of 32 bytes, all of which are checked here (ALIGN:
-                         * a multiple of 32), so that the other half raises nothing any more */
+    IR_MEM_PAIR = 16,   /* for load16 and store16 alone: the lower half of an access of 32 bytes, all of which are
+                         * checked here (ALIGN: a multiple of 32), so that the other half raises nothing any more */
     IR_MEM_FLAT = 32,   /* through a segment of 4 GiB whose limit nobody else looks at: not to run over its end */
 };
-/* cc of LDV and STV: how much. A load clears the rest of the field's 16 bytes. */
-enum ir_vec { IR_V16, IR_V4, IR_V8, IR_NUM_V };
+/* cc of vector instructions: how much of the fields. A vector of 32 bytes is a field of 16 and its second half, a
+ * field tcg_guest.vec_high behind it. */
+enum ir_vec {
+    IR_V16, IR_V4, IR_V8,   /* 4, 8: LDV and STV only; a load clears the rest of the 16 bytes */
+    IR_V32,                 /* VOP: the same on each half, with tcg_vop_high_imm() */
+    IR_V_SIZE = 3,
+    IR_V_CLEAR = 4,         /* what writes 16 bytes or less clears the second half, too */
+    IR_V_LOW_B = 8,         /* VOP with V32: the second source of both halves is its first half */
+};
 enum { IR_VF_DOUBLE = 1, IR_VF_TRUNCATE = 2, IR_VF_QUIET = 2 }; /* aux of VFROMI, VTOI, VCOM */
 #define IR_FAR(n) (1u << (n)) /* aux of GOTO, BR */
 
@@ -114,8 +121,8 @@ ir_ref ir_get(struct ir_builder *b, enum ir_type t, unsigned reg);            /*
 void   ir_put(struct ir_builder *b, enum ir_type t, unsigned reg, ir_ref v);  /* I32, I64 */
 ir_ref ir_lde(struct ir_builder *b, enum ir_type t, unsigned offset);
 void   ir_ste(struct ir_builder *b, enum ir_type t, unsigned offset, ir_ref v);
-/* Signs of the elements (I8, I32, I64) of a field of 16 bytes. */
-ir_ref ir_vmask(struct ir_builder *b, enum ir_type element, unsigned offset);
+/* Signs of the elements (I8, I32, I64) of a field; cc: V16, V32. */
+ir_ref ir_vmask(struct ir_builder *b, unsigned cc, enum ir_type element, unsigned offset);
 ir_ref ir_pc(struct ir_builder *b, enum ir_type t, int64_t delta);
 /* NOT NEG BSWAP CTZ CLZ. */
 ir_ref ir_un(struct ir_builder *b, enum ir_op op, enum ir_type t, ir_ref a);
@@ -142,17 +149,21 @@ ir_ref ir_atomic(struct ir_builder *b, enum ir_atomic kind, enum ir_type t, ir_r
 ir_ref ir_cas(struct ir_builder *b, enum ir_type t, ir_ref addr, ir_ref expected, ir_ref desired,
               unsigned mem);
 void   ir_fence(struct ir_builder *b);
-void   ir_ldv(struct ir_builder *b, enum ir_vec size, ir_ref addr, unsigned offset, unsigned mem);
-void   ir_stv(struct ir_builder *b, enum ir_vec size, ir_ref addr, unsigned offset, unsigned mem);
+/* cc: enum ir_vec. */
+void   ir_ldv(struct ir_builder *b, unsigned cc, ir_ref addr, unsigned offset, unsigned mem);
+void   ir_stv(struct ir_builder *b, unsigned cc, ir_ref addr, unsigned offset, unsigned mem);
 void   ir_bound(struct ir_builder *b, ir_ref a, unsigned offset, unsigned size, unsigned helper, unsigned arg);
 void   ir_trapif(struct ir_builder *b, ir_ref cond, unsigned helper, uint32_t arg);
 /* Unused arguments 0. Returns 0 for a void helper. */
 ir_ref ir_call(struct ir_builder *b, unsigned helper, ir_ref a0, ir_ref a1, ir_ref a2, ir_ref a3);
 void   ir_vop(struct ir_builder *b, unsigned vop, unsigned dst, unsigned src1, unsigned src2);
 void   ir_vopi(struct ir_builder *b, unsigned vop, unsigned dst, unsigned src1, unsigned src2, uint8_t imm);
-/* Values are I32 or I64; what: IR_VF_*. */
-void   ir_vset(struct ir_builder *b, unsigned dst, ir_ref v);
-void   ir_vfromi(struct ir_builder *b, unsigned dst, unsigned rest, ir_ref v, unsigned what);
+/* The same with cc. */
+void   ir_vopw(struct ir_builder *b, unsigned cc, unsigned vop, unsigned dst, unsigned src1, unsigned src2, uint8_t imm);
+void   ir_vzero(struct ir_builder *b, unsigned first, unsigned count);
+/* Values are I32 or I64; what: IR_VF_*; cc: V16 or CLEAR. */
+void   ir_vset(struct ir_builder *b, unsigned cc, unsigned dst, ir_ref v);
+void   ir_vfromi(struct ir_builder *b, unsigned cc, unsigned dst, unsigned rest, ir_ref v, unsigned what);
 ir_ref ir_vtoi(struct ir_builder *b, enum ir_type t, unsigned src, unsigned what);
 ir_ref ir_vcom(struct ir_builder *b, unsigned src1, unsigned src2, unsigned what);
 void   ir_insn_start(struct ir_builder *b, uint32_t offset, uint32_t len);

@@ -248,9 +248,9 @@ void ir_ste(struct ir_builder *b, enum ir_type t, unsigned offset, ir_ref v)
     append(b, ir_low(IR_STE, t, 0, 0, v, 0), 0, offset);
 }
 
-ir_ref ir_vmask(struct ir_builder *b, enum ir_type element, unsigned offset)
+ir_ref ir_vmask(struct ir_builder *b, unsigned cc, enum ir_type element, unsigned offset)
 {
-    return append(b, ir_low(IR_VMASK, element, 0, 0, 0, 0), 0, offset);
+    return append(b, ir_low(IR_VMASK, element, cc, 0, 0, 0), 0, offset);
 }
 
 /* The pc register keeps the block's first pc while the block runs, so equal reads are shared. */
@@ -399,22 +399,30 @@ void ir_fence(struct ir_builder *b)
     append(b, ir_low(IR_FENCE, IR_I64, 0, 0, 0, 0), 0, 0);
 }
 
-/* The type of LDV and STV is unused and stays I64. */
-void ir_ldv(struct ir_builder *b, enum ir_vec size, ir_ref addr, unsigned offset, unsigned mem)
+/* A vector of size and form cc at `dst` is written. */
+static void forget_vector(struct ir_builder *b, unsigned cc, unsigned dst)
 {
-    uint64_t disp;
-
-    if (b->fold)
-        forget_fields(b, offset, 16);
-    disp = take_displacement(b, &addr, mem);
-    append(b, ir_low(IR_LDV, IR_I64, size, mem, addr, 0), 0, offset | disp);
+    if (!b->fold)
+        return;
+    forget_fields(b, dst, 16);
+    if (cc & IR_V_CLEAR || (cc & IR_V_SIZE) == IR_V32)
+        forget_fields(b, dst + b->guest->vec_high, 16);
 }
 
-void ir_stv(struct ir_builder *b, enum ir_vec size, ir_ref addr, unsigned offset, unsigned mem)
+/* The type of LDV and STV is unused and stays I64. */
+void ir_ldv(struct ir_builder *b, unsigned cc, ir_ref addr, unsigned offset, unsigned mem)
 {
     uint64_t disp = take_displacement(b, &addr, mem);
 
-    append(b, ir_low(IR_STV, IR_I64, size, mem, addr, 0), 0, offset | disp);
+    forget_vector(b, cc, offset);
+    append(b, ir_low(IR_LDV, IR_I64, cc, mem, addr, 0), 0, offset | disp);
+}
+
+void ir_stv(struct ir_builder *b, unsigned cc, ir_ref addr, unsigned offset, unsigned mem)
+{
+    uint64_t disp = take_displacement(b, &addr, mem);
+
+    append(b, ir_low(IR_STV, IR_I64, cc, mem, addr, 0), 0, offset | disp);
 }
 
 /* ---- checks, helpers, vectors ---- */
@@ -469,18 +477,16 @@ static uint64_t vector_fields(unsigned dst, unsigned src1, unsigned src2)
     return (uint64_t)(uint16_t)dst << 16 | (uint64_t)(uint16_t)src1 << 32 | (uint64_t)src2 << 48;
 }
 
-void ir_vset(struct ir_builder *b, unsigned dst, ir_ref v)
+void ir_vset(struct ir_builder *b, unsigned cc, unsigned dst, ir_ref v)
 {
-    if (b->fold)
-        forget_fields(b, dst, 16);
-    append(b, ir_low(IR_VSET, ir_type_of(b, v), 0, 0, v, 0), 0, vector_fields(dst, 0, 0));
+    forget_vector(b, cc, dst);
+    append(b, ir_low(IR_VSET, ir_type_of(b, v), cc, 0, v, 0), 0, vector_fields(dst, 0, 0));
 }
 
-void ir_vfromi(struct ir_builder *b, unsigned dst, unsigned rest, ir_ref v, unsigned what)
+void ir_vfromi(struct ir_builder *b, unsigned cc, unsigned dst, unsigned rest, ir_ref v, unsigned what)
 {
-    if (b->fold)
-        forget_fields(b, dst, 16);
-    append(b, ir_low(IR_VFROMI, ir_type_of(b, v), 0, what, v, 0), 0, vector_fields(dst, rest, 0));
+    forget_vector(b, cc, dst);
+    append(b, ir_low(IR_VFROMI, ir_type_of(b, v), cc, what, v, 0), 0, vector_fields(dst, rest, 0));
 }
 
 ir_ref ir_vtoi(struct ir_builder *b, enum ir_type t, unsigned src, unsigned what)
@@ -493,13 +499,24 @@ ir_ref ir_vcom(struct ir_builder *b, unsigned src1, unsigned src2, unsigned what
     return append(b, ir_low(IR_VCOM, IR_I32, 0, what, 0, 0), 0, vector_fields(0, src1, src2));
 }
 
+void ir_vzero(struct ir_builder *b, unsigned first, unsigned count)
+{
+    if (b->fold)
+        forget_fields(b, first + b->guest->vec_high, 16 * count);
+    append(b, ir_low(IR_VZERO, IR_I64, 0, 0, 0, 0), 0, vector_fields(first, count, 0));
+}
+
 void ir_vopi(struct ir_builder *b, unsigned vop, unsigned dst, unsigned src1, unsigned src2, uint8_t imm8)
+{
+    ir_vopw(b, IR_V16, vop, dst, src1, src2, imm8);
+}
+
+void ir_vopw(struct ir_builder *b, unsigned cc, unsigned vop, unsigned dst, unsigned src1, unsigned src2, uint8_t imm8)
 {
     uint64_t imm = (uint16_t)vop | vector_fields(dst, src1, src2);
 
-    if (b->fold)
-        forget_fields(b, dst, 16);
-    append(b, ir_low(IR_VOP, IR_I64, 0, imm8, 0, 0), 0, imm);
+    forget_vector(b, cc, dst);
+    append(b, ir_low(IR_VOP, IR_I64, cc, imm8, 0, 0), 0, imm);
 }
 
 /* ---- marks, ways out and ends ---- */

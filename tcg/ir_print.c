@@ -55,6 +55,13 @@ static void print_target(FILE *out, uint64_t imm, unsigned aux)
             aux ? " far" : "");
 }
 
+static void print_vector_form(FILE *out, unsigned cc)
+{
+    static const char *const sizes[] = { "", " 4", " 8", " 32" };
+
+    fprintf(out, "%s%s%s", sizes[cc & IR_V_SIZE], cc & IR_V_CLEAR ? " clear" : "", cc & IR_V_LOW_B ? " low" : "");
+}
+
 /* What imm and aux mean depends on the operation. */
 static void print_immediate(FILE *out, const struct ir_insn *in, const struct tcg_guest *guest)
 {
@@ -71,10 +78,15 @@ static void print_immediate(FILE *out, const struct ir_insn *in, const struct tc
         fprintf(out, " %+" PRId64, (int64_t)imm);
         break;
     case IR_LDV: case IR_STV:
-        fprintf(out, " [0x%" PRIx64 "]%s", imm, in->cc == IR_V4 ? " 4" : in->cc == IR_V8 ? " 8" : "");
+        fprintf(out, " [0x%" PRIx64 "]", imm);
+        print_vector_form(out, in->cc);
         break;
     case IR_VSET:
         fprintf(out, " [0x%x]", (unsigned)(imm >> 16 & 0xffff));
+        print_vector_form(out, in->cc);
+        break;
+    case IR_VZERO:
+        fprintf(out, " [0x%x] %u fields", (unsigned)(imm >> 16 & 0xffff), (unsigned)(imm >> 32 & 0xffff));
         break;
     case IR_VFROMI: case IR_VTOI: case IR_VCOM:
         fprintf(out, " [0x%x] [0x%x] [0x%x] %u", (unsigned)(imm >> 16 & 0xffff), (unsigned)(imm >> 32 & 0xffff),
@@ -102,6 +114,7 @@ static void print_immediate(FILE *out, const struct ir_insn *in, const struct tc
                 (unsigned)(imm >> 32 & 0xffff), (unsigned)(imm >> 48));
         if (tcg_vops[imm & 0xffff].fn_imm)
             fprintf(out, " %u", in->aux);
+        print_vector_form(out, in->cc);
         break;
     case IR_EXITIF:
         print_target(out, imm, in->aux);

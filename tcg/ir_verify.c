@@ -135,19 +135,27 @@ static void check_shift(struct check *c)
     require(c, n->op != IR_CONST || n->imm < IR_BITS(c->in->type), "shift count not less than the width");
 }
 
+/* `allowed`: bits of enum ir_vec. */
+static void check_vector(struct check *c, unsigned allowed)
+{
+    unsigned cc = c->in->cc;
+
+    require(c, !(cc & ~allowed), "vector form where it does not belong");
+    require(c, (cc & IR_V_SIZE) != IR_V32 || !(cc & IR_V_CLEAR), "nothing is left to clear");
+    require(c, (cc & IR_V_SIZE) == IR_V32 || !(cc & IR_V_LOW_B), "halves of a vector that has none");
+}
+
 static void check_memory(struct check *c)
 {
     bool vector = c->in->op == IR_LDV || c->in->op == IR_STV;
-
     unsigned known = IR_MEM_RMW | IR_MEM_STACK | IR_MEM_ALIGN | IR_MEM_SUPER | IR_MEM_FLAT;
+    unsigned size = c->in->cc & IR_V_SIZE;
 
-    if (vector)
-        known |= IR_MEM_PAIR;
     require(c, !(c->in->aux & ~known), "unknown memory flags");
     require(c, c->blk->mmu < c->guest->num_mmu, "no such TLB set");
     if (vector) {
-        require(c, c->in->cc < IR_NUM_V, "no such vector size");
-        require(c, c->in->cc == IR_V16 || !(c->in->aux & (IR_MEM_PAIR | IR_MEM_ALIGN)), "flags of 16 bytes");
+        check_vector(c, c->in->op == IR_LDV ? IR_V_CLEAR | IR_V_SIZE : IR_V_SIZE);
+        require(c, size == IR_V16 || size == IR_V32 || !(c->in->aux & IR_MEM_ALIGN), "flags of 16 bytes");
         check_field_at(c, (uint32_t)c->in->imm, 16);
     }
     require(c, !(c->in->aux & IR_MEM_ALIGN) || !(c->in->imm >> 32), "displacement of an aligned access");
@@ -182,6 +190,17 @@ static void check_exitif(struct check *c)
     require(c, ++c->num_exits <= c->blk->num_exits && c->num_exits + 2 <= TCG_MAX_EXITS, "too many exits");
 }
 
+static void check_vop(struct check *c)
+{
+    const struct tcg_vop_info *op = &tcg_vops[c->in->imm & 0xffff];
+    unsigned size = c->in->cc & IR_V_SIZE;
+
+    check_vector(c, IR_V_CLEAR | IR_V_SIZE | IR_V_LOW_B);
+    require(c, size == IR_V16 || size == IR_V32, "vector form where it does not belong");
+    require(c, c->bad || size == IR_V32 || (op->kind != VK_L && op->kind != VK_L1), "operation across halves of 16 bytes");
+    require(c, c->bad || !c->in->cc || (op->kind != VK_Q && op->kind != VK_Q1), "halves of 8 bytes");
+}
+
 static void check_special(struct check *c)
 {
     const struct ir_insn *in = c->in;
@@ -202,6 +221,7 @@ static void check_special(struct check *c)
         break;
     case IR_VMASK:
         require(c, in->type != IR_I16, "elements are I16");
+        require(c, in->cc == IR_V16 || in->cc == IR_V32, "vector form where it does not belong");
         check_field(c, 16);
         break;
     case IR_SHL: case IR_SHR: case IR_SAR: case IR_ROL: case IR_ROR:
@@ -240,12 +260,14 @@ static void check_special(struct check *c)
         break;
     case IR_VOP:
         require(c, (in->imm & 0xffff) < TCG_NUM_VOPS, "no such vector operation");
+        check_vop(c);
         break;
     case IR_VSET: case IR_VFROMI: case IR_VTOI:
         require(c, in->type >= IR_I32, "type is neither I32 nor I64");
         /* fall through */
     case IR_VCOM:
         require(c, in->aux <= (IR_VF_DOUBLE | IR_VF_TRUNCATE), "unknown conversion");
+        require(c, !(in->cc & ~(unsigned)IR_V_CLEAR), "vector form where it does not belong");
         break;
     case IR_EXITIF:
         check_exitif(c);

@@ -87,7 +87,9 @@ struct tcg_guest {
     uint32_t off_jump_cache;          /* struct tcg_jump_entry [TCG_JC_SIZE] */
     uint32_t off_host_pc;             /* uint64_t: return address of the latest call out of translated code */
     uint32_t off_mxcsr;               /* uint32_t: vector control word while in translated code, with all exceptions masked; sticky flags return here */
-    uint32_t off_vtmp, vtmp_size;     /* vector fields whose values end with the guest instruction that wrote them */
+    uint32_t vec_high;                /* distance of a vector field's second half from its first */
+    uint32_t off_vtmp, vtmp_size;     /* vector fields whose values, like their second halves', end with the guest
+                                       * instruction that wrote them */
     uint32_t off_spill;               /* uint64_t [TCG_NUM_SPILL], the backend's own */
     uint32_t num_mmu;
     const struct tcg_helper *helpers;
@@ -336,8 +338,16 @@ enum tcg_vop_kind {
     VK_V,      /* VEX encoding of three operands: dst = a op b */
     VK_V1,     /* VEX encoding of two: dst = op(b) */
     VK_V1R,    /* the same with the destination in the encoding's r/m */
+    VK_L,      /* across the halves of 32 bytes, which the function gets in one piece; VEX: dst = a op b */
+    VK_L1,     /* dst = op(b) */
     VK_GROUP,  /* and up to VK_GROUP + 7: dst = op(b), the difference is the opcode's extension in ModRM.reg */
 };
 extern const struct tcg_vop_info tcg_vops[TCG_NUM_VOPS + 1]; /* the last row is empty */
+/* The immediate of an operation's second half in an instruction of 32 bytes with this one. */
+uint8_t tcg_vop_high_imm(unsigned vop, uint8_t imm);
+/* An operation of any size and form (cc) on fields and their second halves, which are `high` behind them. */
+void tcg_vop_run(unsigned vop, unsigned cc, uint8_t imm, void *dst, const void *a, const void *b, uint32_t high);
+/* A VK_L or VK_L1 row on such fields. */
+void tcg_vop_across(void *dst, const void *a, const void *b, unsigned vop_imm, size_t high);
 
 #endif

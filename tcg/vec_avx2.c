@@ -20,3 +20,49 @@ LANES_WIDE(vpbroadcastb, uint8_t, y[0])
 LANES_WIDE(vpbroadcastw, uint16_t, y[0])
 LANES_WIDE(vpbroadcastd, uint32_t, y[0])
 LANES_WIDE(vpbroadcastq, uint64_t, y[0])
+
+/* Across the halves of 32 bytes. */
+
+void vec_vpermq(void *dst, const void *a, const void *b, unsigned imm)
+{
+    uint64_t r[4], y[4];
+
+    (void)a;
+    memcpy(y, b, 32);
+    for (unsigned i = 0; i < 4; i++)
+        r[i] = y[imm >> 2 * i & 3];
+    memcpy(dst, r, 32);
+}
+
+void vec_vpermd(void *dst, const void *a, const void *b)
+{
+    uint32_t r[8], x[8], y[8];
+
+    memcpy(x, a, 32);
+    memcpy(y, b, 32);
+    for (unsigned i = 0; i < 8; i++)
+        r[i] = y[x[i] & 7];
+    memcpy(dst, r, 32);
+}
+
+/* Each half of the result is one of four halves, or zero. */
+void vec_vperm2i128(void *dst, const void *a, const void *b, unsigned imm)
+{
+    uint8_t r[32] = { 0 }, from[4][16];
+
+    memcpy(from[0], a, 32);
+    memcpy(from[2], b, 32);
+    for (unsigned h = 0; h < 2; h++)
+        if (!(imm >> 4 * h & 8))
+            memcpy(r + 16 * h, from[imm >> 4 * h & 3], 16);
+    memcpy(dst, r, 32);
+}
+
+void vec_vinserti128(void *dst, const void *a, const void *b, unsigned imm)
+{
+    uint8_t r[32];
+
+    memcpy(r, a, 32);
+    memcpy(r + 16 * (imm & 1), b, 16);
+    memcpy(dst, r, 32);
+}

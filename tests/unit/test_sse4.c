@@ -115,6 +115,7 @@ static bool comparable(const struct tcg_vop_info *op)
 {
     bool vex = op->kind == VK_V3 || op->kind == VK_V || op->kind == VK_V1 || op->kind == VK_V1R;
 
+    vex |= op->kind == VK_L || op->kind == VK_L1;
     return op->opcode && op->kind != VK_C && !vex && !(op->isa & ~tcg_host_isa());
 }
 

@@ -339,10 +339,10 @@ static void gen_side_exit(void)
 
 static void gen_vop(void)
 {
-    unsigned n = rnd(TCG_NUM_VOPS);
+    unsigned n = rnd(TCG_NUM_VOPS), kind = tcg_vops[n].kind;
     uint64_t dst = BT_OFF(vec) + 16 * rnd(8), a = BT_OFF(vec) + 16 * rnd(8), b = BT_OFF(vec) + 16 * rnd(8);
 
-    if (tcg_vops[n].kind != VK_XF && tcg_vops[n].kind != VK_XF1)
+    if (kind != VK_XF && kind != VK_XF1 && kind != VK_L && kind != VK_L1)
         bt_add(IR_VOP, 0, 0, 0, 0, n | dst << 16 | a << 32 | b << 48);
 }
 

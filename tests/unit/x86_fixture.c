@@ -199,6 +199,7 @@ const struct tcg_guest bt_guest = {
     .off_flags = BT_OFF(fl),
     .off_exit_request = BT_OFF(exit_request), .off_heat = BT_OFF(heat), .off_tlb = BT_OFF(tlb), .off_jump_cache = BT_OFF(jump_cache),
     .off_host_pc = BT_OFF(host_pc), .off_mxcsr = BT_OFF(mxcsr), .off_spill = BT_OFF(spill), .num_mmu = 2,
+    .vec_high = 8 * NUM_VECTORS,
     .helpers = bt_helpers, .num_helpers = ARRAY_LEN(bt_helpers),
     .load = slow_load, .store = slow_store, .load16 = slow_load16, .store16 = slow_store16,
     .atomic = slow_atomic, .cas = slow_cas,
@@ -305,7 +306,7 @@ void bt_compile(struct tcg_block *blk)
     const char *wrong = ir_verify(&bt_ir, &bt_guest, err, sizeof(err));
     ck_assert_msg(!wrong, "%s", wrong);
     ck_assert_int_eq(bt_host->compile(bt_state, &bt_ir, &bt_buf, blk), 0);
-    ck_assert_uint_lt(blk->code_size, 4096 + 320 * bt_ir.num);
+    ck_assert_uint_lt(blk->code_size, 4096 + 500 * bt_ir.num);
 }
 
 void bt_run(struct tcg_block *blk)
@@ -341,7 +342,7 @@ static bool in_tlb(uint64_t addr, unsigned size, bool writes)
 static void read_scalar(struct bt_env *e, const struct ir_insn *in, uint8_t *field)
 {
     uint64_t addr = masked(in->a), v[2] = { 0 };
-    unsigned size = in->cc == IR_V4 ? 4 : 8;
+    unsigned size = (in->cc & IR_V_SIZE) == IR_V4 ? 4 : 8;
     bool fast = in_tlb(addr, size, in->op == IR_STV || (in->aux & IR_MEM_RMW)) && !(in->aux & IR_MEM_SUPER);
 
     if (!fast)
@@ -356,35 +357,56 @@ static void read_scalar(struct bt_env *e, const struct ir_insn *in, uint8_t *fie
     }
 }
 
+/* 16 bytes; of 32 the lower ones, which are checked for all. */
+static void read_half(struct bt_env *e, const struct ir_insn *in, uint64_t addr, uint8_t *field, bool fast, uint32_t aux)
+{
+    if (in->op == IR_LDV && fast)
+        memcpy(field, e->mem + addr % BT_MEM_SIZE, 16);
+    else if (in->op == IR_LDV)
+        slow_load16(e, addr, field, aux);
+    else if (fast)
+        memcpy(e->mem + addr % BT_MEM_SIZE, field, 16);
+    else
+        slow_store16(e, addr, field, aux);
+}
+
+static void read_vector(struct bt_env *e, const struct ir_insn *in)
+{
+    uint8_t *field = (uint8_t *)e + in->imm;
+    bool wide = (in->cc & IR_V_SIZE) == IR_V32, writes = in->op == IR_STV || (in->aux & IR_MEM_RMW);
+    uint64_t addr = masked(in->a);
+    unsigned size = wide ? 32 : 16;
+    bool fast = in_tlb(addr, size, writes) && !(in->aux & IR_MEM_SUPER) &&
+                !((in->aux & IR_MEM_ALIGN) && (addr & (size - 1)));
+
+    if ((in->cc & IR_V_SIZE) == IR_V4 || (in->cc & IR_V_SIZE) == IR_V8) {
+        read_scalar(e, in, field);
+    } else {
+        if (!fast)
+            commit_raw(e, in->fl);
+        read_half(e, in, addr, field, fast, in->aux | (wide ? IR_MEM_PAIR : 0u));
+        if (wide)
+            read_half(e, in, addr + 16, field + bt_guest.vec_high, fast, in->aux & ~(uint32_t)IR_MEM_ALIGN);
+    }
+    if (in->cc & IR_V_CLEAR)
+        memset(field + bt_guest.vec_high, 0, 16);
+}
+
 static void read_memory(struct bt_env *e, const struct ir_insn *in, unsigned i)
 {
     uint64_t addr = masked(in->a), off = addr % BT_MEM_SIZE;
-    bool vector = in->op == IR_LDV || in->op == IR_STV, writes = in->op == IR_ST || in->op == IR_STV;
-    unsigned size = in->aux & IR_MEM_PAIR ? 32 : vector ? 16 : IR_BYTES(in->type);
-    uint8_t *field = (uint8_t *)e + in->imm;
+    unsigned size = IR_BYTES(in->type);
 
-    if (vector && in->cc != IR_V16) {
-        read_scalar(e, in, field);
-        return;
-    }
-
-    if (!in_tlb(addr, size, writes || (in->aux & IR_MEM_RMW)) || (in->aux & IR_MEM_SUPER) ||
-        ((in->aux & IR_MEM_ALIGN) && (addr & (size - 1)))) {
+    if (!in_tlb(addr, size, in->op == IR_ST || (in->aux & IR_MEM_RMW)) || (in->aux & IR_MEM_SUPER)) {
         commit_raw(e, in->fl);
         if (in->op == IR_LD)
             bt_val[i] = slow_load(e, addr, size, in->aux);
-        else if (in->op == IR_ST)
-            slow_store(e, addr, masked(in->b), size, in->aux);
-        else if (in->op == IR_LDV)
-            slow_load16(e, addr, field, in->aux);
         else
-            slow_store16(e, addr, field, in->aux);
+            slow_store(e, addr, masked(in->b), size, in->aux);
     } else if (in->op == IR_LD) {
         bt_val[i] = load_le(e->mem + off, size);
-    } else if (in->op == IR_ST) {
-        store_le(e->mem + off, size, bt_val[in->b]);
     } else {
-        memcpy(writes ? e->mem + off : field, writes ? field : e->mem + off, 16);
+        store_le(e->mem + off, size, bt_val[in->b]);
     }
 }
 
@@ -432,17 +454,12 @@ static void read_check(struct bt_env *e, const struct ir_insn *in)
         helper_raise(e, a, in->imm >> 48);
 }
 
-static void read_vop(struct bt_env *e, uint64_t imm, unsigned imm8)
+static void read_vop(struct bt_env *e, const struct ir_insn *in)
 {
-    uint8_t *base = (uint8_t *)e, out[16];
-    const struct tcg_vop_info *op = &tcg_vops[imm & 0xffff];
+    uint8_t *base = (uint8_t *)e;
 
-    memcpy(out, base + (imm >> 16 & 0xffff), 16);
-    if (op->fn_imm)
-        op->fn_imm(out, base + (imm >> 32 & 0xffff), base + (imm >> 48), imm8);
-    else
-        op->fn(out, base + (imm >> 32 & 0xffff), base + (imm >> 48));
-    memcpy(base + (imm >> 16 & 0xffff), out, op->kind == VK_Q || op->kind == VK_Q1 ? 8 : 16);
+    tcg_vop_run(in->imm & 0xffff, in->cc, in->aux, base + (in->imm >> 16 & 0xffff), base + (in->imm >> 32 & 0xffff),
+                base + (in->imm >> 48), bt_guest.vec_high);
 }
 
 static uint64_t read_signs(const uint8_t *field, unsigned size)
@@ -484,6 +501,8 @@ static uint64_t read_convert(struct bt_env *e, const struct ir_insn *in)
     case IR_VFROMI: vec_from_int(dst, a, v[0], in->type == IR_I64, in->aux); break;
     default: memcpy(dst, v, 16); break;
     }
+    if (in->cc & IR_V_CLEAR)
+        memset(dst + bt_guest.vec_high, 0, 16);
     return 0;
 }
 
@@ -496,18 +515,26 @@ static void read_insn(struct bt_env *e, const struct ir_insn *in, unsigned i)
     case IR_PUT: e->gpr[in->imm] = masked(in->a); break;
     case IR_LDE: bt_val[i] = load_le(base + in->imm, IR_BYTES(in->type)); break;
     case IR_STE: store_le(base + in->imm, IR_BYTES(in->type), bt_val[in->a]); break;
-    case IR_VMASK: bt_val[i] = read_signs(base + in->imm, IR_BYTES(in->type)); break;
+    case IR_VMASK:
+        bt_val[i] = read_signs(base + in->imm, IR_BYTES(in->type));
+        if (in->cc == IR_V32)
+            bt_val[i] |= read_signs(base + in->imm + bt_guest.vec_high, IR_BYTES(in->type)) << 16 / IR_BYTES(in->type);
+        break;
     case IR_PC: bt_val[i] = e->pc + bt_ir.page_off + in->imm; break;
     case IR_GETFL: bt_val[i] = bt_flags(e); break;
     case IR_PUTFL: commit_raw(e, in->a); break;
     case IR_EFLAGS: bt_val[i] = bt_val[in->a]; break;
     case IR_COND: bt_val[i] = ir_cond_eval(in->cc, (uint32_t)bt_val[in->a]); break;
-    case IR_LD: case IR_ST: case IR_LDV: case IR_STV: read_memory(e, in, i); break;
+    case IR_LD: case IR_ST: read_memory(e, in, i); break;
+    case IR_LDV: case IR_STV: read_vector(e, in); break;
     case IR_ATOMIC: case IR_CAS: bt_val[i] = read_atomic(e, in); break;
     case IR_FENCE: break;
     case IR_BOUND: case IR_TRAPIF: read_check(e, in); break;
     case IR_CALL: read_call(e, in, i); break;
-    case IR_VOP: read_vop(e, in->imm, in->aux); break;
+    case IR_VOP: read_vop(e, in); break;
+    case IR_VZERO:
+        memset(base + (in->imm >> 16 & 0xffff) + bt_guest.vec_high, 0, 16 * (in->imm >> 32 & 0xffff));
+        break;
     case IR_VSET: case IR_VFROMI: case IR_VTOI: case IR_VCOM: bt_val[i] = read_convert(e, in); break;
     case IR_INSN: e->reader_off = (uint32_t)in->imm; break;
     case IR_GOTO: case IR_EXIT: read_jump(e, in, in->imm); break;

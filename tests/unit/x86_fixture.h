@@ -12,7 +12,7 @@
 #define BT_BASE UINT64_C(0x40000)
 #define BT_MEM_SIZE 0x10000u
 #define NUM_FIELDS 16
-#define NUM_VECTORS 24
+#define NUM_VECTORS 40 /* the upper half of them are second halves of the others */
 #define MAX_LOG 512
 
 struct bt_event {

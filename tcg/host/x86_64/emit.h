@@ -75,7 +75,7 @@ struct stub {
     struct loc value;   /* STORE; CAS: the expected one */
     uint8_t desired;    /* CAS: register */
     uint32_t field;     /* LDV, STV */
-    uint8_t vreg;       /* LDV, STV: register, else NO_REG */
+    uint8_t vreg, vreg2;    /* LDV, STV: register of all or of the first half, of the second; else NO_REG */
     bool loads_vector;  /* into it */
     uint8_t size;       /* LDV, STV: bytes */
     uint16_t vectors;   /* vec_snapshot() of the place */
@@ -101,7 +101,7 @@ struct emit {
     ir_ref flags_owner;         /* the host's flags are those of this result at full width; 0: unknown */
     unsigned num_stubs, num_map;
     struct stub stubs[IR_MAX_INSNS];
-    struct tcg_pc_entry map[IR_MAX_INSNS];
+    struct tcg_pc_entry map[2 * IR_MAX_INSNS];  /* the halves of a vector may be two calls */
 };
 
 static inline struct x86_mem env_mem(uint32_t offset) { return mem_at(RBP, (int32_t)offset); }
@@ -143,6 +143,7 @@ void emit_helper_call(struct emit *c, unsigned i);
 void emit_c_call(struct emit *c, const void *fn, const uint8_t *thunk);
 void emit_vop(struct emit *c, unsigned i);
 void emit_vmask(struct emit *c, unsigned i);
+void emit_clear_high(struct emit *c, unsigned i);
 void emit_vset(struct emit *c, unsigned i);
 void emit_vfromi(struct emit *c, unsigned i);
 void emit_vtoi(struct emit *c, unsigned i);

@@ -108,8 +108,7 @@ void emit_helper_call(struct emit *c, unsigned i)
     const struct tcg_helper *h = &c->guest->helpers[in->imm];
     uint32_t lost = TEMP_MASK | (h->effects & H_WREGS ? PINNED_MASK : 0);
 
-    vec_flush(c);
-    vec_lose(c);
+    vec_before_call(c);
     ra_save(&c->ra, lost, i);
     pass_args(c, in, h->args);
     emit_c_call(c, h->fn, call_thunk(c, h->effects));

@@ -112,7 +112,7 @@ static void emit_putfl(struct emit *c, unsigned i)
 /* C code loses the vector registers. */
 static void call_thunk(struct emit *c, const uint8_t *thunk)
 {
-    bool vectors = c->vec.now.num;
+    bool vectors = c->vec.now.num || c->vec.upper;
 
     if (vectors)
         enc_call_to(&c->enc, c->thunks.save_vectors);

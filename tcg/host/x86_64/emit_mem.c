@@ -13,7 +13,7 @@ struct stub *stub_new(struct emit *c, enum stub_kind kind)
     struct stub *s = &c->stubs[c->num_stubs++];
 
     *s = (struct stub){ .kind = (uint8_t)kind, .guest_off = c->guest_off, .guest_insn = c->guest_insn,
-                        .result = NO_REG, .vreg = NO_REG };
+                        .result = NO_REG, .vreg = NO_REG, .vreg2 = NO_REG };
     return s;
 }
 
@@ -61,6 +61,24 @@ struct x86_mem memory_probe(struct emit *c, const struct access *m, struct stub 
     return host_address(c, m, m->t1, m->t2);
 }
 
+/* 32 bytes in one register, or in two. */
+static void access_vector(struct emit *c, const struct stub *s, struct x86_mem host)
+{
+    unsigned size = s->vreg2 == NO_REG ? s->size : 16;
+
+    if (s->loads_vector)
+        vec_load_mem(c, size, s->vreg, host);
+    else
+        vec_store_mem(c, size, host, s->vreg);
+    if (s->vreg2 == NO_REG)
+        return;
+    host.disp += 16;
+    if (s->loads_vector)
+        vec_load_mem(c, size, s->vreg2, host);
+    else
+        vec_store_mem(c, size, host, s->vreg2);
+}
+
 static void access_host(struct emit *c, const struct ir_insn *in, const struct stub *s, struct x86_mem host)
 {
     int32_t imm;
@@ -75,11 +93,8 @@ static void access_host(struct emit *c, const struct ir_insn *in, const struct s
         else
             enc_store(&c->enc, in->type, host, s->value.reg);
         break;
-    case IR_LDV:
-        vec_load_mem(c, s->size, s->vreg, host);
-        break;
     default:
-        vec_store_mem(c, s->size, host, s->vreg);
+        access_vector(c, s, host);
         break;
     }
 }
@@ -94,9 +109,8 @@ static void describe_slow_path(struct emit *c, const struct ir_insn *in, const s
     s->addr_type = (uint8_t)m->w;
     s->m = *m;
     s->scratch = (uint8_t)m->t1;
-    s->word = WORD_MEM(m->size, in->aux);
+    s->word = WORD_MEM(m->size, in->aux | (m->size == 32 ? IR_MEM_PAIR : 0u));
     s->field = (uint32_t)in->imm;
-    s->loads_vector = in->op == IR_LDV;
     s->flags = flags_locate(c, in->fl);
     s->vectors = (uint16_t)vec_snapshot(c);
     s->target = s->kind == STUB_LOAD ? t->load : s->kind == STUB_STORE ? t->store
@@ -110,17 +124,50 @@ static bool is_vector(const struct ir_insn *in)
 
 static unsigned access_size(const struct ir_insn *in)
 {
-    static const uint8_t vector_size[IR_NUM_V] = { [IR_V16] = 16, [IR_V4] = 4, [IR_V8] = 8 };
+    static const uint8_t vector_size[] = { [IR_V16] = 16, [IR_V4] = 4, [IR_V8] = 8, [IR_V32] = 32 };
 
-    return is_vector(in) ? vector_size[in->cc] : IR_BYTES(in->type);
+    return is_vector(in) ? vector_size[in->cc & IR_V_SIZE] : IR_BYTES(in->type);
 }
 
 /* 4 and 8 bytes of a vector register go the way of integers. */
 static enum stub_kind stub_kind(const struct ir_insn *in)
 {
-    if (is_vector(in) && in->cc == IR_V16)
+    if (is_vector(in) && access_size(in) >= 16)
         return STUB_VECTOR;
     return in->op == IR_LD || in->op == IR_LDV ? STUB_LOAD : STUB_STORE;
+}
+
+/* How many bytes of the field, from its beginning, a load's register holds: with AVX what is above is 0. */
+static unsigned held_size(const struct emit *c, const struct ir_insn *in)
+{
+    bool whole = (in->cc & IR_V_CLEAR) || access_size(in) == 32;
+
+    return whole && c->isa & TCG_ISA_AVX ? 32 : 16;
+}
+
+static void choose_vectors(struct emit *c, const struct ir_insn *in, struct stub *s)
+{
+    uint32_t field = (uint32_t)in->imm, high = field + c->guest->vec_high;
+    bool two = access_size(in) == 32 && !(c->isa & TCG_ISA_AVX);
+
+    s->size = (uint8_t)access_size(in);
+    s->loads_vector = in->op == IR_LDV;
+    if (in->op == IR_LDV) {
+        s->vreg = (uint8_t)vec_reg_for(c, field, held_size(c, in), 0);
+        s->vreg2 = (uint8_t)(two ? vec_reg_for(c, high, 16, 0) : NO_REG);
+    } else if (in->op == IR_STV) {
+        s->vreg = (uint8_t)vec_use(c, field, two ? 16 : s->size < 8 ? 8 : s->size);
+        s->vreg2 = (uint8_t)(two ? vec_use(c, high, 16) : NO_REG);
+    }
+}
+
+static void bind_vectors(struct emit *c, const struct ir_insn *in, const struct stub *s)
+{
+    uint32_t field = (uint32_t)in->imm;
+
+    vec_bind(c, field, held_size(c, in), s->vreg);
+    if (s->vreg2 != NO_REG)
+        vec_bind(c, field + c->guest->vec_high, 16, s->vreg2);
 }
 
 /* A probe takes two temporaries; with an XLATE one for its result, or for the address, does. */
@@ -148,7 +195,7 @@ void emit_memory(struct emit *c, unsigned i)
     bool load = in->op == IR_LD;
     struct stub *s = stub_new(c, stub_kind(in));
     struct access m = { .w = reg_width(value_type(c, in->a)), .addr = ra_use(&c->ra, in->a),
-                        .size = in->aux & IR_MEM_PAIR ? 32 : access_size(in) };
+                        .size = access_size(in) };
     int32_t imm;
 
     m.writes = in->op == IR_ST || in->op == IR_STV || (in->aux & IR_MEM_RMW);
@@ -157,11 +204,7 @@ void emit_memory(struct emit *c, unsigned i)
     if (in->op == IR_ST && !ra_imm(&c->ra, in->b, &imm))
         ra_use(&c->ra, in->b);
     take_registers(c, in, &m, s);
-    s->size = (uint8_t)access_size(in);
-    if (in->op == IR_LDV)
-        s->vreg = (uint8_t)vec_reg_for(c, (uint32_t)in->imm, 16, 0);
-    else if (in->op == IR_STV)
-        s->vreg = (uint8_t)vec_use(c, (uint32_t)in->imm, s->size < 8 ? 8 : s->size);
+    choose_vectors(c, in, s);
     describe_slow_path(c, in, &m, s);
     if (in->op == IR_ST) {
         s->value = loc_of(c, in->b);
@@ -183,8 +226,10 @@ void emit_memory(struct emit *c, unsigned i)
         access_host(c, in, s, memory_probe(c, &m, s));
     }
     if (in->op == IR_LDV)
-        vec_bind(c, (uint32_t)in->imm, 16, s->vreg);
+        bind_vectors(c, in, s);
     s->back = c->enc.at;
+    if (in->op == IR_LDV && (in->cc & IR_V_CLEAR) && held_size(c, in) == 16)
+        vec_clear_high(c, (uint32_t)in->imm);
 }
 
 /* ---- checks ---- */
@@ -293,6 +338,34 @@ static void pass_second(struct emit *c, const struct stub *s)
     enc_store(&c->enc, W64, mem_at(RSP, FRAME_ARG1), s->scratch);
 }
 
+static void call_slow(struct emit *c, const struct stub *s, uint32_t word)
+{
+    enc_store_imm(&c->enc, W32, mem_at(RSP, FRAME_WORD), (int32_t)word);
+    enc_call_to(&c->enc, s->target);
+    emit_map(c, s->guest_off, s->guest_insn);
+}
+
+/* The upper 16 bytes, for which the first call has made sure that nothing happens. */
+static void second_half(struct emit *c, const struct stub *s)
+{
+    enc_lea(&c->enc, s->addr_type, s->scratch, mem_at(s->addr, 16));
+    enc_store(&c->enc, W64, mem_at(RSP, FRAME_ARG0), s->scratch);
+    enc_lea(&c->enc, W64, s->scratch, env_mem(s->field + c->guest->vec_high));
+    enc_store(&c->enc, W64, mem_at(RSP, FRAME_ARG1), s->scratch);
+    call_slow(c, s, s->word & ~(uint32_t)WORD_MEM(0, IR_MEM_PAIR | IR_MEM_ALIGN));
+}
+
+static void load_result(struct emit *c, const struct stub *s)
+{
+    if (s->kind == STUB_LOAD) {
+        vec_load_mem(c, s->size, s->vreg, mem_at(RSP, FRAME_RESULT));
+        return;
+    }
+    vec_load_field(c, s->vreg2 == NO_REG ? s->size : 16, s->vreg, s->field);
+    if (s->vreg2 != NO_REG)
+        vec_load_field(c, 16, s->vreg2, s->field + c->guest->vec_high);
+}
+
 static void memory_stub(struct emit *c, const struct stub *s)
 {
     pass_address(c, s);
@@ -304,15 +377,15 @@ static void memory_stub(struct emit *c, const struct stub *s)
         enc_zext(&c->enc, s->type, s->scratch, s->desired);
         enc_store(&c->enc, W64, mem_at(RSP, FRAME_ARG2), s->scratch);
     }
-    enc_store_imm(&c->enc, W32, mem_at(RSP, FRAME_WORD), (int32_t)s->word);
-    enc_call_to(&c->enc, s->target);
-    emit_map(c, s->guest_off, s->guest_insn);
+    call_slow(c, s, s->word);
+    if (s->kind == STUB_VECTOR && s->size == 32)
+        second_half(c, s);
     if (s->vectors)
         enc_call_to(&c->enc, c->thunks.restore_vectors);
     if (s->result != NO_REG)
         enc_load(&c->enc, s->type, s->result, mem_at(RSP, FRAME_RESULT));
     if (s->loads_vector)
-        vec_load_mem(c, s->size, s->vreg, s->kind == STUB_LOAD ? mem_at(RSP, FRAME_RESULT) : env_mem(s->field));
+        load_result(c, s);
     enc_jmp_to(&c->enc, s->back);
 }
 

@@ -7,6 +7,7 @@
 #include "tcg/host/x86_64/emit.h"
 
 #define ALL_VECTOR_REGS 0xffffu
+enum { OP_VINSERTF128 = 0x0f3a18, OP_VEXTRACTF128 = 0x0f3a19 };
 
 static bool has_avx(const struct emit *c)
 {
@@ -68,26 +69,73 @@ void vec_store_mem(struct emit *c, unsigned size, struct x86_mem mem, unsigned r
         enc_sse_mem(&c->enc, prefix, op, reg, mem);
 }
 
-/* ---- entries ---- */
-
-static bool overlaps(const struct vec_entry *e, uint32_t offset, unsigned len)
+void vec_load_field(struct emit *c, unsigned size, unsigned reg, uint32_t field)
 {
-    return e->field < offset + len && offset < e->field + (uint32_t)e->size;
+    vec_load_mem(c, size < 16 ? size : 16, reg, env_mem(field));
+    if (size < 32)
+        return;
+    enc_vex_mem(&c->enc, 0x66, VEX_L, OP_VINSERTF128, reg, reg, env_mem(field + c->guest->vec_high));
+    enc_imm8(&c->enc, 1);
 }
 
+static void store_field(struct emit *c, unsigned size, uint32_t field, unsigned reg)
+{
+    vec_store_mem(c, size < 16 ? size : 16, env_mem(field), reg);
+    if (size < 32)
+        return;
+    enc_vex_mem(&c->enc, 0x66, VEX_L, OP_VEXTRACTF128, reg, 0, env_mem(field + c->guest->vec_high));
+    enc_imm8(&c->enc, 1);
+}
+
+/* ---- entries ---- */
+
+/* The bytes of an entry in one piece: of a wide one, one half. */
+static unsigned piece(unsigned size)
+{
+    return size < 16 ? size : 16;
+}
+
+static bool meets(const struct vec_entry *e, uint32_t at, uint32_t offset, unsigned len)
+{
+    return at < offset + len && offset < at + piece(e->size);
+}
+
+static bool overlaps(const struct emit *c, const struct vec_entry *e, uint32_t offset, unsigned len)
+{
+    return meets(e, e->field, offset, len) || (e->size == 32 && meets(e, e->field + c->guest->vec_high, offset, len));
+}
+
+/* A field of any size. */
+static bool overlaps_field(const struct emit *c, const struct vec_entry *e, uint32_t field, unsigned size)
+{
+    return overlaps(c, e, field, piece(size)) || (size == 32 && overlaps(c, e, field + c->guest->vec_high, 16));
+}
+
+/* In its first half. */
 static bool contains(const struct vec_entry *e, uint32_t offset, unsigned len)
 {
-    return e->field <= offset && offset + len <= e->field + (uint32_t)e->size;
+    return e->field <= offset && offset + len <= e->field + piece(e->size);
+}
+
+/* Is it part of a field of any size? */
+static bool is_within(const struct emit *c, const struct vec_entry *e, uint32_t field, unsigned size)
+{
+    if (e->size == 32)
+        return size == 32 && e->field == field;
+    if (size == 32 && e->field >= field + c->guest->vec_high)
+        field += c->guest->vec_high;
+    return e->field >= field && e->field + (uint32_t)e->size <= field + piece(size);
 }
 
 static bool is_temporary(const struct emit *c, const struct vec_entry *e)
 {
-    return e->field - c->guest->off_vtmp < c->guest->vtmp_size;
+    return e->field - c->guest->off_vtmp < c->guest->vtmp_size ||
+           e->field - c->guest->off_vtmp - c->guest->vec_high < c->guest->vtmp_size;
 }
 
 static void store_entry(struct emit *c, const struct vec_entry *e)
 {
-    vec_store_mem(c, e->size, env_mem(e->field), e->reg);
+    store_field(c, e->size, e->field, e->reg);
 }
 
 static void sync_entry(struct emit *c, struct vec_entry *e)
@@ -155,7 +203,7 @@ void vec_sync(struct emit *c, uint32_t offset, unsigned len)
     struct vec_state *s = &c->vec.now;
 
     for (unsigned k = 0; k < s->num; k++)
-        if (overlaps(&s->entry[k], offset, len))
+        if (overlaps(c, &s->entry[k], offset, len))
             sync_entry(c, &s->entry[k]);
 }
 
@@ -164,7 +212,7 @@ void vec_overwrite(struct emit *c, uint32_t offset, unsigned len)
     struct vec_state *s = &c->vec.now;
 
     for (unsigned k = s->num; k-- > 0;)
-        if (overlaps(&s->entry[k], offset, len)) {
+        if (overlaps(c, &s->entry[k], offset, len)) {
             sync_entry(c, &s->entry[k]);
             drop(c, &s->entry[k]);
         }
@@ -187,14 +235,25 @@ void vec_begin_insn(struct emit *c)
             drop(c, &s->entry[k]);
 }
 
+/* C code, and code without VEX, is slow while there are bits above 128. */
+static void clean_upper(struct emit *c)
+{
+    if (c->vec.upper)
+        enc_vzeroupper(&c->enc);
+    c->vec.upper = false;
+}
+
 void vec_flush_end(struct emit *c)
 {
     vec_begin_insn(c);
     vec_flush(c);
+    clean_upper(c);
 }
 
-void vec_lose(struct emit *c)
+void vec_before_call(struct emit *c)
 {
+    vec_flush(c);
+    clean_upper(c);
     if (c->vec.now.num)
         c->vec.changed = true;
     c->vec.now.num = 0;
@@ -285,8 +344,23 @@ static void add(struct emit *c, uint32_t field, unsigned size, unsigned reg, boo
         sync_entry(c, oldest);
         drop(c, oldest);
     }
+    v->upper |= size == 32;
     v->now.entry[v->now.num++] = (struct vec_entry){ (uint16_t)field, (uint8_t)size, (uint8_t)reg, dirty };
     v->changed = true;
+}
+
+/* The second half of a wide entry: for reading, so that both stay. */
+static unsigned use_high(struct emit *c, const struct vec_entry *wide)
+{
+    uint32_t field = wide->field + c->guest->vec_high;
+    unsigned from = wide->reg, reg;
+
+    touch(c, from);
+    reg = vec_temp(c);
+    enc_vex_rr(&c->enc, 0x66, VEX_L, OP_VEXTRACTF128, from, 0, reg);
+    enc_imm8(&c->enc, 1);
+    add(c, field, 16, reg, false);
+    return reg;
 }
 
 unsigned vec_use(struct emit *c, uint32_t field, unsigned size)
@@ -298,9 +372,14 @@ unsigned vec_use(struct emit *c, uint32_t field, unsigned size)
         touch(c, e->reg);
         return e->reg;
     }
-    vec_overwrite(c, field, size);
+    e = size == 16 ? find_field(c, field - c->guest->vec_high, 32) : NULL;
+    if (e)
+        return use_high(c, e);
+    vec_overwrite(c, field, piece(size));
+    if (size == 32)
+        vec_overwrite(c, field + c->guest->vec_high, 16);
     reg = vec_temp(c);
-    vec_load_mem(c, size, reg, env_mem(field));
+    vec_load_field(c, size, reg, field);
     add(c, field, size, reg, false);
     return reg;
 }
@@ -312,7 +391,7 @@ static void leave_parts(struct emit *c, uint32_t field, unsigned size)
 
     for (unsigned k = s->num; k-- > 0;) {
         struct vec_entry *e = &s->entry[k];
-        if (overlaps(e, field, size) && (e->field < field || e->field + (uint32_t)e->size > field + size)) {
+        if (overlaps_field(c, e, field, size) && !is_within(c, e, field, size)) {
             sync_entry(c, e);
             drop(c, e);
         }
@@ -324,21 +403,66 @@ unsigned vec_reg_for(struct emit *c, uint32_t field, unsigned size, uint32_t avo
     const struct vec_entry *e;
 
     leave_parts(c, field, size);
-    e = find_field(c, field, size);
+    e = find_field(c, field, 0);
     if (!e || (avoid & BIT_REG(e->reg)) || holders(c, e->reg) > 1)
         return temp_avoiding(c, avoid);
     touch(c, e->reg);
     return e->reg;
 }
 
-void vec_copy(struct emit *c, uint32_t dst, uint32_t src, unsigned size)
+void vec_copy(struct emit *c, uint32_t dst, uint32_t src, unsigned size, bool clear)
 {
-    unsigned reg = vec_use(c, src, size);
+    unsigned reg = vec_use(c, src, size), to;
 
-    if (dst == src)
+    if (clear && has_avx(c)) {
+        to = vec_reg_for(c, dst, 32, 0);
+        vec_op2(c, 0, 0, OP_MOVAPS_LOAD, to, reg);
+        vec_bind(c, dst, 32, to);
         return;
-    leave_parts(c, dst, size);
-    vec_bind(c, dst, size, reg);
+    }
+    if (dst != src) {
+        leave_parts(c, dst, size);
+        vec_bind(c, dst, size, reg);
+    }
+    if (clear)
+        vec_clear_high(c, dst);
+}
+
+/* Without AVX the second half is a field of its own; with it an instruction of 128 bits clears what is above. */
+void vec_clear_high(struct emit *c, uint32_t field)
+{
+    uint32_t high = field + c->guest->vec_high;
+    unsigned reg;
+
+    if (has_avx(c)) {
+        vec_copy(c, field, field, 16, true);
+        return;
+    }
+    reg = vec_reg_for(c, high, 16, 0);
+    vec_op3(c, 0x66, 0, OP_PXOR, reg, reg, reg);
+    vec_bind(c, high, 16, reg);
+}
+
+/* The first half of a wide entry becomes one with a second half of 0; in other registers there is none. */
+void vec_clear_all_high(struct emit *c, uint32_t field, unsigned count)
+{
+    uint32_t high = field + c->guest->vec_high, end = high + 16 * count;
+    struct vec_state *s = &c->vec.now;
+    unsigned zero, size = has_avx(c) ? 32 : 16;
+
+    for (unsigned k = s->num; k-- > 0;) {
+        struct vec_entry *e = &s->entry[k];
+        if (e->size == 32 && e->field - field < 16 * count) {
+            e->size = 16;
+            c->vec.changed = true;
+        } else if (e->field >= high && e->field < end) {
+            drop(c, e);
+        }
+    }
+    zero = vec_temp(c);
+    vec_op3(c, 0x66, 0, OP_PXOR, zero, zero, zero);
+    for (; high < end; high += size)
+        vec_store_mem(c, size > end - high ? 16 : size, env_mem(high), zero);
 }
 
 void vec_bind(struct emit *c, uint32_t field, unsigned size, unsigned reg)
@@ -346,7 +470,7 @@ void vec_bind(struct emit *c, uint32_t field, unsigned size, unsigned reg)
     struct vec_state *s = &c->vec.now;
 
     for (unsigned k = s->num; k-- > 0;)
-        if (overlaps(&s->entry[k], field, size))
+        if (overlaps_field(c, &s->entry[k], field, size))
             drop(c, &s->entry[k]);
     add(c, field, size, reg, true);
     touch(c, reg);
@@ -360,7 +484,7 @@ void vec_begin(struct emit *c)
 
     v->now.num = v->snapshot[0].num = 0;
     v->num_snapshots = 1;
-    v->changed = false;
+    v->changed = v->upper = false;
     v->locked = v->clock = 0;
     memset(v->used, 0, sizeof(v->used));
 }

@@ -1,10 +1,11 @@
 /* Vector fields of the CPU struct in host vector registers, within a block.
  *
- * A field (an offset and 8, 16 or 32 bytes) that an instruction uses is loaded once; what it writes stays in its
+ * A field (an offset and 8, 16 or 32 bytes, of which the last 16 are its second half) that an instruction uses is
+ * loaded once; what it writes stays in its
  * register, `dirty`, until somebody else may look at the field. So a value that is overwritten before is never
  * stored. A register may hold several fields: a copy is no instruction. Who looks at fields otherwise than by these
- * functions says so first: vec_sync(), vec_overwrite(), vec_flush(). C calls keep no vector register: vec_flush() and
- * vec_lose() before, or the thunks that save and restore all of them. Slow paths and other code out of line store what
+ * functions says so first: vec_sync(), vec_overwrite(), vec_flush(). C calls keep no vector register:
+ * vec_before_call(), or the thunks that save and restore all of them. Slow paths and other code out of line store what
  * was dirty at their place in the code: vec_snapshot(). All code emitted here is moves: the host's flags survive it. */
 #ifndef MIMUS_TCG_HOST_X86_64_VECREGS_H
 #define MIMUS_TCG_HOST_X86_64_VECREGS_H
@@ -33,6 +34,7 @@ struct vecregs {
     uint32_t locked;            /* registers in use by the current instruction */
     uint32_t clock, used[16];   /* when each register was used last */
     bool changed;               /* `now` differs from the latest snapshot */
+    bool upper;                 /* registers may have bits above 128, which slow down C code */
     unsigned num_snapshots;
     struct vec_state snapshot[IR_MAX_INSNS + 1];
 };
@@ -52,8 +54,12 @@ unsigned vec_temp(struct emit *c);
 void vec_take(struct emit *c, unsigned reg);
 /* From here on the field's value is in `reg`. */
 void vec_bind(struct emit *c, uint32_t field, unsigned size, unsigned reg);
-/* One field := another. */
-void vec_copy(struct emit *c, uint32_t dst, uint32_t src, unsigned size);
+/* One field := another; `clear`: with a second half of 0. */
+void vec_copy(struct emit *c, uint32_t dst, uint32_t src, unsigned size, bool clear);
+/* The second half of a field := 0. */
+void vec_clear_high(struct emit *c, uint32_t field);
+/* Those of `count` adjoining fields. */
+void vec_clear_all_high(struct emit *c, uint32_t field, unsigned count);
 void vec_unlock(struct emit *c);
 /* The field of which these bytes are part and whose register alone has them, or NULL. */
 const struct vec_entry *vec_find_dirty(const struct emit *c, uint32_t offset, unsigned len);
@@ -67,8 +73,8 @@ void vec_overwrite(struct emit *c, uint32_t offset, unsigned len);
 /* Store all that is dirty. Temporaries are not stored at a block's end. */
 void vec_flush(struct emit *c);
 void vec_flush_end(struct emit *c);
-/* The registers have lost their content. */
-void vec_lose(struct emit *c);
+/* Before a call of C: store all, forget all. */
+void vec_before_call(struct emit *c);
 
 /* What is in registers here, by number; 0: nothing. Good until the block's end. */
 unsigned vec_snapshot(struct emit *c);
@@ -81,7 +87,9 @@ void vec_store_snapshot(struct emit *c, unsigned snapshot);
 void vec_load_mem(struct emit *c, unsigned size, unsigned reg, struct x86_mem mem);
 void vec_store_mem(struct emit *c, unsigned size, struct x86_mem mem, unsigned reg);
 void vec_move(struct emit *c, unsigned size, unsigned dst, unsigned src);
-/* dst := op(b). `flags`: VEX_W. Either may be a general register, where the instruction says so. */
+/* A field of any size from its place in the CPU struct. */
+void vec_load_field(struct emit *c, unsigned size, unsigned reg, uint32_t field);
+/* dst := op(b). `flags`: VEX_W; VEX_L with AVX only. Either may be a general register, where the instruction says so. */
 void vec_op2(struct emit *c, uint8_t prefix, unsigned flags, unsigned op, unsigned dst, unsigned b);
 /* dst := a op b; without AVX dst is not b unless a is b. */
 void vec_op3(struct emit *c, uint8_t prefix, unsigned flags, unsigned op, unsigned dst, unsigned a, unsigned b);
