@@ -45,6 +45,8 @@ enum ir_vec {
     IR_V_LOW_B = 8,         /* VOP with V32: the second source of both halves is its first half */
 };
 enum { IR_VF_DOUBLE = 1, IR_VF_TRUNCATE = 2, IR_VF_QUIET = 2 }; /* aux of VFROMI, VTOI, VCOM */
+/* Displacement of LD, ST, LDV, STV: that of the last byte is one, too. */
+#define IR_MAX_DISP (INT32_MAX - 63)
 #define IR_FAR(n) (1u << (n)) /* aux of GOTO, BR */
 
 /* What ATOMIC stores. NEG looks at the old value only; its operand arrives as anything at the slow path. */

@@ -362,7 +362,8 @@ static uint64_t take_displacement(struct ir_builder *b, ir_ref *addr, unsigned m
     const struct ir_insn *sum = &b->insn[*addr], *disp = &b->insn[sum->b];
 
     if (!b->fold || (mem & IR_MEM_ALIGN) || sum->op != IR_ADD || disp->op != IR_CONST ||
-        (int64_t)disp->imm != (sum->type == IR_I64 ? (int32_t)disp->imm : (int64_t)(uint32_t)disp->imm))
+        (int64_t)disp->imm != (sum->type == IR_I64 ? (int32_t)disp->imm : (int64_t)(uint32_t)disp->imm) ||
+        (int32_t)disp->imm > IR_MAX_DISP)
         return 0;
     *addr = sum->a;
     return disp->imm << 32;

@@ -159,6 +159,7 @@ static void check_memory(struct check *c)
         check_field_at(c, (uint32_t)c->in->imm, 16);
     }
     require(c, !(c->in->aux & IR_MEM_ALIGN) || !(c->in->imm >> 32), "displacement of an aligned access");
+    require(c, (int32_t)(c->in->imm >> 32) <= IR_MAX_DISP, "displacement of the last byte");
 }
 
 static void check_xlate(struct check *c)

@@ -32,12 +32,13 @@ static bool is_access(const struct ir_insn *in)
            !(in->aux & (IR_MEM_SUPER | IR_MEM_ALIGN));
 }
 
-static int64_t last_of(const struct ir_insn *in)
+static int32_t last_of(const struct ir_insn *in)
 {
-    static const uint8_t vector_size[IR_V_SIZE + 1] = { [IR_V16] = 16, [IR_V4] = 4, [IR_V8] = 8, [IR_V32] = 32 };
+    static const uint8_t vector_size[] = { [IR_V16] = 16, [IR_V4] = 4, [IR_V8] = 8, [IR_V32] = 32 };
     bool vector = in->op == IR_LDV || in->op == IR_STV;
+    int32_t size = vector ? vector_size[in->cc & IR_V_SIZE] : IR_BYTES(in->type);
 
-    return (int64_t)(int32_t)(in->imm >> 32) + (vector ? vector_size[in->cc & IR_V_SIZE] : IR_BYTES(in->type)) - 1;
+    return (int32_t)(in->imm >> 32) + size - 1;
 }
 
 static bool may_join(const struct group *g, const struct ir_insn *in, bool writes)
@@ -50,7 +51,7 @@ static bool may_join(const struct group *g, const struct ir_insn *in, bool write
 
 static void join(struct group *g, const struct ir_insn *in)
 {
-    int32_t disp = (int32_t)(in->imm >> 32), last = (int32_t)last_of(in);
+    int32_t disp = (int32_t)(in->imm >> 32), last = last_of(in);
 
     g->lo = disp < g->lo ? disp : g->lo;
     g->hi = last > g->hi ? last : g->hi;
@@ -64,8 +65,6 @@ static void add_access(struct share *s, unsigned i)
     bool writes = in->op == IR_ST || in->op == IR_STV || (in->aux & IR_MEM_RMW);
     unsigned n = s->num_groups, stop = s->first_open;
 
-    if (last_of(in) > INT32_MAX)
-        return;
     if (n > MAX_OPEN && stop < n - MAX_OPEN)
         stop = n - MAX_OPEN;
     while (n > stop && !may_join(&s->group[n - 1], in, writes))
@@ -73,7 +72,7 @@ static void add_access(struct share *s, unsigned i)
     if (n == stop) {
         n = ++s->num_groups;
         s->group[n - 1] = (struct group){ .base = in->a, .first = (ir_ref)i, .writes = writes,
-                                          .lo = (int32_t)(in->imm >> 32), .hi = (int32_t)last_of(in) };
+                                          .lo = (int32_t)(in->imm >> 32), .hi = last_of(in) };
     }
     join(&s->group[n - 1], in);
     s->group_of[i] = (ir_ref)n;

@@ -99,6 +99,16 @@ static const struct {
     { { .op = IR_TRAPIF, .type = IR_I32, .a = 2, .imm = FAKE_RAISE_AT }, "other arguments" },
     { { .op = IR_BOUND, .type = IR_I64, .a = 2, .imm = UINT64_C(0xffff) << 32 }, "no such helper" },
     { { .op = IR_VOP, .type = IR_I64, .imm = 0xffff }, "no such vector operation" },
+    { { .op = IR_LD, .type = IR_I32, .a = 2, .imm = UINT64_C(0x7fffffff) << 32 }, "displacement of the last byte" },
+    { { .op = IR_LDV, .type = IR_I64, .cc = IR_V_LOW_B, .a = 2, .imm = UINT64_C(1) << 20 }, "vector form" },
+    { { .op = IR_STV, .type = IR_I64, .cc = IR_V_CLEAR, .a = 2, .imm = UINT64_C(1) << 20 }, "vector form" },
+    { { .op = IR_VOP, .type = IR_I64, .cc = IR_V32 | IR_V_CLEAR }, "nothing is left" },
+    { { .op = IR_VOP, .type = IR_I64, .cc = IR_V_LOW_B }, "that has none" },
+    { { .op = IR_VOP, .type = IR_I64, .imm = TCG_V_VPERMQ }, "across halves" },
+    { { .op = IR_VOP, .type = IR_I64, .cc = IR_V32, .imm = TCG_V_PADDB_Q }, "halves of 8 bytes" },
+    { { .op = IR_VTOI, .type = IR_I16 }, "neither I32 nor I64" },
+    { { .op = IR_VTOI, .type = IR_I64, .aux = 4 }, "unknown conversion" },
+    { { .op = IR_VCOM, .type = IR_I32, .aux = 8 }, "unknown conversion" },
     { { .op = IR_EXITIF, .type = IR_I32 }, "missing" },
     { { .op = IR_EXITIF, .type = IR_I32, .a = 1 }, "not I32" },
     { { .op = IR_EXITIF, .type = IR_I32, .a = 2, .b = 2 }, "where none belongs" },
@@ -110,9 +120,6 @@ static const struct {
     { { .op = IR_GOTOIF, .type = IR_I64, .a = 1, .b = 1 }, "not I32" },
     { { .op = IR_GOTOIF, .type = IR_I64, .a = 2, .b = 2 }, "not I64" },
     { { .op = IR_GOTOIF, .type = IR_I64, .a = 2, .b = 1, .fl = 4 }, "no flags value" },
-    { { .op = IR_VTOI, .type = IR_I16 }, "neither I32 nor I64" },
-    { { .op = IR_VTOI, .type = IR_I64, .aux = 4 }, "unknown conversion" },
-    { { .op = IR_VCOM, .type = IR_I32, .aux = 8 }, "unknown conversion" },
 };
 
 START_TEST(broken_rule)

@@ -348,7 +348,7 @@ static void call_slow(struct emit *c, const struct stub *s, uint32_t word)
 /* The upper 16 bytes, for which the first call has made sure that nothing happens. */
 static void second_half(struct emit *c, const struct stub *s)
 {
-    enc_lea(&c->enc, s->addr_type, s->scratch, mem_at(s->addr, 16));
+    add_displacement(c, &s->m, s->scratch, 16);
     enc_store(&c->enc, W64, mem_at(RSP, FRAME_ARG0), s->scratch);
     enc_lea(&c->enc, W64, s->scratch, env_mem(s->field + c->guest->vec_high));
     enc_store(&c->enc, W64, mem_at(RSP, FRAME_ARG1), s->scratch);
