@@ -357,7 +357,7 @@ struct cpu *cpu_new(const struct cpu_options *opt, const struct cpu_bus *bus, st
         atomic_store(&cpu->awaits_sipi, 1);
     }
     jumps_init(cpu);
-    mmu_flush(cpu, true);
+    mmu_init(cpu);
     return cpu;
 }
 

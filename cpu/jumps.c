@@ -105,7 +105,7 @@ const void *jumps_find(void *env)
     uint64_t pc = linear_pc(cpu), ram_off;
     struct tcg_block *blk;
 
-    if (watching_blocks(cpu) || !mmu_fetch_known(cpu, pc, &ram_off))
+    if (watching_blocks(cpu) || !mmu_try_fetch(cpu, pc, &ram_off))
         return NULL;
     blk = tcg_find(cpu->tcg, ram_off, UINT64_MAX, cpu->mode);
     if (!blk || blk->one_insn || cpu->generation != tcg_generation(cpu->tcg))

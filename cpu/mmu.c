@@ -32,14 +32,20 @@ static void tlb_clear(struct tcg_tlb_entry *e)
     *e = (struct tcg_tlb_entry){ TLB_EMPTY, TLB_EMPTY, TLB_EMPTY, 0 };
 }
 
+/* Run the statement behind for each entry of set `m` that is not empty, with its number in `i`. */
+#define FOR_EACH_USED(cpu, m, i) \
+    for (unsigned word_ = 0; word_ < TCG_TLB_SIZE / 64; word_++) \
+        for (uint64_t left_ = (cpu)->tlb_used[m][word_], i = 0; \
+             left_ && (i = 64 * word_ + (unsigned)__builtin_ctzll(left_), true); left_ &= left_ - 1)
+
 static void flush_set(struct cpu *cpu, unsigned m, bool global)
 {
-    cpu->tlb_clean[m] = true;
-    for (unsigned i = 0; i < TCG_TLB_SIZE; i++)
-        if (global || !cpu->tlb_global[m][i])
-            tlb_clear(&cpu->tlb[m][i]);
-        else
-            cpu->tlb_clean[m] = false;
+    for (unsigned word = 0; word < TCG_TLB_SIZE / 64; word++) {
+        uint64_t gone = cpu->tlb_used[m][word] & (global ? UINT64_MAX : ~cpu->tlb_global[m][word]);
+        cpu->tlb_used[m][word] &= ~gone;
+        for (; gone; gone &= gone - 1)
+            tlb_clear(&cpu->tlb[m][64 * word + (unsigned)__builtin_ctzll(gone)]);
+    }
 }
 
 /* A counter that comes around in 32 bits would bring back what is 2^32 flushes old. */
@@ -51,13 +57,27 @@ static void forget_leaf_tables(struct cpu *cpu)
     }
 }
 
+static void forget_large_pages(struct cpu *cpu, bool global)
+{
+    for (unsigned i = 0; i < CPU_LARGE_PAGES; i++)
+        cpu->large_page[i].valid &= cpu->large_page[i].global && !global;
+}
+
+void mmu_init(struct cpu *cpu)
+{
+    for (unsigned m = 0; m < MMU_NUM; m++)
+        for (unsigned i = 0; i < TCG_TLB_SIZE; i++)
+            tlb_clear(&cpu->tlb[m][i]);
+    mmu_flush(cpu, true);
+}
+
 void mmu_flush(struct cpu *cpu, bool global)
 {
     cpu->tlb_flushes++;
     forget_leaf_tables(cpu);
+    forget_large_pages(cpu, global);
     for (unsigned m = 0; m < MMU_NUM; m++)
-        if (!cpu->tlb_clean[m])
-            flush_set(cpu, m, global);
+        flush_set(cpu, m, global);
     for (unsigned i = 0; global && i < 2; i++) {
         cpu->tlb_large[i].lo = UINT64_MAX;
         cpu->tlb_large[i].hi = 0;
@@ -65,6 +85,19 @@ void mmu_flush(struct cpu *cpu, bool global)
     if (global)
         cpu->range_known = false;
     jumps_flush(cpu, global);
+}
+
+static void drop_page(struct cpu *cpu, uint64_t addr)
+{
+    uint64_t page = addr & PAGE_MASK;
+
+    for (unsigned m = 0; m < MMU_NUM; m++) {
+        struct tcg_tlb_entry *e = &cpu->tlb[m][tlb_index(addr)];
+        if ((e->tag_read & PAGE_MASK) == page || (e->tag_write & PAGE_MASK) == page ||
+            (e->tag_exec & PAGE_MASK) == page)
+            tlb_clear(e);
+    }
+    jumps_drop_page(cpu, addr);
 }
 
 void mmu_invlpg(struct cpu *cpu, uint64_t addr)
@@ -76,14 +109,7 @@ void mmu_invlpg(struct cpu *cpu, uint64_t addr)
         mmu_flush(cpu, true);
         return;
     }
-    for (unsigned m = 0; m < MMU_NUM; m++) {
-        struct tcg_tlb_entry *e = &cpu->tlb[m][tlb_index(addr)];
-        uint64_t page = addr & PAGE_MASK;
-        if ((e->tag_read & PAGE_MASK) == page || (e->tag_write & PAGE_MASK) == page ||
-            (e->tag_exec & PAGE_MASK) == page)
-            tlb_clear(e);
-    }
-    jumps_drop_page(cpu, addr);
+    drop_page(cpu, addr);
 }
 
 void mmu_keys_changed(struct cpu *cpu, uint32_t old_pkru)
@@ -93,7 +119,7 @@ void mmu_keys_changed(struct cpu *cpu, uint32_t old_pkru)
     if (!changed)
         return;
     for (unsigned m = 0; m < MMU_NUM; m++)
-        for (unsigned i = 0; i < TCG_TLB_SIZE; i++)
+        FOR_EACH_USED(cpu, m, i)
             if (cpu->tlb_key[m][i] != WALK_NO_KEY && (changed >> (2 * cpu->tlb_key[m][i]) & 3))
                 tlb_clear(&cpu->tlb[m][i]);
 }
@@ -131,11 +157,14 @@ static void tlb_set_tags(struct cpu *cpu, struct tcg_tlb_entry *e, uint64_t page
     e->tag_exec = w->allowed >> ACC_FETCH & 1 ? page | (whole ? 0 : TLB_SLOW) : TLB_EMPTY;
 }
 
+/* A page fault drops what is cached for its address (SDM vol. 3, 4.10.4.1); of a large page, this part of it. */
 static _Noreturn void raise_pf(struct cpu *cpu, uint64_t addr, uint32_t error)
 {
     if (log_enabled(cpu->log, LOG_MMU))
         log_printf(cpu->log, "mmu: page fault at %016" PRIx64 " error %x cr3 %" PRIx64 "\n", addr, error, cpu->cr3);
     strict_page_fault(cpu, addr, error);
+    drop_page(cpu, addr);
+    mmu_forget_walk(cpu, addr);
     cpu_raise_pf(cpu, addr, error);
 }
 
@@ -148,11 +177,11 @@ static bool tlb_fill(struct cpu *cpu, uint64_t addr, enum mmu_access acc, unsign
     if (mmu_walk(cpu, addr, acc, mmu, true, &w, error))
         return false;
     cpu->tlb_fills++;
-    cpu->tlb_clean[mmu] = false;
+    cpu->tlb_used[mmu][i / 64] |= BIT(i % 64);
+    cpu->tlb_global[mmu][i / 64] = (cpu->tlb_global[mmu][i / 64] & ~BIT(i % 64)) | (uint64_t)w.global << i % 64;
     if (w.page_size > MEM_PAGE_SIZE)
         note_large_page(cpu, addr, w.page_size);
     cpu->tlb_phys[mmu][i] = w.phys & PAGE_MASK;
-    cpu->tlb_global[mmu][i] = w.global;
     cpu->tlb_key[mmu][i] = w.key;
     tlb_set_tags(cpu, &cpu->tlb[mmu][i], addr & PAGE_MASK, &w);
     return true;
@@ -586,17 +615,21 @@ bool mmu_may_fetch(struct cpu *cpu, uint64_t addr)
     return (e->tag_exec & ~TLB_SLOW) == (addr & PAGE_MASK) || tlb_fill(cpu, addr, ACC_FETCH, mmu, &error);
 }
 
-bool mmu_fetch_known(struct cpu *cpu, uint64_t addr, uint64_t *ram_off)
+bool mmu_try_fetch(struct cpu *cpu, uint64_t addr, uint64_t *ram_off)
 {
     const struct tcg_tlb_entry *e = &cpu->tlb[cpu_mmu_set(cpu)][tlb_index(addr)];
 
+    if (e->tag_exec != (addr & PAGE_MASK) && (!mmu_may_fetch(cpu, addr) || e->tag_exec & TLB_SLOW))
+        return false;
     *ram_off = addr + e->addend - (uintptr_t)memory_host(cpu->bus.ram, 0);
-    return e->tag_exec == (addr & PAGE_MASK);
+    return true;
 }
 
 bool mmu_code_is_global(const struct cpu *cpu, uint64_t addr)
 {
-    return cpu->tlb_global[cpu_mmu_set(cpu)][tlb_index(addr)];
+    unsigned i = tlb_index(addr);
+
+    return cpu->tlb_global[cpu_mmu_set(cpu)][i / 64] >> i % 64 & 1;
 }
 
 _Static_assert((int)MEM_PAGE_CODE == TCG_PAGE_CODE, "the translator sets the flag");
@@ -611,11 +644,22 @@ static uint8_t *direct_store_flags(struct cpu *cpu, const struct tcg_tlb_entry *
     return &memory_page_flags(cpu->bus.ram)[(host - (uintptr_t)memory_host(cpu->bus.ram, 0)) >> MEM_PAGE_SHIFT];
 }
 
+/* The same for one page. */
+static void revoke_stores_to(struct cpu *cpu, uint64_t ram_off)
+{
+    uint64_t host = (uintptr_t)memory_host(cpu->bus.ram, ram_off & PAGE_MASK);
+
+    for (unsigned m = 0; m < MMU_NUM; m++)
+        FOR_EACH_USED(cpu, m, i)
+            if (cpu->tlb[m][i].tag_write + cpu->tlb[m][i].addend == host)
+                cpu->tlb[m][i].tag_write |= TLB_SLOW;
+}
+
 /* A page that has turned clean for the display may have been written since: it is reported. */
 void mmu_revoke_stores(struct cpu *cpu)
 {
     for (unsigned m = 0; m < MMU_NUM; m++)
-        for (unsigned i = 0; i < TCG_TLB_SIZE && !cpu->tlb_clean[m]; i++) {
+        FOR_EACH_USED(cpu, m, i) {
             struct tcg_tlb_entry *e = &cpu->tlb[m][i];
             uint8_t *flags = direct_store_flags(cpu, e);
             uint8_t set = flags ? __atomic_load_n(flags, __ATOMIC_SEQ_CST) : 0;
@@ -634,7 +678,7 @@ void mmu_watch_code(struct cpu *cpu, uint64_t ram_off)
 
     if (!ticket)
         return;
-    mmu_revoke_stores(cpu);
+    revoke_stores_to(cpu, ram_off);
     cpu_sync_others(cpu);
     tcg_watch_done(cpu->tcg, ram_off, ticket);
 }

@@ -126,8 +126,9 @@ struct fpu {
     uint8_t pad[3];
 };
 
-/* Entries of the cache of last-level page tables; a power of 2. */
-#define CPU_LEAF_TABLES 32
+/* Entries of the caches of last-level page tables and of large pages; powers of 2. */
+#define CPU_LEAF_TABLES 64
+#define CPU_LARGE_PAGES 64
 
 #define CPU_JUMP_FILTER 4096
 
@@ -222,17 +223,25 @@ struct cpu {
     uint64_t tlb_fills, tlb_flushes;
     /* Tables of the last level that walks came to, by the address bits that lead there: a cache of the paging structure
      * (SDM vol. 3, 4.10.3). What is of another generation than leaf_generation is empty. */
-    struct { uint64_t tag, table; uint32_t generation; bool user, write, exec; } leaf_table[CPU_LEAF_TABLES];
+    struct leaf_table { uint64_t tag; uint8_t *host; uint64_t ram_off; uint32_t generation; bool user, write, exec; }
+        leaf_table[CPU_LEAF_TABLES];
     uint32_t leaf_generation;
+    /* The same for all of them, since a change of the paging mode flushes: address bits below the tag, size of an entry,
+     * its reserved bits. */
+    uint32_t leaf_shift, leaf_entry;
+    uint64_t leaf_reserved;
+    /* Translations of large pages in pieces of 2 MiB, entered into the TLB page by page. */
+    struct large_page { uint64_t tag, phys, size; bool valid, user, write, exec, global, dirty; uint8_t key; }
+        large_page[CPU_LARGE_PAGES];
     /* The range of memory that was looked at last. Stale as long as the TLB may be: until mmu_flush(cpu, true). */
     struct mem_range range;
     bool range_known;
     /* Linear ranges that cached large pages cover, lower and upper half of the address space: INVLPG there flushes all. */
     struct { uint64_t lo, hi; } tlb_large[2];
     uint64_t tlb_phys[MMU_NUM][TCG_TLB_SIZE];       /* physical page of each TLB entry */
-    uint8_t tlb_global[MMU_NUM][TCG_TLB_SIZE];      /* entry survives a CR3 write */
     uint8_t tlb_key[MMU_NUM][TCG_TLB_SIZE];         /* protection key that the entry obeys, 16: none */
-    bool tlb_clean[MMU_NUM];                        /* all entries are empty */
+    /* Entries that are not empty, and those of them that survive a write to CR3. */
+    uint64_t tlb_used[MMU_NUM][TCG_TLB_SIZE / 64], tlb_global[MMU_NUM][TCG_TLB_SIZE / 64];
 
     uint32_t heat[TCG_HEAT_SIZE];                   /* how often blocks may still be entered before they count as hot */
     /* Of the jump cache (jumps.c): slots that are not empty, those of them that survive a write to CR3, and by a hash of
@@ -386,8 +395,8 @@ uint64_t mmu_fetch(struct cpu *cpu, uint64_t addr, const uint8_t **host);
 uint64_t mmu_fetch_phys(struct cpu *cpu, uint64_t addr);
 /* Would a fetch at `addr` succeed? Raises nothing. */
 bool mmu_may_fetch(struct cpu *cpu, uint64_t addr);
-/* The RAM offset of code at `addr` if the TLB has it for a fetch by the current level. */
-bool mmu_fetch_known(struct cpu *cpu, uint64_t addr, uint64_t *ram_off);
+/* The RAM offset of code at `addr` if the current level may fetch it, and it is in RAM or ROM. Raises nothing. */
+bool mmu_try_fetch(struct cpu *cpu, uint64_t addr, uint64_t *ram_off);
 /* The page of `addr`, which was fetched from just now: does its translation survive a write to CR3? */
 bool mmu_code_is_global(const struct cpu *cpu, uint64_t addr);
 /* The page of RAM at `ram_off` is about to be translated: from now on its writes are noticed. Called in the run loop;
@@ -408,6 +417,7 @@ void mmu_revoke_stores(struct cpu *cpu);
 void mmu_code_stored(struct cpu *cpu, uint64_t ram_off, unsigned size);
 /* The translator's cache was emptied: forget entry points. */
 void mmu_forget_blocks(struct cpu *cpu);
+void mmu_init(struct cpu *cpu);                      /* of a new processor: nothing is cached */
 void mmu_flush(struct cpu *cpu, bool global);        /* global: also global pages */
 void mmu_invlpg(struct cpu *cpu, uint64_t addr);
 bool mmu_try_load_pdptes(struct cpu *cpu, uint64_t cr3); /* as below; false instead of #GP(0) */

@@ -268,58 +268,101 @@ static enum step walk_once(struct cpu *cpu, uint64_t linear, enum mmu_access acc
     return STEP_DONE;
 }
 
-/* ---- the cache of last-level tables ---- */
+/* ---- the caches of last-level tables and of large pages ---- */
 
-static uint64_t leaf_tag(const struct walk_mode *m, uint64_t linear)
+#define PIECE_SHIFT 21 /* of large pages */
+
+static struct large_page *large_slot(struct cpu *cpu, uint64_t linear)
 {
-    return linear >> m->level[m->num_levels - 2].shift;
+    return &cpu->large_page[(linear >> PIECE_SHIFT) % CPU_LARGE_PAGES];
 }
 
-/* A walk came to a page of the last level, and the accessed bits above it are set. */
+void mmu_forget_walk(struct cpu *cpu, uint64_t linear)
+{
+    large_slot(cpu, linear)->valid = false;
+    cpu->leaf_table[(linear >> cpu->leaf_shift) % CPU_LEAF_TABLES].generation = 0;
+}
+
+static void large_remember(struct cpu *cpu, uint64_t linear, const struct walk *w)
+{
+    *large_slot(cpu, linear) = (struct large_page){
+        .tag = linear >> PIECE_SHIFT, .phys = align_down(w->phys, BIT(PIECE_SHIFT)), .size = w->page_size,
+        .valid = (cpu->a20_mask & BIT(20)), .user = w->user, .write = w->write, .exec = w->exec, .global = w->global,
+        .dirty = w->dirty, .key = w->key };
+}
+
+/* A walk came to a page of the last level by `path` of n entries, and the accessed bits are set. */
 static void leaf_remember(struct cpu *cpu, uint64_t linear, const struct entry *path, unsigned n)
 {
+    const struct entry *last = &path[n - 1];
+    struct leaf_table *t;
     struct walk_mode m;
-    unsigned slot;
 
     walk_mode_of(cpu, linear, &m);
-    if (n != m.num_levels)
-        return;
-    slot = leaf_tag(&m, linear) % CPU_LEAF_TABLES;
-    cpu->leaf_table[slot].tag = leaf_tag(&m, linear);
-    cpu->leaf_table[slot].table = path[n - 1].addr & ~MASK(12);
-    cpu->leaf_table[slot].generation = cpu->leaf_generation;
-    cpu->leaf_table[slot].user = cpu->leaf_table[slot].write = cpu->leaf_table[slot].exec = true;
+    cpu->leaf_shift = m.level[m.num_levels - 2].shift;
+    cpu->leaf_entry = m.entry_size;
+    cpu->leaf_reserved = reserved_bits(cpu, &m, &m.level[m.num_levels - 1], false);
+    t = &cpu->leaf_table[(linear >> cpu->leaf_shift) % CPU_LEAF_TABLES];
+    *t = (struct leaf_table){ .tag = linear >> cpu->leaf_shift, .generation = cpu->leaf_generation,
+                              .host = last->host - (last->addr & MASK(12)),
+                              .ram_off = last->ram_off - (last->addr & MASK(12)),
+                              .user = true, .write = true, .exec = true };
     for (unsigned i = 0; i < n - 1; i++) {
-        cpu->leaf_table[slot].user &= (path[i].value & PTE_U) != 0;
-        cpu->leaf_table[slot].write &= (path[i].value & PTE_W) != 0;
-        cpu->leaf_table[slot].exec &= !(m.nx && (path[i].value & PTE_NX));
+        t->user &= (path[i].value & PTE_U) != 0;
+        t->write &= (path[i].value & PTE_W) != 0;
+        t->exec &= !(m.nx && (path[i].value & PTE_NX));
     }
 }
 
-/* The walk from a remembered table. STEP_DOWN: there is none. What faults here has to go the whole way: entries above
- * may allow more than they did. */
-static enum step walk_leaf(struct cpu *cpu, uint64_t linear, enum mmu_access acc, unsigned mmu, struct walk *w,
-                           uint32_t *error)
+static void remember(struct cpu *cpu, uint64_t linear, const struct walk *w, const struct entry *path, unsigned n)
 {
-    struct walk_mode m;
-    struct entry e;
-    unsigned slot;
+    if (w->page_size > MEM_PAGE_SIZE)
+        large_remember(cpu, linear, w);
+    else if (path[n - 1].host)
+        leaf_remember(cpu, linear, path, n);
+}
 
-    if (!walk_mode_of(cpu, linear, &m))
-        return STEP_FAULT;
-    slot = leaf_tag(&m, linear) % CPU_LEAF_TABLES;
-    if (cpu->leaf_table[slot].tag != leaf_tag(&m, linear) ||
-        cpu->leaf_table[slot].generation != cpu->leaf_generation || !cpu->leaf_generation)
-        return STEP_DOWN;
-    *w = (struct walk){ .user = cpu->leaf_table[slot].user, .write = cpu->leaf_table[slot].write,
-                        .exec = cpu->leaf_table[slot].exec, .key = WALK_NO_KEY };
-    if (walk_level(cpu, &m, m.num_levels - 1, linear, cpu->leaf_table[slot].table, &e, w, error) != STEP_DONE ||
-        !check_rights(cpu, w, acc, mmu, error))
-        return STEP_FAULT;
-    if (!walk_update(cpu, &e, 1, acc))
-        return STEP_AGAIN;
+/* From a remembered translation. */
+static bool walk_large(struct cpu *cpu, uint64_t linear, enum mmu_access acc, unsigned mmu, struct walk *w,
+                       uint32_t *error)
+{
+    const struct large_page *l = large_slot(cpu, linear);
+
+    if (!l->valid || l->tag != linear >> PIECE_SHIFT || (acc == ACC_WRITE && !l->dirty))
+        return false;
+    *w = (struct walk){ .phys = l->phys | (linear & MASK(PIECE_SHIFT)), .page_size = l->size, .user = l->user,
+                        .write = l->write, .exec = l->exec, .global = l->global, .dirty = l->dirty, .key = l->key };
+    return check_rights(cpu, w, acc, mmu, error);
+}
+
+/* The walk from a remembered table. What faults here has to go the whole way: entries above may allow more than they
+ * did. */
+static bool walk_leaf(struct cpu *cpu, uint64_t linear, enum mmu_access acc, unsigned mmu, struct walk *w,
+                      uint32_t *error)
+{
+    uint64_t tag = linear >> cpu->leaf_shift, offset = (linear & MASK(cpu->leaf_shift)) >> 12;
+    const struct leaf_table *t = &cpu->leaf_table[tag % CPU_LEAF_TABLES];
+    struct entry e;
+
+    if (t->tag != tag || t->generation != cpu->leaf_generation || !cpu->leaf_generation)
+        return false;
+    offset *= cpu->leaf_entry;
+    e = (struct entry){ .size = cpu->leaf_entry, .host = t->host + offset, .ram_off = t->ram_off + offset };
+    e.value = e.size == 8 ? __atomic_load_n((uint64_t *)e.host, __ATOMIC_RELAXED)
+                          : __atomic_load_n((uint32_t *)e.host, __ATOMIC_RELAXED);
+    if (!(e.value & PTE_P) || (e.value & cpu->leaf_reserved))
+        return false;
+    *w = (struct walk){ .phys = ((e.value & PTE_ADDR) | (linear & MASK(12))) & cpu->a20_mask,
+                        .page_size = MEM_PAGE_SIZE, .user = t->user && (e.value & PTE_U),
+                        .write = t->write && (e.value & PTE_W),
+                        .exec = t->exec && !(e.size == 8 && (e.value & PTE_NX)),
+                        .global = (e.value & PTE_G) && (cpu->cr4 & CR4_PGE), .key = WALK_NO_KEY };
+    if (w->user && (cpu->cr4 & CR4_PKE) && (cpu->efer & EFER_LMA))
+        w->key = (uint8_t)bits_extract(e.value, 59, 4);
+    if (!check_rights(cpu, w, acc, mmu, error) || !walk_update(cpu, &e, 1, acc))
+        return false;
     w->dirty = e.value & PTE_D;
-    return STEP_DONE;
+    return true;
 }
 
 int mmu_walk(struct cpu *cpu, uint64_t linear, enum mmu_access acc, unsigned mmu, bool update,
@@ -336,13 +379,13 @@ int mmu_walk(struct cpu *cpu, uint64_t linear, enum mmu_access acc, unsigned mmu
                             .allowed = ALLOW_READ | ALLOW_WRITE | ALLOW_FETCH };
         return 0;
     }
-    if (cached && walk_leaf(cpu, linear, acc, mmu, w, error) == STEP_DONE)
+    if (cached && (walk_leaf(cpu, linear, acc, mmu, w, error) || walk_large(cpu, linear, acc, mmu, w, error)))
         return 0;
     do
         s = walk_once(cpu, linear, acc, mmu, update, w, error, path, &n);
     while (s == STEP_AGAIN);
     if (cached && s == STEP_DONE)
-        leaf_remember(cpu, linear, path, n);
+        remember(cpu, linear, w, path, n);
     return s == STEP_DONE ? 0 : -1;
 }
 

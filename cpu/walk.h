@@ -23,6 +23,8 @@ struct walk {
  * no side effect. Returns 0, or -1 with the error code in *error. */
 int mmu_walk(struct cpu *cpu, uint64_t linear, enum mmu_access acc, unsigned mmu, bool update,
              struct walk *w, uint32_t *error);
+/* Forget what walks for accesses to `linear` have left for others. */
+void mmu_forget_walk(struct cpu *cpu, uint64_t linear);
 /* The entries that a walk read, from the root down. */
 #define WALK_MAX_LEVELS 5
 struct walk_path {

@@ -53,7 +53,7 @@ struct tcg_tlb_entry {
     uint64_t tag_read, tag_write, tag_exec;
     uint64_t addend;
 };
-#define TCG_TLB_BITS 10
+#define TCG_TLB_BITS 12
 #define TCG_TLB_SIZE (1u << TCG_TLB_BITS)  /* entries per set, direct-mapped by page number */
 #define TCG_PAGE_BITS 12
 

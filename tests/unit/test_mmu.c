@@ -75,6 +75,47 @@ START_TEST(test_refused_walks_are_not_cached)
 }
 END_TEST
 
+/* SDM vol. 3, 4.10.4.1: a fault drops the translation of its address for all kinds of access. */
+START_TEST(test_fault_drops_the_page)
+{
+    const uint8_t *host;
+
+    remap(X, X | 5);
+    cpu_write_cr0(cf.cpu, cf.cpu->cr0 | CR0_WP);
+    ck_assert_uint_eq(mmu_fetch(cf.cpu, X, &host), X);
+    ck_assert_uint_eq(load(X, 4), 0x11111111);
+    map(X, OTHER | 5);
+    ck_assert_uint_eq(load(X, 4), 0x11111111);
+    ck_assert_int_eq(CF_RAISED(store(X, 0, 4)), EX_PF);
+    ck_assert_uint_eq(load(X, 4), 0x55555555);
+    ck_assert_uint_eq(mmu_fetch(cf.cpu, X, &host), OTHER);
+}
+END_TEST
+
+/* A large page gives way to a table of small ones: its translation serves until a fault in this part of it. */
+START_TEST(test_fault_drops_the_large_page)
+{
+    const uint64_t addr = 0x2000000;
+
+    cpu_write_cr4(cf.cpu, CR4_PSE);
+    cpu_write_cr0(cf.cpu, cf.cpu->cr0 | CR0_WP);
+    cf_poke(0xc00000, 0x44444444, 4);
+    cf_poke(CF_TABLES + 4 * 8, 0xc00000 | 0x85, 4);
+    ck_assert_uint_eq(load(addr, 4), 0x44444444);
+    cf_poke(CF_TABLES + 4 * 8, (CF_TABLES + 0x1000) | 7, 4);
+    map(0, X | 5);
+    map(0x1000, X | 5);
+    ck_assert_uint_eq(load(addr, 4), 0x44444444);
+    ck_assert_uint_eq(load(addr + 0x1000, 4), 0);
+    ck_assert_int_eq(CF_RAISED(store(addr, 0, 4)), EX_PF);
+    ck_assert_uint_eq(load(addr, 4), 0x11111111);
+    ck_assert_uint_eq(load(addr + 0x2000, 4), cf_peek(0x2000, 4));
+    map(0x3000, X | 7);
+    store(addr + 0x3000, 0x99, 4);
+    ck_assert_uint_eq(cf_peek(X, 4), 0x99);
+}
+END_TEST
+
 START_TEST(test_global_pages_survive_cr3)
 {
     cpu_write_cr4(cf.cpu, CR4_PGE);
@@ -492,7 +533,8 @@ Suite *mmu_suite(void)
 
     tcase_add_checked_fixture(t, setup, cf_teardown);
     add(t, (const TTest *const[]){
-        test_stale_until_invlpg, test_refused_walks_are_not_cached, test_global_pages_survive_cr3,
+        test_stale_until_invlpg, test_refused_walks_are_not_cached, test_fault_drops_the_page,
+        test_fault_drops_the_large_page, test_global_pages_survive_cr3,
         test_invlpg_inside_large_page, test_user_and_supervisor, test_write_protect,
         test_dirty_with_the_first_store, test_rmw_load_is_checked_for_writing, test_page_crossing,
         test_wrap_at_4g, test_rom_and_holes, test_io_regions, test_alignment_16, test_alignment_check,

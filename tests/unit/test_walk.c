@@ -134,6 +134,87 @@ START_TEST(test_remembered_table)
 }
 END_TEST
 
+static void poke_big(uint64_t v) { cf_poke(T0 + (LIN >> 22) * 4, v, 4); }
+
+/* A large page is remembered, in pieces of 2 MiB, until a flush (4.10.2.2); unless it is global, until CR3 is written.
+ * The dirty bit is set by the first store all the same, and rights that come are seen at once. */
+START_TEST(test_remembered_large_page)
+{
+    set_cr(CR4_PSE | CR4_PGE, 0);
+    poke_big(BIG | P | U | PS);
+    ck_assert_int_eq(go(LIN, ACC_READ, true), 0);
+    poke_big(2 * BIG | P | W | U | PS | A);
+    ck_assert_int_eq(go_on(LIN + 0x1000, ACC_READ, true), 0);
+    ck_assert_uint_eq(w.phys, BIG | ((LIN + 0x1000) & 0x3fffff));
+    ck_assert_int_eq(go_on(LIN ^ 0x200000, ACC_READ, true), 0); /* the other piece was not used */
+    ck_assert_uint_eq(w.phys, 2 * BIG | ((LIN ^ 0x200000) & 0x3fffff));
+    ck_assert_int_eq(go_on(LIN, ACC_WRITE, true), 0);
+    ck_assert_uint_eq(w.phys, 2 * BIG | (LIN & 0x3fffff));
+    ck_assert_uint_eq(pde_32() & D, D);
+    poke_big(BIG | P | W | U | PS);
+    ck_assert_int_eq(go(LIN, ACC_READ, true), 0);
+    ck_assert_uint_eq(pde_32() & (A | D), A);
+    ck_assert_int_eq(go_on(LIN, ACC_WRITE, true), 0);
+    ck_assert_uint_eq(pde_32() & (A | D), A | D);
+    poke_big(BIG | P | W | U | PS | A | D | G);
+    mmu_flush(cf.cpu, false);
+    ck_assert_int_eq(go_on(LIN, ACC_READ, true), 0);
+    ck_assert_uint_eq(w.phys, BIG | (LIN & 0x3fffff));
+    poke_big(0);
+    mmu_flush(cf.cpu, false);
+    ck_assert_int_eq(go_on(LIN, ACC_READ, true), 0);
+    mmu_flush(cf.cpu, true);
+    ck_assert_int_eq(go_on(LIN, ACC_READ, true), -1);
+}
+END_TEST
+
+/* A gigabyte is 512 pieces; INVLPG anywhere in it drops all that were used. */
+START_TEST(test_remembered_giant_page)
+{
+    const uint64_t entry = T1 + 8 * 1, giant = UINT64_C(1) << 30;
+
+    cf_enter_long();
+    cf_poke(entry, giant | P | W | U | PS, 8);
+    mmu_flush(cf.cpu, true);
+    for (unsigned i = 0; i < 2; i++) {
+        cf_poke(0x600000, 0x11 + i, 1);
+        cf_poke(0x812000, 0x21 + i, 1);
+        cf_poke(entry, P | W | U | PS, 8);
+        if (i)
+            mmu_invlpg(cf.cpu, giant + 0x3fffffff);
+        ck_assert_uint_eq(mmu_load(cf.cpu, giant + 0x600000, 1, 0), i ? 0x12 : 0x11);
+        ck_assert_uint_eq(mmu_load(cf.cpu, giant + 0x812000, 1, 0), i ? 0x22 : 0x21);
+        cf_poke(entry, giant | P | W | U | PS, 8); /* no memory there */
+        ck_assert_uint_eq(mmu_load(cf.cpu, giant + 0x813000, 1, 0), 0);
+    }
+    mmu_invlpg(cf.cpu, giant);
+    ck_assert_uint_eq(mmu_load(cf.cpu, giant + 0x600000, 1, 0), 0xff);
+}
+END_TEST
+
+/* Through a remembered table: accessed and dirty bits, rights of all levels. */
+START_TEST(test_bits_by_remembered_table)
+{
+    const uint64_t other = T1 + (LIN >> 12 & 0x3ff) * 4 + 4;
+
+    map_32(P | U, P | W | U);
+    ck_assert_int_eq(go(LIN, ACC_READ, true), 0);
+    cf_poke(other, (PAGE + 0x3000) | P | W | U, 4);
+    ck_assert_int_eq(go_on(LIN + 0x1000, ACC_WRITE, true), -1); /* read-only above */
+    ck_assert_uint_eq(cf_peek(other, 4) & (A | D), 0);
+    ck_assert_int_eq(go_on(LIN + 0x1000, ACC_READ, true), 0);
+    ck_assert_uint_eq(w.phys, (PAGE + 0x3000) | (LIN & 0xfff));
+    ck_assert_uint_eq(cf_peek(other, 4) & (A | D), A);
+    ck_assert(!w.dirty && !w.write && w.user);
+    cf.cpu->cr0 &= ~(uint64_t)CR0_WP;
+    ck_assert_int_eq(go_on(LIN + 0x1000, ACC_WRITE, MMU_SUPER), 0);
+    ck_assert_uint_eq(cf_peek(other, 4) & (A | D), A | D);
+    cf_poke(other, PAGE | P, 4);
+    ck_assert_int_eq(go_on(LIN + 0x1000, ACC_READ, true), -1);
+    ck_assert_uint_eq(error, PFEC_P | PFEC_U);
+}
+END_TEST
+
 START_TEST(test_not_present)
 {
     map_32(P | W | U, W | U);
@@ -545,6 +626,9 @@ Suite *walk_suite(void)
     tcase_add_test(t, test_rights_of_the_path);
     tcase_add_test(t, test_not_present);
     tcase_add_test(t, test_remembered_table);
+    tcase_add_test(t, test_remembered_large_page);
+    tcase_add_test(t, test_remembered_giant_page);
+    tcase_add_test(t, test_bits_by_remembered_table);
     tcase_add_test(t, test_no_update);
     tcase_add_test(t, test_pse);
     tcase_add_test(t, test_pse36);
