@@ -5,6 +5,7 @@
  * because their code leads back to the run loop. */
 #include <string.h>
 
+#include "cpu/decode.h"
 #include "cpu/exec.h"
 
 #define EMPTY UINT64_MAX /* a mode that does not exist */
@@ -31,7 +32,7 @@ static unsigned filter_bit(uint64_t addr)
 static void note_pages(struct cpu *cpu, uint64_t pc)
 {
     set_bit(cpu->jump_filter, filter_bit(pc));
-    set_bit(cpu->jump_filter, filter_bit(cpu_code64(cpu) ? pc + 15 : (uint32_t)(pc + 15)));
+    set_bit(cpu->jump_filter, filter_bit(cpu_code64(cpu) ? pc + INSN_MAX_LEN : (uint32_t)(pc + INSN_MAX_LEN)));
 }
 
 /* ---- forgetting ---- */
@@ -61,7 +62,7 @@ void jumps_flush(struct cpu *cpu, bool global)
  * at 4 GiB, where there are no others. */
 static bool may_touch(uint64_t pc, uint64_t page)
 {
-    return (uint32_t)(pc - page + 14) < MEM_PAGE_SIZE + 14;
+    return (uint32_t)(pc - page + INSN_MAX_LEN - 1) < MEM_PAGE_SIZE + INSN_MAX_LEN - 1;
 }
 
 void jumps_drop_page(struct cpu *cpu, uint64_t addr)
@@ -83,11 +84,39 @@ void jumps_drop_page(struct cpu *cpu, uint64_t addr)
 
 /* ---- remembering and finding ---- */
 
+/* Two slots of a cache line serve as two ways. Translated code looks at one of them: the latest found is there. */
+static unsigned other_way(unsigned slot) { return slot ^ 1; }
+
+static void swap_bits(uint64_t *map, unsigned slot)
+{
+    unsigned low = slot % 64 & ~1u;
+    uint64_t pair = map[slot / 64] >> low & 3;
+
+    map[slot / 64] = (map[slot / 64] & ~(UINT64_C(3) << low)) | (pair >> 1 | (pair & 1) << 1) << low;
+}
+
+static void swap_ways(struct cpu *cpu, unsigned slot)
+{
+    struct tcg_jump_entry j = cpu->jump_cache[slot];
+
+    cpu->jump_cache[slot] = cpu->jump_cache[other_way(slot)];
+    cpu->jump_cache[other_way(slot)] = j;
+    swap_bits(cpu->jump_used, slot);
+    swap_bits(cpu->jump_global, slot);
+}
+
+static bool holds(const struct cpu *cpu, unsigned slot, uint64_t pc)
+{
+    return cpu->jump_cache[slot].pc == pc && cpu->jump_cache[slot].mode == cpu->mode;
+}
+
 void jumps_add(struct cpu *cpu, uint64_t pc, const struct tcg_block *blk)
 {
     unsigned slot = slot_of(pc);
     struct tcg_jump_entry *j = &cpu->jump_cache[slot];
 
+    if (!holds(cpu, slot, pc))
+        swap_ways(cpu, slot);
     j->pc = pc;
     j->mode = cpu->mode;
     j->code = cpu->opt.interp ? (const void *)blk : blk->code;
@@ -99,15 +128,34 @@ void jumps_add(struct cpu *cpu, uint64_t pc, const struct tcg_block *blk)
     note_pages(cpu, pc);
 }
 
+/* The block of an instruction that runs over the end of its page. */
+static struct tcg_block *find_crossing(struct cpu *cpu, uint64_t pc, uint64_t ram_off)
+{
+    uint64_t next = align_down(pc, MEM_PAGE_SIZE) + MEM_PAGE_SIZE, second;
+
+    if (next - pc >= INSN_MAX_LEN || !mmu_try_fetch(cpu, cpu_code64(cpu) ? next : (uint32_t)next, &second))
+        return NULL;
+    return tcg_find(cpu->tcg, ram_off, second, cpu->mode);
+}
+
 const void *jumps_find(void *env)
 {
     struct cpu *cpu = env;
     uint64_t pc = linear_pc(cpu), ram_off;
+    unsigned slot = slot_of(pc);
     struct tcg_block *blk;
 
-    if (watching_blocks(cpu) || !mmu_try_fetch(cpu, pc, &ram_off))
+    if (watching_blocks(cpu))
+        return NULL;
+    if (holds(cpu, other_way(slot), pc)) {
+        swap_ways(cpu, slot);
+        return cpu->jump_cache[slot].code;
+    }
+    if (!mmu_try_fetch(cpu, pc, &ram_off))
         return NULL;
     blk = tcg_find(cpu->tcg, ram_off, UINT64_MAX, cpu->mode);
+    if (!blk)
+        blk = find_crossing(cpu, pc, ram_off);
     if (!blk || blk->one_insn || cpu->generation != tcg_generation(cpu->tcg))
         return NULL;
     jumps_add(cpu, pc, blk);

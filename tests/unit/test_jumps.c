@@ -194,6 +194,35 @@ START_TEST(test_what_survives)
 }
 END_TEST
 
+/* Two addresses of one slot: both are kept, and each goes with its page. */
+START_TEST(test_two_ways)
+{
+    enum { ONE = 0x300800, TWO = 0x301801 };
+    struct tcg_jump_entry *slot, *other;
+
+    engine(_i);
+    slot = &cf.cpu->jump_cache[(ONE ^ ONE >> TCG_JC_BITS) & (TCG_JC_SIZE - 1)];
+    other = &cf.cpu->jump_cache[((ONE ^ ONE >> TCG_JC_BITS) & (TCG_JC_SIZE - 1)) ^ 1];
+    cpu_write_cr4(cf.cpu, CR4_PGE);
+    cf_poke(CF_PTE(ONE), (ONE & ~0xfff) | 7 | G, 4);
+    mmu_flush(cf.cpu, true);
+    for (unsigned i = 0; i < 3; i++) {
+        run_and_return_to(ONE);
+        run_and_return_to(TWO);
+        ck_assert(entry(TWO) == slot && other->pc == ONE && other->mode == cf.cpu->mode);
+        cf.cpu->rip = ONE;
+        ck_assert_ptr_eq(jumps_find(cf.cpu), slot->code);
+        ck_assert(entry(ONE) == slot && other->pc == TWO && other->mode == cf.cpu->mode);
+        if (i == 0)
+            cpu_write_cr3(cf.cpu, CF_TABLES);
+        else
+            mmu_invlpg(cf.cpu, i == 1 ? TWO : ONE);
+        ck_assert_uint_eq(entry(ONE) != NULL, i != 2);
+        ck_assert_uint_eq(other->mode == cf.cpu->mode, i == 2);
+    }
+}
+END_TEST
+
 /* Pages wrap at 4 GiB. */
 START_TEST(test_page_zero_is_behind_the_last)
 {
@@ -218,7 +247,7 @@ Suite *jumps_suite(void)
     const TTest *const tests[] = {
         test_spaces_to_and_fro, test_global_caller, test_invlpg, test_invlpg_of_global_page,
         test_invlpg_of_second_page, test_second_page_not_global, test_page_that_went, test_what_survives,
-        test_page_zero_is_behind_the_last,
+        test_page_zero_is_behind_the_last, test_two_ways,
     };
 
     tcase_add_checked_fixture(t, NULL, cf_teardown);
