@@ -14,6 +14,7 @@ import time
 
 from emulator import HANG, Emulator, Failure
 from rows import Boot
+from suite import Skip
 
 PROMPT = r'guest:[^\n]*# '
 OUTPUT = re.compile(r'bench: output (\w+)')
@@ -216,6 +217,7 @@ def measure_boot(row, subjects, rounds, samples):
 
 ENVIRONMENT = {'HOME': '/root', 'PATH': '/bin:/sbin:/usr/bin:/usr/sbin'}  # of a shell in the guest
 
+
 def run_native(row, count):
     argv = row.machine.native(row.command(count))
     text = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -241,15 +243,30 @@ def measure_native(row, rounds, samples):
         samples.add(row, 'native', scaled(sample, factor))
 
 
+def can_make(samples, name, make, *words):
+    """Make what a guest consists of. A guest that cannot be made costs its rows, not the others."""
+    try:
+        make(*words)
+        return True
+    except Skip as skip:
+        say('%s is left out: %s' % (name, skip))
+    except (Failure, OSError) as failure:
+        samples.failed(name, 'made', failure)
+    return False
+
+
 def measure(rows, subjects, rounds, samples):
     """All rows; works grouped by their machine."""
     machines = []
     for row in rows:
-        if isinstance(row, Boot):
+        if not isinstance(row, Boot):
+            if row.machine not in machines:
+                machines.append(row.machine)
+        elif can_make(samples, row.name, row.options):
             measure_boot(row, subjects, rounds, samples)
-        elif row.machine not in machines:
-            machines.append(row.machine)
     for machine in machines:
+        if not can_make(samples, 'machine ' + machine.name(), machine.options, 'mimus'):
+            continue
         works = [r for r in rows if not isinstance(r, Boot) and r.machine is machine]
         for row in works:
             if row.native:
