@@ -129,7 +129,7 @@ class Table:
         self.pairs = [(other, m) for other in PAIRS if other in ('native', *subjects) for m in PAIRS[other]]
 
     def line(self, name, unit, times, ratios):
-        print('%-17s %-11s' % (name, unit) + ''.join(' %8s' % t for t in times) + ' |' +
+        print('%-18s %-11s' % (name, unit) + ''.join(' %8s' % t for t in times) + ' |' +
               ''.join(' %7s' % r for r in ratios), flush=True)
 
     def head(self):
@@ -227,7 +227,7 @@ def comparison(first, second):
 
 def print_comparison(names, results):
     """Of two JSON files."""
-    line = '%-17s %-11s %9s %9s %8s | %9s %9s'
+    line = '%-18s %-11s %9s %9s %8s | %9s %9s'
     found = comparison(*results)
     for letter, name, result in zip('AB', names, results):
         print('%s: %s: %s, %d rounds' % (letter, name, result['versions'].get('mimus'), result['rounds']))

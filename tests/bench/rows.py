@@ -121,13 +121,14 @@ class Goal:
     peer and measure choose the ratio. Rows of the kind smp count only where there are several processors.
     """
 
-    def __init__(self, text, limit, chosen, summary='worst', peer='qemu', measure='cpu', cpus=1):
+    def __init__(self, text, limit, chosen, summary='worst', peer='qemu', measure='cpu', cpus=1,
+                 archs=('amd64', 'i386')):
         self.text, self.limit, self.chosen, self.summary = text, limit, chosen.split(), summary
-        self.peer, self.measure, self.cpus = peer, measure, cpus
+        self.peer, self.measure, self.cpus, self.archs = peer, measure, cpus, archs
 
     def fits(self, row):
         fits = 'all' in self.chosen or row.kind in self.chosen or row.base in self.chosen
-        return fits and row.cpus == self.cpus and (row.kind == 'smp') == (self.cpus > 1)
+        return fits and row.arch in self.archs and row.cpus == self.cpus and (row.kind == 'smp') == (self.cpus > 1)
 
 
 GOALS = [
@@ -135,7 +136,7 @@ GOALS = [
     Goal('boot, wall time', 0.50, 'boot', measure='wall'),
     Goal('programs, mean', 0.25, 'programs', 'mean'),
     Goal('programs, worst', 0.60, 'programs'),
-    Goal('programs to native, mean', 3.5, 'programs', 'mean', peer='native'),
+    Goal('programs to native, mean', 3.5, 'programs', 'mean', peer='native', archs=('amd64',)),
     Goal('recursion, indirect calls, interpreter', 0.20, 'recursion indirect bytecode'),
     Goal('chase and hash over large data', 0.40, 'chase-64M hash-16M hash-128M'),
     Goal('floating point, SSE, AVX', 0.12, 'double sse2 avx2'),
