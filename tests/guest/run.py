@@ -23,6 +23,7 @@ VARIANTS = {"reset": ["triple", "triple-idt", "triple-long", "port92", "kbd", "c
 # Programs named smp_*: with so many processors, on these engines.
 PROCESSORS = [2, 4]
 SMP_ENGINES = ["jit,thread=multi", "jit,thread=single", "interp"]
+SMP_MORE = {"smp_code": ["jit,hot-after=1"]}
 
 
 def build(build_dir):
@@ -55,7 +56,7 @@ def cases(names, engines):
     """Tuples of program, kernel command line, number of processors, engine."""
     for name in names:
         if name.startswith("smp_"):
-            for engine in engines or SMP_ENGINES:
+            for engine in engines or SMP_ENGINES + SMP_MORE.get(name, []):
                 for n in PROCESSORS:
                     yield name, smp_words(n, engine), n, engine
             continue

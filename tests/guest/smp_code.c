@@ -151,6 +151,7 @@ static void by_the_book(const struct book *b)
 /* ---- stores into code that runs ---- */
 
 #define PATCHED (AREA + 0x80000)
+_Static_assert(PATCHED == 0x01080000, "one of the patches knows it");
 static volatile u32 stop, reported[SMP_MAX][16];
 
 /* Calls it all the time and reports what it returns; values with unequal bytes are garbage. */
@@ -201,6 +202,11 @@ static const struct patch {
     /* xor eax, eax; jmp short $+2 or nop; nop, aligned; sub eax, 1 */
     { "2 bytes that are an instruction", { 0x31, 0xc0, 0xeb, 3, 0x83, 0xe8, 1, 0xc3 }, 8, 2, 2,
       { 0x03eb, 0x9066, 0x03eb, 0x9066 }, { 0, 0xffffffff, 0, 0xffffffff } },
+    /* mov eax, it + 20; call eax; ret; nop; nop; nop; mov eax, imm32; ret; nops; 20: jmp to 8 */
+    { "4 bytes in front of where a path begins",
+      { 0xb8, 20, 0, 8, 1, 0xff, 0xd0, 0xc3, 0x90, 0x90, 0x90, 0xb8, 0, 0, 0, 0, 0xc3, 0x90, 0x90, 0x90, 0xeb, 0xf2 },
+      22, 12, 4, { 0x11111111, 0x22222222, 0x93939393, 0xffffffff },
+      { 0x11111111, 0x22222222, 0x93939393, 0xffffffff } },
     { "the opcode", { 0x31, 0xc0, 0xf8, 0x19, 0xc0, 0xc3 }, 6, 2, 1, /* clc or stc; sbb eax, eax */
       { 0xf8, 0xf9, 0xf8, 0xf9 }, { 0, 0xffffffff, 0, 0xffffffff } },
 };
