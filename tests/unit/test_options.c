@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "cpu/cpu.h"
 
 static struct options o;
 static struct error err;
@@ -75,6 +76,11 @@ START_TEST(test_engine)
     ck_assert(!o.host_isa_base);
     OK("-accel tcg");
     ck_assert(!o.interp);
+    ck_assert_uint_eq(o.hot_after, CPU_HOT_AFTER);
+    OK("-accel jit,hot-after=7");
+    ck_assert_uint_eq(o.hot_after, 7);
+    OK("-accel jit,hot-after=0");
+    ck_assert_uint_eq(o.hot_after, 0);
     OK("-accel jit,host-isa=base");
     ck_assert(o.host_isa_base);
     OK("-accel jit,host-isa=base -accel jit,host-isa=native");
@@ -222,6 +228,7 @@ START_TEST(test_refused)
         { "-cpu max,sse=perhaps", "perhaps" }, { "-cpu 486,+sse", "sse needs" },
         { "-accel jit,host-isa=new", "new" },
         { "-accel kvm", "kvm" }, { "-accel jit,opt=perhaps", "perhaps" },
+        { "-accel jit,hot-after=2147483648", "too many" }, { "-accel jit,hot-after=often", "hot-after" },
         { "-accel jit,tb-size=5000", "tb-size" }, { "-accel jit,colour=red", "colour" },
         { "-icount shift=auto", "shift=auto" }, { "-icount shift=11", "shift=11" }, { "-icount sleep=off", "shift=" },
         { "-icount shift=1,rr=record", "rr=" }, { "-icount shift=1,align=on", "align=on" },
