@@ -118,19 +118,22 @@ static struct tcg_block *translate(struct cpu *cpu, struct fetch *f, bool one_in
     bool crossed = false;
     struct tcg_block *blk;
     struct tcg_source src = { { f->code, f->tail }, { f->copy, f->tail_copy } };
+    struct emit_live live = { .host = f->code };
     struct ir_block *ir;
 
     one_insn |= f->phys == UINT64_MAX;
     watch_and_copy(cpu, f);
+    if (f->phys != UINT64_MAX)
+        live.num = tcg_rewritten(cpu->tcg, f->phys, live.at);
     ir = emit_block(cpu, tcg_builder(cpu->tcg), f->copy, f->avail, f->tail ? f->tail_copy : NULL, f->pc,
-                    one_insn ? 0 : cpu->opt.one_insn ? 1 : f->limit ? f->limit : MAX_BLOCK_INSNS, &crossed);
+                    one_insn ? 0 : cpu->opt.one_insn ? 1 : f->limit ? f->limit : MAX_BLOCK_INSNS, &crossed, &live);
     ir->phys = f->phys;
     ir->phys2 = crossed ? f->tail_phys : UINT64_MAX;
     if (f->limit || (crossed && !f->tail))
         one_insn = true; /* cut short, or the fault depends on the mapping of the next page: not to be kept */
     else
         ir->keep = one_insn && f->phys != UINT64_MAX;
-    ir->warm = may_be_hot(cpu) && !one_insn && !crossed;
+    ir->warm = may_be_hot(cpu) && !one_insn && !crossed && !ir->num_live;
     blk = tcg_translate(cpu->tcg, ir, one_insn, &src, why);
     if (start)
         tcg_add_time(cpu->tcg, now_ns() - start);

@@ -112,6 +112,7 @@ enum opcode_flags {
     OPF_AVX = 1 << 21,     /* needs AVX state: #UD unless CR4.OSXSAVE and XCR0[2:1] = 3, #NM by CR0.TS */
     OPF_UMIP = 1 << 22,    /* #GP(0) when CR4.UMIP is set and CPL > 0 */
     OPF_SERIAL = 1 << 23,  /* serialising (SDM vol. 3, 9.3), MFENCE: earlier stores are seen by all before later loads */
+    OPF_LIVE = 1 << 24,    /* the emitter knows the immediate only by emit_load(): a block may read it when it runs */
 };
 
 /* What the encoding must look like besides the opcode byte: SEL(reg, mod, rm), built by the macros in opcodes.def. */

@@ -170,6 +170,32 @@ unsigned emit_mem_flags(const struct emit *e)
 
 /* ---- operands ---- */
 
+/* The immediate lies at the instruction's end. Returns 0 when it is not rewritten. */
+static ir_ref live_immediate(struct emit *e, const struct operand *op)
+{
+    const struct insn *insn = e->insn;
+    struct ir_block *blk = ir_block(e->b);
+    int32_t at = e->pc_off + insn->len - insn->imm_size;
+    unsigned k = 0;
+
+    if (!(insn->row->flags & OPF_LIVE) || blk->num_live == IR_LIVES)
+        return 0;
+    while (k < e->live->num && (e->live->at[k].off < at ||
+                                e->live->at[k].off + e->live->at[k].len > at + insn->imm_size))
+        k++;
+    if (k == e->live->num)
+        return 0;
+    blk->live[blk->num_live++] = (struct ir_live){ (int16_t)at, insn->imm_size };
+    return ir_sext(e->b, emit_type(op->size), ir_code(e->b, emit_type(insn->imm_size), e->live->host + at));
+}
+
+static ir_ref immediate(struct emit *e, const struct operand *op)
+{
+    ir_ref v = e->live ? live_immediate(e, op) : 0;
+
+    return v ? v : ir_const(e->b, emit_type(op->size), (uint64_t)e->insn->imm & MASK(8 * op->size));
+}
+
 ir_ref emit_load(struct emit *e, unsigned n)
 {
     const struct operand *op = &e->insn->op[n];
@@ -179,7 +205,7 @@ ir_ref emit_load(struct emit *e, unsigned n)
     case OC_MEM: return ir_ld(e->b, emit_type(op->size), emit_mem(e, 0, op->size, false), emit_mem_flags(e));
     default:
         assert(op->class == OC_IMM);
-        return ir_const(e->b, emit_type(op->size), (uint64_t)e->insn->imm & MASK(8 * op->size));
+        return immediate(e, op);
     }
 }
 
@@ -624,6 +650,7 @@ static void emit_crossing(struct emit *e, struct insn *insn, const struct block_
     enum decode_result result;
 
     *crossed = true;
+    e->live = NULL;
     if (!src->tail) {
         insn->len = (uint8_t)src->avail;
         emit_fetch_fault(e, insn->len);
@@ -713,7 +740,8 @@ static struct ir_block *start_block(struct emit *e, struct cpu *cpu, uint64_t pc
 }
 
 struct ir_block *emit_block(struct cpu *cpu, struct ir_builder *b, const uint8_t *code, size_t avail,
-                            const uint8_t *tail, uint64_t pc, unsigned max, bool *crossed)
+                            const uint8_t *tail, uint64_t pc, unsigned max, bool *crossed,
+                            const struct emit_live *live)
 {
     struct block_source src = { .code = code, .avail = avail, .tail = tail, .pc = pc };
     struct emit e = { .b = b, .mode = cpu->mode | (max ? 0 : MODE_ALONE) };
@@ -723,6 +751,7 @@ struct ir_block *emit_block(struct cpu *cpu, struct ir_builder *b, const uint8_t
     if (stepped(&e) || clears_rf(&e))
         max = 1;
     e.single = max == 1;
+    e.live = live && live->num ? live : NULL;
     blk->guest_size = emit_insns(&e, &src, max, &blk->guest_insns, crossed);
     return blk;
 }

@@ -13,6 +13,13 @@ enum cpu_helper {
     HELP_NUM
 };
 
+/* Bytes of code that are rewritten again and again. Immediates among them are read when the block runs. */
+struct emit_live {
+    const uint8_t *host;        /* where the block's first byte is */
+    unsigned num;
+    struct ir_live at[IR_LIVES];
+};
+
 /* Emission of one block. */
 struct emit {
     struct ir_builder *b;
@@ -24,6 +31,7 @@ struct emit {
     bool single;                /* translated alone: exits are looked up, never chained */
     bool ended;                 /* a block end was emitted */
     bool stop;                  /* end the block after this instruction (no end emitted yet) */
+    const struct emit_live *live; /* NULL: everything is as it was copied */
     struct trace *trace;        /* of a block along its hot path; NULL: it ends at the first branch */
     ir_ref sti;                 /* this instruction is an STI in the middle of a block: whether IF was clear; else 0 */
     bool in_shadow;             /* this instruction is behind it: MODE_SHADOW may be set until it is complete */
@@ -106,9 +114,10 @@ ir_ref emit_pc_value(struct emit *e, int32_t delta);
 
 /* One block: decode from `code` (host pointer to the block's first byte; `avail` bytes to the page's end), emit
  * until a block end, the page's end or `max` instructions; 0: one that comes back to the run loop (MODE_ALONE). `tail` is the next page for an instruction that
- * crosses (NULL: fetching it faults, the fault is raised when that instruction is reached first). */
+ * crosses (NULL: fetching it faults, the fault is raised when that instruction is reached first). `live` may be NULL. */
 struct ir_block *emit_block(struct cpu *cpu, struct ir_builder *b, const uint8_t *code, size_t avail,
-                            const uint8_t *tail, uint64_t pc, unsigned max, bool *crossed);
+                            const uint8_t *tail, uint64_t pc, unsigned max, bool *crossed,
+                            const struct emit_live *live);
 
 /* ---- hot paths (trace.c) ---- */
 

@@ -78,10 +78,22 @@ static unsigned tail_size(const struct tcg_block *blk)
     return blk->size > rest ? blk->size - rest : 1;
 }
 
+/* Are these bytes nothing but what the block reads when it runs? */
+static bool reads_live(const struct tcg_block *blk, uint64_t first, uint64_t last)
+{
+    for (unsigned n = 0; n < blk->num_live; n++) {
+        uint64_t start = blk->phys + (uint64_t)(int64_t)blk->live[n].off;
+        if (first >= start && last < start + blk->live[n].len)
+            return true;
+    }
+    return false;
+}
+
 static bool overlaps(const struct tcg_block *blk, uint64_t first, uint64_t last)
 {
-    return (first < blk->phys + rest_size(blk) && last >= head_start(blk)) ||
-           (has_tail(blk) && first < blk->phys2 + tail_size(blk) && last >= blk->phys2);
+    return ((first < blk->phys + rest_size(blk) && last >= head_start(blk)) ||
+            (has_tail(blk) && first < blk->phys2 + tail_size(blk) && last >= blk->phys2)) &&
+           !(blk->num_live && reads_live(blk, first, last));
 }
 
 bool tcg_block_holds(const struct tcg_block *blk, uint64_t ram_off, uint64_t len)
@@ -451,6 +463,55 @@ struct tcg_block *tcg_cache_insert(struct tcg *t, struct tcg_block *blk, const s
 
 /* ---- dropping what was written to ---- */
 
+static bool page_has(const struct tcg_page *p, uint64_t first, uint64_t last)
+{
+    uint64_t start = p->number << TCG_PAGE_BITS;
+
+    if (!(GET(p->granules) & granules(MAX_OF(first, start), MIN_OF(last, start + PAGE_SIZE - 1))))
+        return false;
+    for (struct tcg_block *blk = GET(p->blocks); blk; blk = next_in_page(p, blk))
+        if (overlaps(blk, first, last))
+            return true;
+    return false;
+}
+
+/* Blocks were dropped because of a store to these bytes. What is rewritten least makes room. With the page's lock
+ * held. */
+static void note_rewrite(struct tcg_page *p, uint64_t first, uint64_t last)
+{
+    uint16_t off = (uint16_t)(first & (PAGE_SIZE - 1));
+    uint8_t len = (uint8_t)(last - first + 1);
+    struct tcg_rewrite *least = &p->rewrite[0];
+
+    for (unsigned n = 0; n < ARRAY_LEN(p->rewrite); n++) {
+        struct tcg_rewrite *r = &p->rewrite[n];
+        if (r->off == off && r->len == len) {
+            r->count += r->count < UINT8_MAX;
+            return;
+        }
+        if (r->count < least->count)
+            least = r;
+    }
+    *least = (struct tcg_rewrite){ off, len, 1 };
+}
+
+unsigned tcg_rewritten(struct tcg *t, uint64_t ram_off, struct ir_live live[IR_LIVES])
+{
+    struct tcg_page *p = find_page(t->cache, page_of(ram_off));
+    unsigned num = 0, start = ram_off & (PAGE_SIZE - 1);
+
+    if (!p)
+        return 0;
+    spin_lock(&p->lock);
+    for (unsigned n = 0; n < ARRAY_LEN(p->rewrite); n++) {
+        const struct tcg_rewrite *r = &p->rewrite[n];
+        if (r->count >= TCG_REWRITE_OFTEN && r->off >= start)
+            live[num++] = (struct ir_live){ (int16_t)(r->off - start), r->len };
+    }
+    spin_unlock(&p->lock);
+    return num;
+}
+
 /* Bytes [first, last] as far as they lie in this page; its granules are counted afresh from the blocks that
  * stay. */
 static unsigned drop_in_page(struct tcg *t, struct tcg_page *p, uint64_t first, uint64_t last)
@@ -461,7 +522,7 @@ static unsigned drop_in_page(struct tcg *t, struct tcg_page *p, uint64_t first, 
 
     first = MAX_OF(first, start);
     last = MIN_OF(last, start + PAGE_SIZE - 1);
-    if (!(GET(p->granules) & granules(first, last)))
+    if (!page_has(p, first, last))
         return 0;
     spin_lock(&p->lock);
     while ((blk = *at)) {
@@ -475,6 +536,8 @@ static unsigned drop_in_page(struct tcg *t, struct tcg_page *p, uint64_t first, 
         at = &blk->next_page[link_no(blk, p->number)];
     }
     SET(p->granules, kept);
+    if (gone && last - first < TCG_REWRITE_LEN)
+        note_rewrite(p, first, last);
     spin_unlock(&p->lock);
     for (; gone; gone = gone->next_gone, dropped++) {
         leave_other_page(t, p, gone);
@@ -517,18 +580,6 @@ unsigned tcg_invalidate(struct tcg *t, uint64_t ram_off, uint64_t len)
             dropped += drop_in_page(t, p, ram_off, last);
     }
     return dropped;
-}
-
-static bool page_has(const struct tcg_page *p, uint64_t first, uint64_t last)
-{
-    uint64_t start = p->number << TCG_PAGE_BITS;
-
-    if (!(GET(p->granules) & granules(MAX_OF(first, start), MIN_OF(last, start + PAGE_SIZE - 1))))
-        return false;
-    for (struct tcg_block *blk = GET(p->blocks); blk; blk = next_in_page(p, blk))
-        if (overlaps(blk, first, last))
-            return true;
-    return false;
 }
 
 bool tcg_has_code(struct tcg *t, uint64_t ram_off, uint64_t len)

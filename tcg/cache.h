@@ -17,6 +17,14 @@
 #define TCG_UNIT_SIZE ((size_t)1 << TCG_UNIT_BITS)
 #define TCG_UNIT_BLOCKS (TCG_UNIT_SIZE / 32)   /* no block is shorter */
 
+/* Bytes of a page whose rewriting has dropped blocks. */
+struct tcg_rewrite {
+    uint16_t off;
+    uint8_t len, count;
+};
+#define TCG_REWRITE_LEN 8     /* no immediate is longer */
+#define TCG_REWRITE_OFTEN 2
+
 /* A RAM page that has or had blocks. */
 struct tcg_page {
     uint64_t number;          /* RAM offset >> TCG_PAGE_BITS */
@@ -27,6 +35,7 @@ struct tcg_page {
     uint32_t watch;           /* ticket of the tcg_watch() that was begun last, 0: none; under lock, as the rest */
     bool watched;             /* every store to the page is told */
     uint8_t idle;             /* how many were told since it had blocks */
+    struct tcg_rewrite rewrite[IR_LIVES];
     uint8_t lock;             /* base/spin.h */
 };
 

@@ -477,6 +477,8 @@ static uint64_t step(struct run *r, const struct ir_insn *in, unsigned i)
         return 0;
     case IR_XLATE:
         return 0;
+    case IR_CODE:
+        return load_typed((const void *)(uintptr_t)in->imm, in->type);
     case IR_PC:
         return *guest_pc(r) + r->blk->page_off + in->imm;
     case IR_GETFL:

@@ -72,6 +72,10 @@ struct ir_insn {
 
 #define IR_MAX_INSNS 2048  /* capacity of a block; emission stops in time (ir_room) */
 
+/* Bytes of guest code that the block does not contain but reads when it runs, from its first byte on. */
+struct ir_live { int16_t off; uint8_t len; };
+#define IR_LIVES 4
+
 struct ir_block {
     struct ir_insn *insn;   /* [1 .. num) are in use */
     unsigned num;
@@ -86,6 +90,8 @@ struct ir_block {
     uint32_t guest_insns;
     unsigned num_exits;     /* EXITIFs */
     uint8_t mmu;            /* software TLB set used by LD and ST (0 .. guest->num_mmu-1) */
+    uint8_t num_live;
+    struct ir_live live[IR_LIVES];
     bool hot;               /* takes the place of one that was entered often */
     bool warm;              /* counts its entries; the last one leaves by TCG_EXIT_HOT */
     bool keep;              /* a block of one instruction is to be found again; its mode tells it from others */
@@ -125,6 +131,8 @@ ir_ref ir_lde(struct ir_builder *b, enum ir_type t, unsigned offset);
 void   ir_ste(struct ir_builder *b, enum ir_type t, unsigned offset, ir_ref v);
 /* Signs of the elements (I8, I32, I64) of a field; cc: V16, V32. */
 ir_ref ir_vmask(struct ir_builder *b, unsigned cc, enum ir_type element, unsigned offset);
+/* The immediate of `t` at host address `host`, when it runs. */
+ir_ref ir_code(struct ir_builder *b, enum ir_type t, const void *host);
 ir_ref ir_pc(struct ir_builder *b, enum ir_type t, int64_t delta);
 /* NOT NEG BSWAP CTZ CLZ. */
 ir_ref ir_un(struct ir_builder *b, enum ir_op op, enum ir_type t, ir_ref a);

@@ -253,6 +253,11 @@ ir_ref ir_vmask(struct ir_builder *b, unsigned cc, enum ir_type element, unsigne
     return append(b, ir_low(IR_VMASK, element, cc, 0, 0, 0), 0, offset);
 }
 
+ir_ref ir_code(struct ir_builder *b, enum ir_type t, const void *host)
+{
+    return append(b, ir_low(IR_CODE, t, 0, 0, 0, 0), 0, (uintptr_t)host);
+}
+
 /* The pc register keeps the block's first pc while the block runs, so equal reads are shared. */
 ir_ref ir_pc(struct ir_builder *b, enum ir_type t, int64_t delta)
 {

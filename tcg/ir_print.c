@@ -68,7 +68,7 @@ static void print_immediate(FILE *out, const struct ir_insn *in, const struct tc
     uint64_t imm = in->imm;
 
     switch (in->op) {
-    case IR_CONST:
+    case IR_CONST: case IR_CODE:
         fprintf(out, " 0x%" PRIx64, imm);
         break;
     case IR_GET: case IR_PUT:

@@ -270,6 +270,8 @@ static struct tcg_block *describe(struct tcg *t, const struct ir_block *ir, bool
     blk->page_off = ir->page_off;
     blk->pc = ir->pc;
     blk->one_insn = one_insn;
+    blk->num_live = ir->num_live;
+    memcpy(blk->live, ir->live, sizeof(blk->live));
     blk->hot = ir->hot;
     blk->warm = ir->warm && t->host;
     blk->counted = t->cache->opt.count;

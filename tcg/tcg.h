@@ -152,6 +152,8 @@ struct tcg_block {
     bool hot, warm;             /* as in struct ir_block */
     bool counted;               /* takes `insns` from the guest's budget at its entry, or leaves there */
     uint8_t mmu;                /* software TLB set of its loads and stores */
+    uint8_t num_live;           /* as in struct ir_block */
+    struct ir_live live[IR_LIVES];
     uint64_t pc;                /* for logs */
     const void *code;           /* host entry point (jit) */
     struct ir_insn *ir;         /* interpreter: the block's own copy */
@@ -218,6 +220,9 @@ void tcg_watch_done(struct tcg *t, uint64_t ram_off, uint32_t ticket);
  * need not be told any more: code that is rewritten again and again is not watched anew each time. Any thread. */
 #define TCG_WATCH_IDLE 64
 void tcg_unwatch(struct tcg *t, uint64_t ram_off);
+/* Bytes behind `ram_off` in its page that stores have rewritten so that blocks were dropped more than once. Returns how
+ * many ranges. Any thread. */
+unsigned tcg_rewritten(struct tcg *t, uint64_t ram_off, struct ir_live live[IR_LIVES]);
 /* What is near these bytes, all of one page: no blocks in the page, blocks in other granules of it, or blocks that may
  * overlap them. Any thread. */
 enum tcg_near { TCG_NEAR_NOTHING, TCG_NEAR_OTHERS, TCG_NEAR_BLOCKS };

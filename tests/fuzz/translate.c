@@ -100,7 +100,7 @@ static void try_translation(struct target *t, uint32_t mode, unsigned flags, uns
     cpu->tcg = tcg;
     cpu_set_model(cpu, cpu_model_find(flags & FLAG_OLD_MODEL ? "pentium" : "max"));
     ir = emit_block(cpu, tcg_builder(tcg), exact, avail, flags & FLAG_TAIL ? page + PAGE : NULL, 0x10000 + place,
-                    flags & FLAG_ONE ? 1 : 64, &crossed);
+                    flags & FLAG_ONE ? 1 : 64, &crossed, NULL);
     ir->phys = place;
     ir->phys2 = UINT64_MAX;
     if (!ir->guest_insns || ir->guest_size > avail + INSN_MAX_LEN)

@@ -117,6 +117,60 @@ static void functions(void)
     check("two bodies in turn", wrong, 0);
 }
 
+/* Immediates that change before each call, whole, byte by byte, and together with the opcode in front: of
+ * 05 (add), 35 (xor), 25 (and), 2d (sub), b8 (mov). */
+static u32 applied(u8 opcode, u32 x, u32 v)
+{
+    switch (opcode) {
+    case 0x05: return x + v;
+    case 0x35: return x ^ v;
+    case 0x25: return x & v;
+    case 0x2d: return x - v;
+    default: return v;
+    }
+}
+
+static void immediates(void)
+{
+    static const u8 opcodes[] = { 0x05, 0x35, 0x25, 0x2d, 0xb8 };
+    const u32 code = PLAY + 0x4000, at_op = code + 5, at_imm = code + 6, x = 0x12345678;
+    group("immediates that change");
+    for (u32 k = 0; k < sizeof opcodes; k++) {
+        u8 op = opcodes[k];
+        u32 wrong = 0, v = 0;
+        poke8(code, 0xb8);
+        poke32(code + 1, x);
+        poke8(at_op, op);
+        poke8(at_op + 5, 0xc3);
+        for (u32 i = 0; i < 60; i++) {
+            v = i * 0x9e3779b9;
+            poke32(at_imm, v);
+            wrong += ((function *)code)() != applied(op, x, v);
+            v = (v & 0xffff00ff) | i << 8;
+            poke8(at_imm + 1, (u8)i);
+            wrong += ((function *)code)() != applied(op, x, v);
+            u8 other = opcodes[(k + i) % sizeof opcodes];
+            v = (v & 0xff000000) | (i * 0x10203 & 0xffffff);
+            poke32(at_op, other | v << 8); /* the opcode and three bytes of the immediate */
+            wrong += ((function *)code)() != applied(other, x, v);
+            poke8(at_op, op);
+            wrong += ((function *)code)() != applied(op, x, v);
+        }
+        check("add, xor, and, sub, mov", wrong, 0);
+    }
+    T("imm8 is sign-extended", P32, "mov edx, 200; 1: add eax, 1; dec byte ptr [edi]; dec edx; jnz 1b",
+      .di = CODE + 7, .x = { { AX, (u32)-1780 } }); /* from 1 down to -128, from 127 down to 58 */
+    T("imm16", P32, "mov edx, 50; 1: add ax, 1000; inc word ptr [edi]; dec edx; jnz 1b", .di = CODE + 7,
+      .ax = 0xffff0000, .x = { { AX, 0xffff0000 | ((50 * 1000 + 49 * 25) & 0xffff) } });
+    T("of a comparison", P32, "mov edx, 50; 1: cmp edx, 1; setl bl; add cl, bl; inc byte ptr [edi]; "
+      "dec edx; jnz 1b",
+      .di = CODE + 7, .cx = 0, .x = { { CX, 25 } });
+    T("of the instruction that rewrites it", P32, "mov edx, 50; 1: add dword ptr [edi], 1; dec edx; jnz 1b",
+      .di = CODE + 7, .x = { { DX, 0 } });
+    T("stored by the same block", P32, "mov edx, 100; 1: mov [edi], edx; mov ecx, 5; add eax, ecx; dec edx; "
+      "jnz 1b", .di = CODE + 8, .x = { { AX, 5050 } });
+}
+
 static void alias(void)
 {
     group("another mapping");
@@ -191,6 +245,7 @@ void program(const char *line)
     (void)line;
     snippets();
     functions();
+    immediates();
     alias();
     modes();
 }

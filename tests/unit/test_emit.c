@@ -106,7 +106,8 @@ static void run_block(struct rig *r, unsigned bits, size_t len, unsigned max)
     struct ir_block *ir;
 
     r->cpu->rip = at(bits, CODE);
-    ir = emit_block(r->cpu, tcg_builder(r->tcg), r->mem + CODE, len, NULL, MEM_BASE + CODE, max, &crossed);
+    ir = emit_block(r->cpu, tcg_builder(r->tcg), r->mem + CODE, len, NULL, MEM_BASE + CODE, max, &crossed,
+                    NULL);
     ir->phys = CODE;
     ir->phys2 = UINT64_MAX;
     tcg_run(r->tcg, r->cpu, tcg_translate(r->tcg, ir, true, NULL, &why), &exit_no);
@@ -394,7 +395,7 @@ static unsigned count_atomics(const struct sample *s, bool parallel, uint8_t op,
     r.cpu->opt.parallel = parallel;
     set_mode(r.cpu, s->bits);
     len = parse_hex(s->hex, r.mem + CODE);
-    blk = emit_block(r.cpu, tcg_builder(r.tcg), r.mem + CODE, len, NULL, MEM_BASE + CODE, 1, &crossed);
+    blk = emit_block(r.cpu, tcg_builder(r.tcg), r.mem + CODE, len, NULL, MEM_BASE + CODE, 1, &crossed, NULL);
     for (unsigned i = 1; i < blk->num; i++)
         if (blk->insn[i].op == op && (op != IR_CALL || blk->insn[i].imm == HELP_cmpxchg16b)) {
             *kind = (uint8_t)blk->insn[i].imm;
@@ -502,10 +503,47 @@ START_TEST(test_extent)
     set_mode(r.cpu, 32);
     r.cpu->mode |= extents[_i].mode;
     len = parse_hex(extents[_i].hex, r.mem);
-    blk = emit_block(r.cpu, tcg_builder(r.tcg), r.mem, len, NULL, 0x5000 - len, 64, &crossed);
+    blk = emit_block(r.cpu, tcg_builder(r.tcg), r.mem, len, NULL, 0x5000 - len, 64, &crossed, NULL);
     ck_assert_uint_eq(blk->guest_size, extents[_i].size);
     ck_assert_uint_eq(blk->guest_insns, extents[_i].insns);
     ck_assert(!crossed);
+    rig_close(&r);
+}
+END_TEST
+
+static uint64_t run_again(struct rig *r, struct tcg_block *blk, uint8_t *imm, uint32_t value)
+{
+    unsigned exit_no;
+
+    memcpy(imm, &value, sizeof(value));
+    r->cpu->rip = MEM_BASE + CODE;
+    tcg_run(r->tcg, r->cpu, blk, &exit_no);
+    return r->cpu->gpr[R_AX];
+}
+
+/* An immediate that is rewritten is read when the block runs, if its instruction reads it in no other way. */
+START_TEST(test_live)
+{
+    struct ir_block *ir;
+    struct tcg_block *blk;
+    struct rig r;
+    size_t len;
+    bool crossed;
+    enum tcg_miss why;
+
+    rig_open(&r, _i & 1, _i & 2);
+    set_mode(r.cpu, 64);
+    len = parse_hex("b8112233446683c0ffc1e008", r.mem + CODE); /* mov eax; add ax, -1; shl eax, 8 */
+    struct emit_live live = { .host = r.mem + CODE, .num = 4, .at = { { 1, 4 }, { 8, 1 }, { 11, 1 }, { 0, 2 } } };
+    ir = emit_block(r.cpu, tcg_builder(r.tcg), r.mem + CODE, len, NULL, MEM_BASE + CODE, 64, &crossed, &live);
+    ck_assert_uint_eq(ir->num_live, 2);
+    ck_assert(ir->live[0].off == 1 && ir->live[0].len == 4 && ir->live[1].off == 8 && ir->live[1].len == 1);
+    ir->phys = CODE;
+    blk = tcg_translate(r.tcg, ir, false, NULL, &why);
+    ck_assert_uint_eq(run_again(&r, blk, r.mem + CODE + 1, 0x44332211), 0x33221000);
+    ck_assert_uint_eq(run_again(&r, blk, r.mem + CODE + 1, 0x99880000), 0x88ffff00);
+    r.mem[CODE + 8] = 0x7f;
+    ck_assert_uint_eq(run_again(&r, blk, r.mem + CODE + 1, 1), 0x8000);
     rig_close(&r);
 }
 END_TEST
@@ -522,11 +560,11 @@ START_TEST(test_crossing)
     rig_open(&r, true, true);
     set_mode(r.cpu, 32);
     len = parse_hex("81c0", r.mem);
-    blk = emit_block(r.cpu, tcg_builder(r.tcg), r.mem, len, tail, 0x5000 - len, 64, &crossed);
+    blk = emit_block(r.cpu, tcg_builder(r.tcg), r.mem, len, tail, 0x5000 - len, 64, &crossed, NULL);
     ck_assert(crossed);
     ck_assert_uint_eq(blk->guest_size, 6);
     ck_assert_uint_eq(blk->guest_insns, 1);
-    blk = emit_block(r.cpu, tcg_builder(r.tcg), r.mem, len, NULL, 0x5000 - len, 64, &crossed);
+    blk = emit_block(r.cpu, tcg_builder(r.tcg), r.mem, len, NULL, 0x5000 - len, 64, &crossed, NULL);
     ck_assert(crossed);
     ck_assert_uint_eq(blk->guest_size, 2);
     rig_close(&r);
@@ -688,7 +726,7 @@ static void check_random_blocks(bool optimise, uint32_t state)
         for (size_t j = 0; j < sizeof(tail); j++)
             tail[j] = (uint8_t)next_random(&state);
         blk = emit_block(r.cpu, tcg_builder(r.tcg), r.mem, len, i % 2 ? tail : NULL, 0x5000 - len, 64,
-                         &crossed);
+                         &crossed, NULL);
         bad = ir_verify(blk, &cpu_guest, err, sizeof(err));
         ck_assert_msg(!bad, "%u bits, bytes %02x %02x %02x %02x: %s", widths[i % 3], r.mem[0], r.mem[1],
                       r.mem[2],
@@ -778,6 +816,7 @@ Suite *emit_suite(void)
     tcase_add_loop_test(t, test_jumps, 0, (int)ARRAY_LEN(jumps));
     tcase_add_test(t, test_repeat_interrupted);
     tcase_add_loop_test(t, test_extent, 0, (int)ARRAY_LEN(extents));
+    tcase_add_loop_test(t, test_live, 0, 4);
     tcase_add_test(t, test_crossing);
     tcase_add_loop_test(t, test_random_blocks, 0, 4);
     tcase_add_loop_test(t, test_traces, 0, 2 * (int)ARRAY_LEN(traces));

@@ -153,6 +153,8 @@ START_TEST(test_store_clears_code_flag)
     for (unsigned i = 0; i < TCG_WATCH_IDLE + 16; i++)
         mmu_store(cf.cpu, C + i % 16, 0x90, 1, 0);
     ck_assert(!tcg_page_has_code(cf.cpu->tcg, C));
+    for (unsigned i = 0; i < TCG_WATCH_IDLE; i++)
+        mmu_store(cf.cpu, C, 0x90, 1, 0);
     ck_assert_uint_eq(memory_page_flags(cf.mem)[C >> 12], 0);
 }
 END_TEST

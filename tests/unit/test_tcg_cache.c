@@ -123,6 +123,53 @@ START_TEST(block_that_wraps_into_its_own_page)
 }
 END_TEST
 
+/* A store to nothing but bytes that a block reads when it runs leaves the block alone. */
+START_TEST(live_bytes)
+{
+    struct ir_block *ir = make_ir(t, 0x1000, UINT64_MAX, 0, 12);
+    struct tcg_block *a;
+    enum tcg_miss why;
+
+    ir->num_live = 2;
+    ir->live[0] = (struct ir_live){ 1, 4 };
+    ir->live[1] = (struct ir_live){ 7, 1 };
+    a = tcg_translate(t, ir, false, NULL, &why);
+    ck_assert(!tcg_has_code(t, 0x1001, 4) && !tcg_has_code(t, 0x1002, 1) && !tcg_has_code(t, 0x1007, 1));
+    ck_assert(!tcg_block_holds(a, 0x1001, 4) && tcg_block_holds(a, 0x1000, 4));
+    ck_assert_uint_eq(tcg_invalidate(t, 0x1001, 4) + tcg_invalidate(t, 0x1007, 1), 0);
+    ck_assert(tcg_has_code(t, 0x1004, 2) && tcg_has_code(t, 0x1000, 2) && tcg_has_code(t, 0x1001, 7));
+    ck_assert_uint_eq(tcg_invalidate(t, 0x1004, 2), 1);
+    ck_assert(a->dropped);
+}
+END_TEST
+
+static void rewrite(uint64_t phys, unsigned len)
+{
+    simple(phys & ~UINT64_C(15), 16);
+    ck_assert_uint_eq(tcg_invalidate(t, phys, len), 1);
+}
+
+/* Bytes whose rewriting drops blocks again and again are known. */
+START_TEST(rewritten_bytes)
+{
+    struct ir_live live[IR_LIVES];
+
+    ck_assert_uint_eq(tcg_rewritten(t, 0x1000, live), 0);
+    rewrite(0x1021, 4);
+    rewrite(0x1022, 1);
+    ck_assert_uint_eq(tcg_rewritten(t, 0x1000, live), 0);
+    rewrite(0x1021, 4);
+    rewrite(0x1031, 16); /* no immediate */
+    rewrite(0x1031, 16);
+    ck_assert_uint_eq(tcg_rewritten(t, 0x1020, live), 1);
+    ck_assert(live[0].off == 1 && live[0].len == 4);
+    ck_assert_uint_eq(tcg_rewritten(t, 0x1022, live) + tcg_rewritten(t, 0x2000, live), 0);
+    for (unsigned i = 0; i < 2 * IR_LIVES; i++)
+        rewrite(0x1100 + 16 * i, 1); /* each once: no reason to forget what happens more often */
+    ck_assert_uint_eq(tcg_rewritten(t, 0x1020, live), 1);
+}
+END_TEST
+
 START_TEST(huge_ranges)
 {
     simple(0x1000, 4);
@@ -506,6 +553,8 @@ Suite *tcg_cache_suite(void)
     tcase_add_test(tc, invalidates_exactly);
     tcase_add_test(tc, cross_page_blocks_are_in_both_pages);
     tcase_add_test(tc, block_that_wraps_into_its_own_page);
+    tcase_add_test(tc, live_bytes);
+    tcase_add_test(tc, rewritten_bytes);
     tcase_add_test(tc, huge_ranges);
     tcase_add_test(tc, dropping_unchains);
     tcase_add_test(tc, an_exit_stays_where_it_is_chained);

@@ -121,7 +121,7 @@ static inline unsigned value_type(const struct emit *c, ir_ref v)
 void emit_map(struct emit *c, int16_t off, uint16_t insn);
 
 /* One function per group of operations: emit instruction i. Each unlocks and kills on its own. */
-void emit_state(struct emit *c, unsigned i);        /* GET PUT LDE STE PC */
+void emit_state(struct emit *c, unsigned i);        /* GET PUT LDE STE PC CODE */
 void emit_arith(struct emit *c, unsigned i);        /* ADD .. SUB, AND OR XOR, MUL */
 void emit_mulh(struct emit *c, unsigned i);
 void emit_unary(struct emit *c, unsigned i);        /* NOT NEG BSWAP */

@@ -152,6 +152,15 @@ static void emit_pc(struct emit *c, unsigned i)
     }
 }
 
+static void emit_code(struct emit *c, unsigned i)
+{
+    const struct ir_insn *in = &c->insn[i];
+    unsigned dst = ra_def(&c->ra, (ir_ref)i, NO_REG, 0, IR_BITS(in->type));
+
+    enc_mov_ri(&c->enc, dst, in->imm);
+    enc_load(&c->enc, in->type, dst, mem_at(dst, 0));
+}
+
 void emit_state(struct emit *c, unsigned i)
 {
     const struct ir_insn *in = &c->insn[i];
@@ -168,6 +177,9 @@ void emit_state(struct emit *c, unsigned i)
         break;
     case IR_STE:
         emit_ste(c, i);
+        break;
+    case IR_CODE:
+        emit_code(c, i);
         break;
     default: /* PC */
         emit_pc(c, i);

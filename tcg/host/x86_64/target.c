@@ -18,7 +18,7 @@ typedef uintptr_t enter_fn(void *env, const void *code);
 
 static emit_fn *const emitters[IR_NUM_OPS] = {
     [IR_GET] = emit_state, [IR_PUT] = emit_state, [IR_LDE] = emit_state, [IR_STE] = emit_state,
-    [IR_PC] = emit_state,
+    [IR_PC] = emit_state, [IR_CODE] = emit_state,
     [IR_ADD] = emit_arith, [IR_SUB] = emit_arith, [IR_AND] = emit_arith, [IR_OR] = emit_arith,
     [IR_XOR] = emit_arith, [IR_MUL] = emit_arith, [IR_MULHU] = emit_mulh, [IR_MULHS] = emit_mulh,
     [IR_NOT] = emit_unary, [IR_NEG] = emit_unary, [IR_BSWAP] = emit_unary,
@@ -40,9 +40,9 @@ static emit_fn *const emitters[IR_NUM_OPS] = {
 
 /* Operations whose code is moves only: the host's flags survive them. */
 static const bool keeps_flags[IR_NUM_OPS] = {
-    [IR_GET] = true, [IR_PUT] = true, [IR_LDE] = true, [IR_STE] = true, [IR_PC] = true, [IR_ZEXT] = true,
-    [IR_SEXT] = true, [IR_TRUNC] = true, [IR_NOT] = true, [IR_PUTFL] = true, [IR_VMASK] = true, [IR_VOP] = true,
-    [IR_VZERO] = true, [IR_VSET] = true, [IR_VFROMI] = true, [IR_VTOI] = true,
+    [IR_GET] = true, [IR_PUT] = true, [IR_LDE] = true, [IR_STE] = true, [IR_PC] = true, [IR_CODE] = true,
+    [IR_ZEXT] = true, [IR_SEXT] = true, [IR_TRUNC] = true, [IR_NOT] = true, [IR_PUTFL] = true, [IR_VMASK] = true,
+    [IR_VOP] = true, [IR_VZERO] = true, [IR_VSET] = true, [IR_VFROMI] = true, [IR_VTOI] = true,
 };
 
 void emit_map(struct emit *c, int16_t off, uint16_t insn)
