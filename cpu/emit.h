@@ -114,7 +114,8 @@ ir_ref emit_pc_value(struct emit *e, int32_t delta);
 
 /* One block: decode from `code` (host pointer to the block's first byte; `avail` bytes to the page's end), emit
  * until a block end, the page's end or `max` instructions; 0: one that comes back to the run loop (MODE_ALONE). `tail` is the next page for an instruction that
- * crosses (NULL: fetching it faults, the fault is raised when that instruction is reached first). `live` may be NULL. */
+ * crosses (NULL: fetching it faults, the fault is raised when that instruction is reached first). `live` may be
+ * NULL. */
 struct ir_block *emit_block(struct cpu *cpu, struct ir_builder *b, const uint8_t *code, size_t avail,
                             const uint8_t *tail, uint64_t pc, unsigned max, bool *crossed,
                             const struct emit_live *live);

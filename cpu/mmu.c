@@ -418,10 +418,29 @@ uint64_t mmu_load(void *env, uint64_t addr, uint32_t size, uint32_t mem)
     return load_at(cpu, addr, size, mem & IR_MEM_RMW ? ACC_WRITE : ACC_READ, mmu_set_of(cpu, mem));
 }
 
+/* The common store of a watched page: data beside code. It is within a page, so that a tag that matches says all of the
+ * address; nothing else than the page asks for this way. */
+static bool store_beside_code(struct cpu *cpu, uint64_t addr, uint64_t value, unsigned size, unsigned mmu)
+{
+    struct tcg_tlb_entry *e = &cpu->tlb[mmu][tlb_index(addr)];
+    uint64_t page = addr & PAGE_MASK, phys = tlb_phys_of(cpu, addr, mmu);
+    const struct mem_range *r;
+
+    if (e->tag_write != (page | TLB_SLOW) || e->tag_read != page || ((addr + size - 1) & PAGE_MASK) != page)
+        return false;
+    r = mmu_range(cpu, phys);
+    if (!r->writable)
+        return false;
+    watched_store(cpu, e, addr, value, size, r, phys);
+    return true;
+}
+
 void mmu_store(void *env, uint64_t addr, uint64_t value, uint32_t size, uint32_t mem)
 {
     struct cpu *cpu = env;
 
+    if (store_beside_code(cpu, addr, value, size, mmu_set_of(cpu, mem)))
+        return;
     addr = check_address(cpu, addr, size, mem);
     check_alignment(cpu, addr, size, mem);
     if (cpu->dr[7] & DR7_ENABLES)
