@@ -360,7 +360,7 @@ static bool row_has_modrm(const struct opcode *row)
     return false;
 }
 
-/* All rows of the opcode; *modrm: one of them has a ModRM byte. */
+/* All rows of the opcode; *modrm: they have a ModRM byte. Rows of one opcode in one file agree in that. */
 static bool find_candidates(const struct insn *insn, uint8_t opcode, struct candidates *c, bool *modrm)
 {
     *modrm = false;
@@ -370,8 +370,7 @@ static bool find_candidates(const struct insn *insn, uint8_t opcode, struct cand
         c->first[room] = opcode_rows(room, insn->map, opcode, &c->last[room]);
         if (!c->first[room])
             continue;
-        for (const struct opcode *row = c->first[room]; row <= c->last[room] && !*modrm; row++)
-            *modrm = row_has_modrm(row);
+        *modrm = *modrm || row_has_modrm(c->first[room]);
     }
     return true;
 }
@@ -393,8 +392,6 @@ static bool modrm_matches(const struct insn *insn, const struct opcode *row)
 {
     bool reg = insn->modrm >> 6 == 3;
 
-    if (row->reg != SEL_ANY && row->reg != (insn->modrm >> 3 & 7))
-        return false;
     if (row->rm != SEL_ANY && row->rm != (insn->modrm & 7))
         return false;
     if ((row->mod == SEL_MEM && reg) || (row->mod == SEL_REG && !reg))
@@ -441,10 +438,12 @@ static bool row_matches(const struct insn *insn, const struct opcode *row)
 
 static const struct opcode *find_row(const struct insn *insn, const struct candidates *c)
 {
+    unsigned reg = insn->modrm >> 3 & 7;
+
     for (unsigned room = c->room; room <= c->last_room; room++)
         if (c->first[room])
             for (const struct opcode *row = c->first[room]; row <= c->last[room]; row++)
-                if (row_matches(insn, row))
+                if ((row->reg == reg || row->reg == SEL_ANY) && row_matches(insn, row))
                     return row;
     return NULL;
 }

@@ -247,11 +247,13 @@ const struct opcode *opcode_rows(enum opcode_room room, unsigned map, uint8_t op
     unsigned slot = map << 8 | opcode;
     unsigned number = room_last[room][slot];
     const struct opcode *start = cpu_opcodes + room_start[room], *row;
+    bool exact;
 
     if (!number)
         return NULL;
     *last = row = start + number - 1;
-    while (row > start && covers(row - 1, slot))
+    exact = SLOT(row->opcode) == slot; /* not one of the eight of a register in the opcode but the first */
+    while (row > start && (exact ? row[-1].opcode == row->opcode : covers(row - 1, slot)))
         row--;
     return row;
 }

@@ -55,16 +55,8 @@ static struct tcg_block **unit_index(const struct tcg_cache *c, uint32_t unit)
     return (struct tcg_block **)(void *)c->index.start + (size_t)unit * TCG_UNIT_BLOCKS;
 }
 
-static void free_maps(struct tcg_cache *c)
-{
-    for (uint32_t u = 0; c->unit_blocks && u < c->num_units; u++)
-        for (uint32_t i = 0; i < c->unit_blocks[u]; i++)
-            free(unit_index(c, u)[i]->map);
-}
-
 void tcg_space_free(struct tcg_cache *c)
 {
-    free_maps(c);
     free(c->unit_blocks);
     release(&c->code);
     release(&c->data);
@@ -74,7 +66,6 @@ void tcg_space_free(struct tcg_cache *c)
 
 void tcg_space_clear(struct tcg_cache *c)
 {
-    free_maps(c);
     memset(c->unit_blocks, 0, c->num_units * sizeof(*c->unit_blocks));
     c->next_unit = 1;
     c->data.at = c->data.start;

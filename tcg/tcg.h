@@ -282,8 +282,8 @@ struct tcg_host {
     /* For another view: the same thunks. */
     void *(*clone)(void *host);
     void (*free)(void *host);
-    /* Compile `ir` into buf; fill blk's code, map, exits. map entries are appended to *map (malloc'ed by the
-     * backend, owned by the block). Returns 0, or -1 when buf has no room (nothing is kept). */
+    /* Compile `ir` into buf; fill blk's code, map, exits. The map lies in buf too. Returns 0, or -1 when buf has no room
+     * (nothing is kept). */
     int (*compile)(void *host, const struct ir_block *ir, struct tcg_code_buf *buf, struct tcg_block *blk);
     /* Redirect exit n of `from` to `to`'s entry, or back to its own leave stub when `to` is NULL. */
     void (*link)(void *host, struct tcg_block *from, unsigned n, const void *to);

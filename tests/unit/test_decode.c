@@ -487,19 +487,32 @@ START_TEST(test_table)
 }
 END_TEST
 
+static bool names_modrm(uint8_t kind)
+{
+    return (kind >= O_Eb && kind <= O_Rd) || (kind >= O_Sw && kind <= O_Dy) || (kind >= O_Pq && kind <= O_Uq) ||
+           (kind >= O_Vdq && kind <= O_Mqq) || (kind >= O_MGd && kind <= O_MGq) || kind >= O_STi;
+}
+
+static bool has_modrm(const struct opcode *row)
+{
+    return row->reg != SEL_ANY || row->mod != SEL_ANY || row->rm != SEL_ANY || names_modrm(row->op[0]) ||
+           names_modrm(row->op[1]) || names_modrm(row->op[2]);
+}
+
 /* Has this room rows of the opcode, and does the index say so? */
 static void check_room(unsigned room, unsigned map, unsigned opcode)
 {
     unsigned first = ROOM_NUM, last = ROOM_NUM;
-    const struct opcode *row;
-    bool found = opcode_rooms(room >= ROOM_VEX, map, (uint8_t)opcode, &first, &last);
-    bool has = opcode_rows(room, map, (uint8_t)opcode, &row);
+    const struct opcode *end, *row = opcode_rows(room, map, (uint8_t)opcode, &end);
+    bool found = opcode_rooms(room >= ROOM_VEX, map, (uint8_t)opcode, &first, &last), has = row;
 
     ck_assert_msg(!has || (found && first <= room && room <= last), "map %u %02x room %u", map, opcode, room);
     ck_assert_msg(has || !found || (first != room && last != room), "map %u %02x room %u", map, opcode, room);
+    for (const struct opcode *other = row; has && other <= end; other++)
+        ck_assert_msg(has_modrm(other) == has_modrm(row), "map %u %02x room %u", map, opcode, room);
 }
 
-/* The index by opcode leads to every row. */
+/* The index by opcode leads to every row, and the first one tells whether there is a ModRM byte. */
 START_TEST(test_rooms)
 {
     for (unsigned map = 0; map < 4; map++)

@@ -539,7 +539,6 @@ START_TEST(test_flags)
             bt_run(&blk);
             check_flags(op, t, a, b, n & 1);
         }
-        free(blk.map);
     }
 }
 END_TEST

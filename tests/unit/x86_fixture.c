@@ -621,6 +621,5 @@ void bt_run_both(uint64_t seed)
     uintptr_t left = run_or_raise(&blk);
     ck_assert_uint_eq(left, left_at(&blk, read_or_raise()));
     bt_compare((unsigned long)seed);
-    free(blk.map);
     bt_buf.at = (uint8_t *)(uintptr_t)blk.code;
 }

@@ -10,8 +10,9 @@
 _Static_assert((int)W8 == (int)IR_I8 && (int)W64 == (int)IR_I64, "IR types serve as host widths");
 
 /* Room that is asked for before compiling: the longest sequence for one IR instruction with its out-of-
- * line part is below 570 bytes (of which 288 store 16 wide vector fields), entry and exits are below 4 KiB. */
-enum { ROOM_PER_INSN = 570, ROOM_PER_BLOCK = 4096, THUNKS_SIZE = 8192, CODE_ALIGN = 16 };
+ * line part is below 570 bytes (of which 288 store 16 wide vector fields), an entry of the map has 8, entry and exits are
+ * below 4 KiB. */
+enum { ROOM_PER_INSN = 578, ROOM_PER_BLOCK = 4096, THUNKS_SIZE = 8192, CODE_ALIGN = 16 };
 
 typedef void emit_fn(struct emit *c, unsigned i);
 typedef uintptr_t enter_fn(void *env, const void *code);
@@ -111,6 +112,18 @@ static void x86_free(void *host)
     free(host);
 }
 
+/* Behind the code, so that it comes and goes with it. */
+static void put_map(struct emit *c, struct tcg_block *blk)
+{
+    size_t size = c->num_map * sizeof(c->map[0]);
+
+    c->enc.at += -(uintptr_t)c->enc.at & (_Alignof(struct tcg_pc_entry) - 1);
+    blk->map = (struct tcg_pc_entry *)(void *)c->enc.at;
+    blk->num_map = c->num_map;
+    memcpy(blk->map, c->map, size);
+    c->enc.at += size;
+}
+
 static int x86_compile(void *host, const struct ir_block *ir, struct tcg_code_buf *buf, struct tcg_block *blk)
 {
     struct emit *c = host;
@@ -128,16 +141,9 @@ static int x86_compile(void *host, const struct ir_block *ir, struct tcg_code_bu
     ra_analyse(&c->ra, &c->enc, ir->insn, ir->num);
     vec_begin(c);
     emit_block(c);
-    blk->map = NULL;
-    if (c->num_map) {
-        blk->map = malloc(c->num_map * sizeof(c->map[0]));
-        if (!blk->map)
-            abort(); /* as everywhere: the host has no memory left */
-        memcpy(blk->map, c->map, c->num_map * sizeof(c->map[0]));
-    }
-    blk->num_map = c->num_map;
     blk->code = c->start;
     blk->code_size = (uint32_t)(c->enc.at - c->start);
+    put_map(c, blk);
     buf->at = c->enc.at;
     return 0;
 }
