@@ -36,11 +36,28 @@ static inline uint64_t align_down(uint64_t v, uint64_t pow2) { return v & ~(pow2
 static inline uint64_t align_up(uint64_t v, uint64_t pow2) { return (v + pow2 - 1) & ~(pow2 - 1); }
 static inline bool is_pow2(uint64_t v) { return v && !(v & (v - 1)); }
 
-/* Little-endian access to `size` (1..8) bytes at any alignment, on any host. */
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define BITS_LE(n, v) __builtin_bswap##n(v)
+#else
+#define BITS_LE(n, v) (v)
+#endif
+
+/* Little-endian access to `size` (1..8) bytes at any alignment, on any host; one access of the host where the size is
+ * a constant. */
 static inline uint64_t load_le(const void *p, unsigned size)
 {
     const uint8_t *b = p;
+    uint16_t v16;
+    uint32_t v32;
     uint64_t v = 0;
+
+    switch (__builtin_constant_p(size) ? size : 0) {
+    case 1: return *b;
+    case 2: return memcpy(&v16, p, 2), BITS_LE(16, v16);
+    case 4: return memcpy(&v32, p, 4), BITS_LE(32, v32);
+    case 8: return memcpy(&v, p, 8), BITS_LE(64, v);
+    default: break;
+    }
     for (unsigned i = 0; i < size; i++)
         v |= (uint64_t)b[i] << (8 * i);
     return v;
@@ -48,16 +65,21 @@ static inline uint64_t load_le(const void *p, unsigned size)
 
 static inline void store_le(void *p, unsigned size, uint64_t v)
 {
+    uint16_t v16 = BITS_LE(16, (uint16_t)v);
+    uint32_t v32 = BITS_LE(32, (uint32_t)v);
+    uint64_t v64 = BITS_LE(64, v);
     uint8_t *b = p;
+
+    switch (__builtin_constant_p(size) ? size : 0) {
+    case 1: *b = (uint8_t)v; return;
+    case 2: memcpy(p, &v16, 2); return;
+    case 4: memcpy(p, &v32, 4); return;
+    case 8: memcpy(p, &v64, 8); return;
+    default: break;
+    }
     for (unsigned i = 0; i < size; i++)
         b[i] = (uint8_t)(v >> (8 * i));
 }
-
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-#define BITS_LE(n, v) __builtin_bswap##n(v)
-#else
-#define BITS_LE(n, v) (v)
-#endif
 
 /* ---- guest RAM ----
  *

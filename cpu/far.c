@@ -278,9 +278,12 @@ static void check_return_code(struct comeback *r)
 
 static void finish_return(struct comeback *r)
 {
-    enter_code(r->cpu, r->cs, &r->code, r->cs & SEL_RPL, r->ip);
+    seg_commit_code(r->cpu, r->cs, &r->code, r->cs & SEL_RPL);
+    r->cpu->rip = r->ip;
     if (r->mask)
         cpu_set_eflags(r->cpu, r->flags, r->mask);
+    else
+        cpu_update_level(r->cpu);
 }
 
 static void return_same(struct comeback *r, unsigned drop)

@@ -339,7 +339,7 @@ static void restore(struct cpu *cpu, const struct restore *r, bool rex)
 static void restore_from(struct cpu *cpu, uint64_t spec, uint64_t rfbm, uint64_t ea, bool supervisor)
 {
     uint64_t bv, format;
-    struct restore r = { 0 };
+    struct restore r; /* all but the large members are set below, those when they are loaded */
     struct area a;
     bool compact, valid;
 

@@ -397,16 +397,18 @@ static const struct msr_special *find_special(const struct cpu *cpu, uint32_t in
 uint64_t cpu_read_msr(struct cpu *cpu, uint32_t index)
 {
     const struct msr_field *f = find_field(cpu, index);
-    const struct msr_special *special = find_special(cpu, index);
-    const struct msr_fixed *constant = find_fixed(cpu, index);
-    uint64_t mask, *mtrr = mtrr_field(cpu, index, &mask);
+    const struct msr_special *special = f ? NULL : find_special(cpu, index);
+    const struct msr_fixed *constant;
+    uint64_t mask, *mtrr;
 
     if (f)
         return *(uint64_t *)((char *)cpu + f->offset);
-    if (mtrr)
-        return *mtrr;
     if (special)
         return special->read(cpu, index);
+    mtrr = mtrr_field(cpu, index, &mask);
+    if (mtrr)
+        return *mtrr;
+    constant = find_fixed(cpu, index);
     if (!constant)
         raise_unknown(cpu, false, index);
     return constant->value;
@@ -456,23 +458,31 @@ static void write_fixed(struct cpu *cpu, uint32_t index, const struct msr_fixed 
     strict_msr_ignored(cpu, index, value, value ^ constant->value);
 }
 
-void cpu_write_msr(struct cpu *cpu, uint32_t index, uint64_t value)
+/* Those that are neither in a field nor of their own kind. */
+static void write_other(struct cpu *cpu, uint32_t index, uint64_t value)
 {
-    const struct msr_field *f = find_field(cpu, index);
-    const struct msr_special *special = find_special(cpu, index);
     const struct msr_fixed *constant = find_fixed(cpu, index);
     uint64_t mask = 0, *mtrr = mtrr_field(cpu, index, &mask);
 
-    if (f)
-        write_checked(cpu, index, (uint64_t *)((char *)cpu + f->offset), value, value_valid(cpu, f->check, value));
-    else if (mtrr)
+    if (mtrr)
         write_checked(cpu, index, mtrr, value, !(value & ~mask) && mtrr_valid(index, value));
-    else if (special && special->write)
-        special->write(cpu, index, value);
-    else if (special)
-        raise_value(cpu, index, "it is read-only");
     else if (constant)
         write_fixed(cpu, index, constant, value);
     else
         raise_unknown(cpu, true, index);
+}
+
+void cpu_write_msr(struct cpu *cpu, uint32_t index, uint64_t value)
+{
+    const struct msr_field *f = find_field(cpu, index);
+    const struct msr_special *special = f ? NULL : find_special(cpu, index);
+
+    if (f)
+        write_checked(cpu, index, (uint64_t *)((char *)cpu + f->offset), value, value_valid(cpu, f->check, value));
+    else if (special && special->write)
+        special->write(cpu, index, value);
+    else if (special)
+        raise_value(cpu, index, "it is read-only");
+    else
+        write_other(cpu, index, value);
 }

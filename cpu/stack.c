@@ -50,10 +50,22 @@ static uint64_t stack_address(const struct stack *s, unsigned size)
     return (uint32_t)(s->base + s->sp);
 }
 
+/* All of the items lie within one range that is accepted as a whole. */
+static bool whole_room(const struct stack *s, uint64_t bytes)
+{
+    if (s->sp < bytes)
+        return false;
+    if (s->mask == UINT64_MAX)
+        return cpu_canonical(s->cpu, s->sp - bytes) && cpu_canonical(s->cpu, s->sp - 1);
+    return s->sp - bytes >= s->lo && s->sp - 1 <= s->hi;
+}
+
 void stack_check_room(const struct stack *s, unsigned size, unsigned count)
 {
     struct stack t = *s;
 
+    if (whole_room(s, (uint64_t)size * count))
+        return;
     while (count--) {
         t.sp = (t.sp - size) & t.mask;
         (void)stack_address(&t, size);

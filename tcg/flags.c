@@ -2,13 +2,17 @@
 #include "base/bits.h"
 #include "tcg/ir.h"
 
+/* Bit n of v at the place of flag f. */
+static uint32_t flag_at(uint32_t f, uint64_t v, unsigned n)
+{
+    return (uint32_t)(v >> n & 1) * f;
+}
+
 /* S, Z and P of a result: Z of all bits of the width, P of the low byte alone (SDM vol. 1, 3.4.3.1). */
 static uint32_t flags_szp(uint64_t res, unsigned bits)
 {
-    uint32_t f = (res & MASK(bits)) ? 0 : IR_ZF;
-
-    f |= (res >> (bits - 1) & 1) ? IR_SF : 0;
-    return f | (__builtin_parity((unsigned)res & 0xff) ? 0 : IR_PF);
+    return flag_at(IR_SF, res, bits - 1) | (uint32_t)!(res & MASK(bits)) * IR_ZF |
+           (uint32_t)!__builtin_parity((unsigned)res & 0xff) * IR_PF;
 }
 
 static uint32_t flag_if(uint32_t flag, uint64_t condition)
@@ -16,24 +20,22 @@ static uint32_t flag_if(uint32_t flag, uint64_t condition)
     return condition ? flag : 0;
 }
 
-/* x + y (+ carry in) = res. A carry leaves a bit pair wherever the sum differs from the exclusive or. */
-static uint32_t flags_add(uint64_t res, uint64_t x, uint64_t y, bool carry_in, unsigned bits)
+/* x + y (+ carry in) = res, with the carry out of each bit. */
+static uint32_t flags_add(uint64_t res, uint64_t x, uint64_t y, unsigned bits)
 {
-    uint64_t r = res & MASK(bits), b = y & MASK(bits);
+    uint64_t carry = (x & y) | ((x | y) & ~res);
 
-    return flags_szp(res, bits) | flag_if(IR_CF, carry_in ? r <= b : r < b) |
-           flag_if(IR_AF, (x ^ y ^ res) & 0x10) |
-           flag_if(IR_OF, ((x ^ res) & (y ^ res)) >> (bits - 1) & 1);
+    return flags_szp(res, bits) | flag_at(IR_CF, carry, bits - 1) | flag_at(IR_AF, carry, 3) |
+           flag_at(IR_OF, (x ^ res) & (y ^ res), bits - 1);
 }
 
-/* x - y (- borrow in) = res. */
-static uint32_t flags_sub(uint64_t res, uint64_t x, uint64_t y, bool borrow_in, unsigned bits)
+/* x - y (- borrow in) = res, with the borrow of each bit. */
+static uint32_t flags_sub(uint64_t res, uint64_t x, uint64_t y, unsigned bits)
 {
-    uint64_t a = x & MASK(bits), b = y & MASK(bits);
+    uint64_t borrow = (~x & y) | ((~x | y) & res);
 
-    return flags_szp(res, bits) | flag_if(IR_CF, borrow_in ? a <= b : a < b) |
-           flag_if(IR_AF, (x ^ y ^ res) & 0x10) |
-           flag_if(IR_OF, ((x ^ y) & (x ^ res)) >> (bits - 1) & 1);
+    return flags_szp(res, bits) | flag_at(IR_CF, borrow, bits - 1) | flag_at(IR_AF, borrow, 3) |
+           flag_at(IR_OF, (x ^ y) & (x ^ res), bits - 1);
 }
 
 uint32_t ir_flags_eval(unsigned op, unsigned t, uint64_t a, uint64_t b, uint64_t c)
@@ -43,15 +45,15 @@ uint32_t ir_flags_eval(unsigned op, unsigned t, uint64_t a, uint64_t b, uint64_t
 
     switch (op) {
     case IR_FL_ADD:
-        return flags_add(a, a - b, b, false, bits);
+        return flags_add(a, a - b, b, bits);
     case IR_FL_ADC:
-        return flags_add(a, a - b - (c & 1), b, c & 1, bits);
+        return flags_add(a, a - b - (c & 1), b, bits);
     case IR_FL_SUB:
-        return flags_sub(a, a + b, b, false, bits);
+        return flags_sub(a, a + b, b, bits);
     case IR_FL_SBB:
-        return flags_sub(a, a + b + (c & 1), b, c & 1, bits);
+        return flags_sub(a, a + b + (c & 1), b, bits);
     case IR_FL_CMP:
-        return flags_sub(a - b, a, b, false, bits);
+        return flags_sub(a - b, a, b, bits);
     case IR_FL_LOGIC:
         return flags_szp(a, bits);
     case IR_FL_INC:

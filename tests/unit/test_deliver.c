@@ -114,7 +114,7 @@ static void setup(void)
     cpu->a20_mask = UINT64_MAX;
     fix.cpu = cpu;
     cpu_reset(cpu);
-    mmu_flush(cpu, true);
+    mmu_init(cpu);
     make_tables(cpu);
     load_level(cpu, KCODE, KDATA);
     seg_load_tr(cpu, TR_SEL);

@@ -73,7 +73,6 @@ static void run_one(uint64_t addr, uint64_t value, uint64_t desired, uint64_t se
     bt_run(&blk);
     bt_read(bt_reader);
     bt_compare((unsigned long)seed);
-    free(blk.map);
     bt_buf.at = (uint8_t *)(uintptr_t)blk.code;
 }
 
@@ -208,7 +207,6 @@ START_TEST(additions_add_up)
 
     many_operations(&blk, IR_ATOMIC_ADD, t, used);
     race(r, &blk, 0, 1, 1);
-    free(blk.map);
     ck_assert_uint_eq(shared(t), n & MASK(IR_BITS(t)));
     if (used && t >= IR_I32)
         ck_assert_uint_eq(r[0].sum + r[1].sum, n * (n - 1) / 2);
@@ -225,7 +223,6 @@ START_TEST(bits_stay_apart)
 
     many_operations(&blk, IR_ATOMIC_XOR, t, used);
     race(r, &blk, start, UINT64_C(0x0f0f0f0f0f0f0f0f), UINT64_C(0xf0f0f0f0f0f0f0f0));
-    free(blk.map);
     ck_assert_uint_eq(shared(t), start & MASK(IR_BITS(t)));
 }
 END_TEST
@@ -238,7 +235,6 @@ START_TEST(negations)
 
     many_operations(&blk, IR_ATOMIC_NEG, IR_I32, _i);
     race(r, &blk, 12345, 0, 0);
-    free(blk.map);
     ck_assert_uint_eq(shared(IR_I32), 12345);
 }
 END_TEST
@@ -261,7 +257,6 @@ START_TEST(compare_and_exchange_adds)
     bt_add(IR_EXIT, IR_I64, 0, 0, 0, 0);
     bt_compile(&blk);
     race(r, &blk, 0, 1, 3);
-    free(blk.map);
     ck_assert_uint_gt(r[0].sum, 0);
     ck_assert_uint_gt(r[1].sum, 0);
     ck_assert_uint_eq(shared(t), (r[0].sum + 3 * r[1].sum) & MASK(IR_BITS(t)));

@@ -228,6 +228,7 @@ START_TEST(test_rest)
     CHECK("55", enc_push(e, RBP));
     CHECK("415f", enc_pop(e, R15));
     CHECK("5b", enc_pop(e, RBX));
+    CHECK("9c", enc_pushf(e));
     CHECK("ffa40d00020000", enc_jmp_mem(e, mem_indexed(RBP, RCX, 512)));
     CHECK("ffe6", enc_jmp_reg(e, RSI));
     CHECK("41ffe3", enc_jmp_reg(e, R11));

@@ -228,7 +228,6 @@ static unsigned code_size(void)
     struct tcg_block blk;
 
     bt_compile(&blk);
-    free(blk.map);
     return blk.code_size;
 }
 

@@ -147,71 +147,7 @@ static void take_result(struct emit *c, unsigned i)
     enc_load(&c->enc, W32, dst, mem_at(RSP, FRAME_RESULT));
 }
 
-/* Value i := the six bits of flags f, all other bits 0. */
-static void make_word(struct emit *c, unsigned i, ir_ref f)
-{
-    const struct ir_insn *in = &c->insn[f];
-
-    if (flags_in_word(in)) {
-        ra_alias(&c->ra, (ir_ref)i, f, 32);
-    } else if (in->op == IR_FL_RAW) {
-        unsigned a = ra_use(&c->ra, in->a);
-        ra_kill(&c->ra, i);
-        unsigned dst = ra_def(&c->ra, (ir_ref)i, a, 0, 32);
-        if (dst != a)
-            enc_mov_rr(&c->enc, W32, dst, a);
-        enc_alu_ri(&c->enc, ALU_AND, W32, dst, IR_FLAGS6);
-    } else {
-        call_runtime(c, f, 0, c->thunks.flags);
-        take_result(c, i);
-    }
-}
-
-/* The word of the flags with bit C replaced. */
-static void emit_setc(struct emit *c, unsigned i)
-{
-    const struct ir_insn *in = &c->insn[i], *from = &c->insn[in->a];
-    bool in_reg = flags_in_word(from) || from->op == IR_FL_RAW;
-    int32_t imm;
-
-    if (!in_reg)
-        call_runtime(c, in->a, 0, c->thunks.flags);
-    unsigned a = in_reg ? ra_use(&c->ra, flags_in_word(from) ? in->a : from->a) : NO_REG;
-    bool fixed = ra_imm(&c->ra, in->b, &imm);
-    unsigned b = fixed ? NO_REG : ra_use(&c->ra, in->b);
-    ra_kill(&c->ra, i);
-    unsigned dst = ra_def(&c->ra, (ir_ref)i, a, fixed ? 0 : BIT_REG(b), 32);
-    if (!in_reg)
-        enc_load(&c->enc, W32, dst, mem_at(RSP, FRAME_RESULT));
-    else if (dst != a)
-        enc_mov_rr(&c->enc, W32, dst, a);
-    enc_alu_ri(&c->enc, ALU_AND, W32, dst, IR_FLAGS6 & ~IR_CF);
-    if (!fixed)
-        enc_alu_rr(&c->enc, ALU_OR, W32, dst, b);
-    else if (imm & 1)
-        enc_alu_ri(&c->enc, ALU_OR, W32, dst, IR_CF);
-}
-
-void emit_flags(struct emit *c, unsigned i)
-{
-    switch (c->insn[i].op) {
-    case IR_GETFL:
-        call_thunk(c, c->thunks.getfl);
-        take_result(c, i);
-        break;
-    case IR_FL_SETC:
-        emit_setc(c, i);
-        break;
-    case IR_PUTFL:
-        emit_putfl(c, i);
-        break;
-    default:
-        make_word(c, i, c->insn[i].a);
-        break;
-    }
-}
-
-/* ---- conditions ---- */
+/* ---- host instructions that make flags ---- */
 
 static enum x86_cc test_value(struct emit *c, ir_ref v, unsigned w, unsigned cc)
 {
@@ -313,6 +249,111 @@ static enum x86_cc redo_carry(struct emit *c, const struct ir_insn *f, unsigned 
     apply(c, add ? ALU_ADC : ALU_SBB, w, t, f->b);
     return cc;
 }
+
+/* ---- the word of six bits, by the host ---- */
+
+/* Make the host's flags those of f, but for A of FL_LOGIC. False: the host has no instruction for them. */
+static bool host_flags(struct emit *c, const struct ir_insn *f)
+{
+    switch (f->op) {
+    case IR_FL_CMP:
+        apply(c, ALU_CMP, f->type, copy(c, f->a), f->b);
+        return true;
+    case IR_FL_LOGIC:
+        test_value(c, f->a, f->type, CC_E);
+        return true;
+    case IR_FL_ADD:
+    case IR_FL_SUB:
+        redo(c, f, CC_E);
+        return true;
+    case IR_FL_ADC:
+    case IR_FL_SBB:
+        redo_carry(c, f, CC_E);
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Value i := the bits of `mask` of the host's flags, whose places are those of the guest's. */
+static void take_host_flags(struct emit *c, unsigned i, uint32_t mask)
+{
+    ra_unlock(&c->ra);
+    ra_kill(&c->ra, i);
+    unsigned dst = ra_def(&c->ra, (ir_ref)i, NO_REG, 0, 32);
+    enc_pushf(&c->enc);
+    enc_pop(&c->enc, dst);
+    enc_alu_ri(&c->enc, ALU_AND, W32, dst, (int32_t)mask);
+    c->flags_owner = 0;
+}
+
+/* Value i := the six bits of flags f, all other bits 0. */
+static void make_word(struct emit *c, unsigned i, ir_ref f)
+{
+    const struct ir_insn *in = &c->insn[f];
+
+    if (flags_in_word(in)) {
+        ra_alias(&c->ra, (ir_ref)i, f, 32);
+    } else if (in->op == IR_FL_RAW) {
+        unsigned a = ra_use(&c->ra, in->a);
+        ra_kill(&c->ra, i);
+        unsigned dst = ra_def(&c->ra, (ir_ref)i, a, 0, 32);
+        if (dst != a)
+            enc_mov_rr(&c->enc, W32, dst, a);
+        enc_alu_ri(&c->enc, ALU_AND, W32, dst, IR_FLAGS6);
+    } else if (host_flags(c, in)) {
+        take_host_flags(c, i, in->op == IR_FL_LOGIC ? IR_FLAGS6 & ~(uint32_t)IR_AF : IR_FLAGS6);
+    } else {
+        call_runtime(c, f, 0, c->thunks.flags);
+        take_result(c, i);
+    }
+}
+
+/* The word of the flags with bit C replaced. */
+static void emit_setc(struct emit *c, unsigned i)
+{
+    const struct ir_insn *in = &c->insn[i], *from = &c->insn[in->a];
+    bool in_reg = flags_in_word(from) || from->op == IR_FL_RAW;
+    int32_t imm;
+
+    if (!in_reg)
+        call_runtime(c, in->a, 0, c->thunks.flags);
+    unsigned a = in_reg ? ra_use(&c->ra, flags_in_word(from) ? in->a : from->a) : NO_REG;
+    bool fixed = ra_imm(&c->ra, in->b, &imm);
+    unsigned b = fixed ? NO_REG : ra_use(&c->ra, in->b);
+    ra_kill(&c->ra, i);
+    unsigned dst = ra_def(&c->ra, (ir_ref)i, a, fixed ? 0 : BIT_REG(b), 32);
+    if (!in_reg)
+        enc_load(&c->enc, W32, dst, mem_at(RSP, FRAME_RESULT));
+    else if (dst != a)
+        enc_mov_rr(&c->enc, W32, dst, a);
+    enc_alu_ri(&c->enc, ALU_AND, W32, dst, IR_FLAGS6 & ~IR_CF);
+    if (!fixed)
+        enc_alu_rr(&c->enc, ALU_OR, W32, dst, b);
+    else if (imm & 1)
+        enc_alu_ri(&c->enc, ALU_OR, W32, dst, IR_CF);
+}
+
+void emit_flags(struct emit *c, unsigned i)
+{
+    switch (c->insn[i].op) {
+    case IR_GETFL:
+        call_thunk(c, c->thunks.getfl);
+        take_result(c, i);
+        break;
+    case IR_FL_SETC:
+        emit_setc(c, i);
+        break;
+    case IR_PUTFL:
+        emit_putfl(c, i);
+        break;
+    default:
+        make_word(c, i, c->insn[i].a);
+        break;
+    }
+}
+
+/* ---- conditions of flags ---- */
 
 /* FL_SHL: C is the sign of x, FL_SHR: its lowest bit; O is the sign of x ^ res. */
 static enum x86_cc shift_cond(struct emit *c, const struct ir_insn *f, unsigned cc)

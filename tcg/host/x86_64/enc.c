@@ -321,6 +321,11 @@ void enc_pop(struct enc *e, unsigned reg)
     put8(e, 0x58 | (reg & 7));
 }
 
+void enc_pushf(struct enc *e)
+{
+    put8(e, 0x9c);
+}
+
 uint8_t *enc_jcc32(struct enc *e, enum x86_cc cc)
 {
     put8(e, ESCAPE_0F);

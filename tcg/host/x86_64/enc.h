@@ -110,6 +110,7 @@ void enc_store_imm(struct enc *e, unsigned w, struct x86_mem dst, int32_t imm);
 void enc_lea(struct enc *e, unsigned w, unsigned dst, struct x86_mem src);
 void enc_push(struct enc *e, unsigned reg);
 void enc_pop(struct enc *e, unsigned reg);
+void enc_pushf(struct enc *e);
 
 /* Control flow. Forward jumps return the place of their displacement for enc_patch. */
 uint8_t *enc_jcc32(struct enc *e, enum x86_cc cc);
