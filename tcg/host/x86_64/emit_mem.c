@@ -161,6 +161,7 @@ static void choose_vectors(struct emit *c, const struct ir_insn *in, struct stub
     }
 }
 
+/* May store a field to make room: all ways of the access come by here. */
 static void bind_vectors(struct emit *c, const struct ir_insn *in, const struct stub *s)
 {
     uint32_t field = (uint32_t)in->imm;
@@ -225,9 +226,9 @@ void emit_memory(struct emit *c, unsigned i)
         }
         access_host(c, in, s, memory_probe(c, &m, s));
     }
+    s->back = c->enc.at;
     if (in->op == IR_LDV)
         bind_vectors(c, in, s);
-    s->back = c->enc.at;
     if (in->op == IR_LDV && (in->cc & IR_V_CLEAR) && held_size(c, in) == 16)
         vec_clear_high(c, (uint32_t)in->imm);
 }
