@@ -32,6 +32,8 @@ struct emit {
     bool ended;                 /* a block end was emitted */
     bool stop;                  /* end the block after this instruction (no end emitted yet) */
     const struct emit_live *live; /* NULL: everything is as it was copied */
+    bool fpu_synced;            /* the x87 state is in the CPU structure here */
+    bool fpu_based;             /* fpu.fip is the pc of the page's first byte here */
     struct trace *trace;        /* of a block along its hot path; NULL: it ends at the first branch */
     ir_ref sti;                 /* this instruction is an STI in the middle of a block: whether IF was clear; else 0 */
     bool in_shadow;             /* this instruction is behind it: MODE_SHADOW may be set until it is complete */
@@ -102,6 +104,8 @@ void emit_lookup(struct emit *e);                               /* a helper has 
 void emit_check_pc(struct emit *e, ir_ref pc);
 /* What must happen before an x87 or MMX instruction once #UD and #NM are settled: pending #MF, entry into MMX state. */
 void emit_fpu_checks(struct emit *e);
+/* Before what finds x87 or MMX state in the CPU structure otherwise than by IR X87. */
+void emit_fpu_sync(struct emit *e);
 /* After an x87 instruction: what FNSTENV tells of the last one that was no control instruction. */
 void emit_fpu_done(struct emit *e);
 /* Value of the next instruction's pc (I64, truncated to the mode's width). While a block runs cpu->rip is the pc of

@@ -6,8 +6,9 @@ void emit_cvt_from_mmx(struct emit *e);
 
 #define OFF_FPU(member) offsetof(struct cpu, fpu.member)
 
-void emit_x87_env(struct emit *e);
-void emit_x87_ldcw(struct emit *e);
+typedef void emit_function(struct emit *e);
+
+emit_function emit_x87_env, emit_x87_ldcw, emit_x87_misc, emit_x87_nop;
 
 static ir_ref c32(struct emit *e, uint32_t v)
 {
@@ -19,9 +20,39 @@ static unsigned sti(const struct emit *e)
     return e->insn->modrm & 7;
 }
 
-static ir_ref spec(struct emit *e, uint32_t bits)
+/* The instruction at hand as IR X87: `helper` with `spec` is its meaning. */
+static uint64_t x87_imm(const struct emit *e, unsigned helper, uint32_t spec)
 {
-    return c32(e, bits | sti(e) << XS_STI_SHIFT);
+    return IR_X87_IMM(e->insn->opcode, e->insn->modrm, helper, spec);
+}
+
+static ir_ref emit_host_x87(struct emit *e, unsigned helper, uint32_t spec)
+{
+    e->fpu_synced = false;
+    return ir_x87(e->b, x87_imm(e, helper, spec));
+}
+
+static uint32_t segment_bits(const struct emit *e)
+{
+    unsigned mem = emit_mem_flags(e);
+
+    return (mem & IR_MEM_STACK ? XS_STACK : 0) | (mem & IR_MEM_FLAT ? XS_FLAT : 0);
+}
+
+static void emit_host_mem(struct emit *e, unsigned helper, uint32_t spec, unsigned size, bool write)
+{
+    ir_ref addr = emit_mem(e, 0, size, write);
+
+    e->fpu_synced = false;
+    ir_x87m(e->b, x87_imm(e, helper, spec | segment_bits(e)), addr, size, write);
+}
+
+/* What does not go through IR X87 finds the x87 state in the CPU structure. */
+void emit_fpu_sync(struct emit *e)
+{
+    if (!e->fpu_synced)
+        ir_x87(e->b, 0);
+    e->fpu_synced = true;
 }
 
 static void check_pending(struct emit *e)
@@ -29,6 +60,16 @@ static void check_pending(struct emit *e)
     ir_ref pending = ir_zext(e->b, IR_I32, ir_lde(e->b, IR_I8, OFF_FPU(pending)));
 
     ir_trapif(e->b, pending, HELP_fpu_error, 0);
+}
+
+/* IR X87 looks for a pending exception before anything else, except what is in its address. */
+static bool checks_itself(const struct emit *e)
+{
+    emit_function *emit = e->insn->row->emit;
+
+    if (emit == emit_x87_env || emit == emit_x87_misc || emit == emit_x87_nop || emit == emit_x87_ldcw)
+        return false;
+    return !e->insn->has_mem || (e->mode & MODE_CODE64) || (emit_mem_flags(e) & IR_MEM_FLAT);
 }
 
 /* A pending x87 exception before an x87 or MMX instruction that waits (SDM vol. 1, 8.7). */
@@ -39,7 +80,9 @@ void emit_fpu_checks(struct emit *e)
     /* CVTPI2PS and CVTPI2PD from memory do not enter MMX state. */
     if (row->emit == emit_cvt_from_mmx && e->insn->has_mem)
         return;
-    if (!(row->flags & OPF_NOWAIT))
+    if (row->flags & OPF_MMX)
+        emit_fpu_sync(e);
+    if (!(row->flags & OPF_NOWAIT) && ((row->flags & OPF_MMX) || !checks_itself(e)))
         check_pending(e);
 }
 
@@ -53,29 +96,33 @@ void emit_x87_wait(struct emit *e)
     check_pending(e);
 }
 
-static void store_selector(struct emit *e, unsigned field, unsigned seg)
+static ir_ref selector(struct emit *e, unsigned seg)
 {
-    ir_ref sel = e->mode & MODE_CODE64 ? ir_const(e->b, IR_I16, 0)
-                                       : ir_lde(e->b, IR_I16, (unsigned)offsetof(struct cpu, seg[seg].selector));
-
-    ir_ste(e->b, IR_I16, field, sel);
+    return e->mode & MODE_CODE64 ? ir_const(e->b, IR_I16, 0)
+                                 : ir_lde(e->b, IR_I16, (unsigned)offsetof(struct cpu, seg[seg].selector));
 }
 
+/* The first in a block stores the pc of the page's first byte; all store their offset in the page and FOP as one
+ * word. */
 void emit_fpu_done(struct emit *e)
 {
     const struct insn *i = e->insn;
-    enum ir_type ip = e->mode & MODE_CODE64 ? IR_I64 : IR_I32;
-    ir_ref pc;
+    uint32_t word = (e->block_page_off + e->pc_off) | (uint32_t)((i->opcode & 7u) << 8 | i->modrm) << 16;
 
+    _Static_assert(offsetof(struct fpu, fop) == offsetof(struct fpu, fip_off) + 2, "one word");
     if ((i->row->flags & OPF_NOWAIT) || i->row->emit == emit_x87_env || i->row->emit == emit_x87_ldcw)
         return;
-    pc = ir_zext(e->b, IR_I64, ir_pc(e->b, ip, e->pc_off));
-    ir_ste(e->b, IR_I64, OFF_FPU(fip), pc);
-    store_selector(e, OFF_FPU(fcs), S_CS);
-    ir_ste(e->b, IR_I16, OFF_FPU(fop), ir_const(e->b, IR_I16, (i->opcode & 7u) << 8 | i->modrm));
+    if (!e->fpu_based) {
+        enum ir_type ip = e->mode & MODE_CODE64 ? IR_I64 : IR_I32;
+        ir_ref pc = ir_zext(e->b, IR_I64, ir_pc(e->b, ip, 0));
+        ir_ste(e->b, IR_I64, OFF_FPU(fip), ir_bini(e->b, IR_SUB, IR_I64, pc, e->block_page_off));
+        ir_ste(e->b, IR_I16, OFF_FPU(fcs), selector(e, S_CS));
+        e->fpu_based = true;
+    }
+    ir_ste(e->b, IR_I32, OFF_FPU(fip_off), c32(e, word));
     if (i->has_mem) {
         ir_ste(e->b, IR_I64, OFF_FPU(fdp), ir_zext(e->b, IR_I64, emit_ea(e)));
-        store_selector(e, OFF_FPU(fds), i->seg);
+        ir_ste(e->b, IR_I16, OFF_FPU(fds), selector(e, i->seg));
     }
 }
 
@@ -100,94 +147,48 @@ static unsigned kind_size(unsigned kind)
     return kind == XK_I16 ? 2 : kind == XK_F32 || kind == XK_I32 ? 4 : 8;
 }
 
-/* The memory operand's raw bits, zero-extended to 64. */
-static ir_ref load_raw(struct emit *e, unsigned kind)
-{
-    unsigned size = kind_size(kind);
-    ir_ref addr = emit_mem(e, 0, size, false);
-
-    return ir_zext(e->b, IR_I64, ir_ld(e->b, emit_type(size), addr, emit_mem_flags(e)));
-}
-
-static uint32_t segment_bits(const struct emit *e)
-{
-    unsigned mem = emit_mem_flags(e);
-
-    return (mem & IR_MEM_STACK ? XS_STACK : 0) | (mem & IR_MEM_FLAT ? XS_FLAT : 0);
-}
-
-#define MEM_HELPERS(name) \
-    { HELP_x87_##name##_f32, HELP_x87_##name##_f64, HELP_x87_##name##_i16, HELP_x87_##name##_i32 }
-
 void emit_x87_arith_mem(struct emit *e)
 {
-    static const uint16_t helpers[8][4] = {
-        MEM_HELPERS(add), MEM_HELPERS(mul), MEM_HELPERS(com), MEM_HELPERS(com),
-        MEM_HELPERS(sub), MEM_HELPERS(subr), MEM_HELPERS(div), MEM_HELPERS(divr),
-    };
-    static const uint8_t column[] = { [XK_F32] = 0, [XK_F64] = 1, [XK_I16] = 2, [XK_I32] = 3 };
     unsigned kind = kind_of_operand(e), op = e->insn->row->arg;
-    ir_ref raw = load_raw(e, kind);
-    uint32_t bits = op | (op == X87_COMP ? XS_POP : 0) | kind << XS_KIND_SHIFT;
+    uint32_t spec = op | (op == X87_COMP ? XS_POP : 0) | kind << XS_KIND_SHIFT;
 
-    ir_call(e->b, helpers[op][column[kind]], c32(e, bits), raw, 0, 0);
-}
-
-static unsigned arith_helper(unsigned op)
-{
-    static const uint16_t helpers[8] = {
-        HELP_x87_add, HELP_x87_mul, HELP_x87_com, HELP_x87_com,
-        HELP_x87_sub, HELP_x87_subr, HELP_x87_div, HELP_x87_divr,
-    };
-
-    return op == X87_UCOM ? HELP_x87_ucom : helpers[op];
+    emit_host_mem(e, HELP_x87_arith_mem, spec, kind_size(kind), false);
 }
 
 void emit_x87_arith(struct emit *e)
 {
-    unsigned arg = e->insn->row->arg, op = arg & XS_OP;
+    unsigned arg = e->insn->row->arg;
+    bool pop = (arg & XS_OP) == X87_COMP;
 
-    ir_call(e->b, arith_helper(op), spec(e, arg | (op == X87_COMP ? XS_POP : 0)), 0, 0, 0);
+    emit_host_x87(e, HELP_x87_arith, arg | sti(e) << XS_STI_SHIFT | (pop ? XS_POP : 0));
 }
 
 /* FCOMPP, FUCOMPP: always with ST(1). */
 void emit_x87_compare_pop2(struct emit *e)
 {
-    unsigned arg = e->insn->row->arg;
-
-    ir_call(e->b, arith_helper(arg), c32(e, arg | 1 << XS_STI_SHIFT | XS_POP2), 0, 0, 0);
+    emit_host_x87(e, HELP_x87_arith, e->insn->row->arg | 1 << XS_STI_SHIFT | XS_POP2);
 }
 
 void emit_x87_compare(struct emit *e)
 {
-    bool quiet = (e->insn->row->arg & XS_OP) == X87_UCOM;
-    ir_ref fl = ir_call(e->b, quiet ? HELP_x87_ucomi : HELP_x87_comi, spec(e, e->insn->row->arg), 0, 0, 0);
+    ir_ref fl = emit_host_x87(e, HELP_x87_compare, e->insn->row->arg | sti(e) << XS_STI_SHIFT);
 
     ir_putfl(e->b, ir_flags(e->b, IR_FL_RAW, IR_I32, fl, 0, 0));
 }
 
 void emit_x87_unary(struct emit *e)
 {
-    static const uint16_t fast[X87_NUM_OPS] = {
-        [X87_SQRT] = HELP_x87_sqrt, [X87_RNDINT] = HELP_x87_rndint,
-        [X87_CHS] = HELP_x87_chs, [X87_ABS] = HELP_x87_abs,
-    };
-    unsigned op = e->insn->row->arg;
-
-    if (fast[op])
-        ir_call(e->b, fast[op], 0, 0, 0, 0);
-    else
-        ir_call(e->b, HELP_x87_unary, c32(e, op), 0, 0, 0);
+    emit_host_x87(e, HELP_x87_unary, e->insn->row->arg);
 }
 
 void emit_x87_xam(struct emit *e)
 {
-    ir_call(e->b, HELP_x87_xam, 0, 0, 0, 0);
+    emit_host_x87(e, HELP_x87_xam, 0);
 }
 
 void emit_x87_const(struct emit *e)
 {
-    ir_call(e->b, HELP_x87_const, c32(e, e->insn->row->arg), 0, 0, 0);
+    emit_host_x87(e, HELP_x87_const, e->insn->row->arg);
 }
 
 void emit_x87_nop(struct emit *e)
@@ -197,85 +198,71 @@ void emit_x87_nop(struct emit *e)
 
 void emit_x87_load(struct emit *e)
 {
-    static const uint16_t helpers[] = {
-        [XK_F32] = HELP_x87_load_f32, [XK_F64] = HELP_x87_load_f64,
-        [XK_I16] = HELP_x87_load_i16, [XK_I32] = HELP_x87_load_i32, [XK_I64] = HELP_x87_load_i64,
-    };
-    ir_ref raw = load_raw(e, e->insn->row->arg);
+    unsigned kind = e->insn->row->arg;
 
-    ir_call(e->b, helpers[e->insn->row->arg], c32(e, e->insn->row->arg << XS_KIND_SHIFT), raw, 0, 0);
+    emit_host_mem(e, HELP_x87_load_mem, kind << XS_KIND_SHIFT, kind_size(kind), false);
 }
 
 void emit_x87_load80(struct emit *e)
 {
-    ir_ref addr = emit_mem(e, 0, 10, false);
-    ir_ref mant = ir_ld(e->b, IR_I64, addr, emit_mem_flags(e));
-    ir_ref high = ir_bini(e->b, IR_ADD, ir_type_of(e->b, addr), addr, 8);
-    ir_ref exp = ir_zext(e->b, IR_I32, ir_ld(e->b, IR_I16, high, emit_mem_flags(e)));
-
-    ir_call(e->b, HELP_x87_load80, mant, exp, 0, 0);
-}
-
-static ir_ref addr64(struct emit *e, unsigned size, bool write)
-{
-    return ir_zext(e->b, IR_I64, emit_mem(e, 0, size, write));
+    emit_host_mem(e, HELP_x87_load80, 0, 10, false);
 }
 
 void emit_x87_load_bcd(struct emit *e)
 {
-    ir_call(e->b, HELP_x87_load_bcd, c32(e, segment_bits(e)), addr64(e, 10, false), 0, 0);
+    emit_host_mem(e, HELP_x87_load_bcd, 0, 10, false);
 }
 
 void emit_x87_load_sti(struct emit *e)
 {
-    ir_call(e->b, HELP_x87_load_sti, c32(e, sti(e)), 0, 0, 0);
+    emit_host_x87(e, HELP_x87_load_sti, sti(e));
 }
 
 void emit_x87_store(struct emit *e)
 {
-    static const uint16_t helpers[] = {
-        [XK_F32] = HELP_x87_store_f32, [XK_F64] = HELP_x87_store_f64, [XK_F80] = HELP_x87_store,
-        [XK_I16] = HELP_x87_store_i16, [XK_I32] = HELP_x87_store_i32, [XK_I64] = HELP_x87_store_i64,
-        [XK_BCD] = HELP_x87_store,
-    };
     unsigned kind = (e->insn->row->arg & XS_KIND) >> XS_KIND_SHIFT;
     unsigned size = kind == XK_F80 || kind == XK_BCD ? 10 : kind_size(kind);
 
-    ir_call(e->b, helpers[kind], c32(e, e->insn->row->arg | segment_bits(e)), addr64(e, size, true), 0, 0);
+    emit_host_mem(e, HELP_x87_store, e->insn->row->arg, size, true);
 }
 
 void emit_x87_store_sti(struct emit *e)
 {
-    ir_call(e->b, HELP_x87_store_sti, spec(e, e->insn->row->arg), 0, 0, 0);
+    emit_host_x87(e, HELP_x87_store_sti, e->insn->row->arg | sti(e) << XS_STI_SHIFT);
 }
 
 void emit_x87_exchange(struct emit *e)
 {
-    ir_call(e->b, HELP_x87_exchange, c32(e, sti(e)), 0, 0, 0);
+    emit_host_x87(e, HELP_x87_exchange, sti(e));
 }
 
+/* Any condition as FCMOVNE of a boolean. */
 void emit_x87_cmov(struct emit *e)
 {
     ir_ref cond = ir_cond(e->b, e->insn->row->arg, ir_getfl(e->b));
 
-    ir_call(e->b, HELP_x87_cmov, c32(e, sti(e)), cond, 0, 0);
+    e->fpu_synced = false;
+    ir_x87v(e->b, IR_X87_IMM(0xdb, 0xc8 | sti(e), HELP_x87_cmov, sti(e)), cond);
 }
 
 void emit_x87_ffree(struct emit *e)
 {
-    ir_call(e->b, HELP_x87_ffree, c32(e, sti(e) | e->insn->row->arg), 0, 0, 0);
+    emit_host_x87(e, HELP_x87_ffree, sti(e) | e->insn->row->arg);
 }
 
 void emit_x87_misc(struct emit *e)
 {
+    emit_fpu_sync(e);
     ir_call(e->b, HELP_x87_misc, c32(e, e->insn->row->arg), 0, 0, 0);
+    e->fpu_based = false;
 }
 
 void emit_x87_ldcw(struct emit *e)
 {
     ir_ref cw = ir_ld(e->b, IR_I16, emit_mem(e, 0, 2, false), emit_mem_flags(e));
 
-    ir_call(e->b, HELP_x87_ldcw, ir_zext(e->b, IR_I32, cw), 0, 0, 0);
+    e->fpu_synced = false;
+    ir_x87v(e->b, IR_X87_IMM(0xd9, 5 << 3, HELP_x87_ldcw, 0), ir_zext(e->b, IR_I32, cw));
 }
 
 void emit_x87_stcw(struct emit *e)
@@ -288,14 +275,18 @@ void emit_x87_stcw(struct emit *e)
 /* To memory or AX. */
 void emit_x87_stsw(struct emit *e)
 {
-    ir_ref top = ir_zext(e->b, IR_I32, ir_lde(e->b, IR_I8, OFF_FPU(top)));
-    ir_ref rest = ir_zext(e->b, IR_I32, ir_lde(e->b, IR_I16, OFF_FPU(sw)));
-    ir_ref sw = ir_zext(e->b, IR_I16, ir_deposit(e->b, IR_I32, rest, FSW_TOP_SHIFT, 3, top));
+    ir_ref sw = ir_zext(e->b, IR_I16, ir_x87(e->b, IR_X87_IMM(0xdf, 0xe0, HELP_x87_stsw, 0)));
 
+    e->fpu_synced = false;
     if (e->insn->has_mem)
         ir_st(e->b, IR_I16, emit_mem(e, 0, 2, true), sw, emit_mem_flags(e));
     else
         emit_put_reg(e, R_AX, 2, sw);
+}
+
+static ir_ref addr64(struct emit *e, unsigned size, bool write)
+{
+    return ir_zext(e->b, IR_I64, emit_mem(e, 0, size, write));
 }
 
 /* FLDENV, FNSTENV, FRSTOR, FNSAVE: arg is the helper. */
@@ -305,7 +296,9 @@ void emit_x87_env(struct emit *e)
     bool write = e->insn->row->arg == HELP_x87_stenv || e->insn->row->arg == HELP_x87_save;
     unsigned size = (op32 ? 28 : 14) + (e->insn->row->op[0] == O_Mstate ? 80 : 0);
 
+    emit_fpu_sync(e);
     ir_call(e->b, e->insn->row->arg, c32(e, (op32 ? XS_OP32 : 0) | segment_bits(e)), addr64(e, size, write), 0, 0);
+    e->fpu_based = false;
 }
 
 /* FXSAVE, FXRSTOR: arg is the helper. */
@@ -313,6 +306,7 @@ void emit_fxstate(struct emit *e)
 {
     uint32_t bits = (e->insn->rex & REX_W ? XS_REX : 0) | segment_bits(e);
 
+    emit_fpu_sync(e);
     ir_call(e->b, e->insn->row->arg, c32(e, bits), addr64(e, 512, e->insn->row->arg == HELP_fxsave), 0, 0);
     if (e->insn->row->arg == HELP_fxrstor)
         emit_end_next(e); /* MXCSR's masks are part of the mode */

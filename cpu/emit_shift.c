@@ -17,17 +17,12 @@ static ir_ref shift_count(struct emit *e, unsigned n, unsigned size)
 /* Set the flags to `fl` unless `count` is 0. */
 static void put_flags_counted(struct emit *e, ir_ref count, ir_ref fl)
 {
-    ir_ref zero, word;
     uint64_t n;
 
-    if (ir_is_const(e->b, count, &n)) {
-        if (n)
-            ir_putfl(e->b, fl);
-        return;
-    }
-    zero = ir_cmp(e->b, IR_CMP_EQ, IR_I32, count, ir_const(e->b, IR_I32, 0));
-    word = ir_select(e->b, IR_I32, zero, ir_eflags(e->b, ir_getfl(e->b)), ir_eflags(e->b, fl));
-    ir_putfl(e->b, ir_flags(e->b, IR_FL_RAW, IR_I32, word, 0, 0));
+    if (!ir_is_const(e->b, count, &n))
+        ir_putflif(e->b, fl, ir_cmp(e->b, IR_CMP_NE, IR_I32, count, ir_const(e->b, IR_I32, 0)));
+    else if (n)
+        ir_putfl(e->b, fl);
 }
 
 /* count - 1, any value within the width when count is 0. */

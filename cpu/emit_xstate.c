@@ -23,6 +23,7 @@ void emit_xsave(struct emit *e)
 {
     uint32_t spec = e->insn->seg | (e->insn->rex & REX_W ? XS_REX : 0);
 
+    emit_fpu_sync(e);
     ir_call(e->b, e->insn->row->arg, const32(e, spec), edx_eax(e), ir_zext(e->b, IR_I64, emit_ea(e)), 0);
 }
 

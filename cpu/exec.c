@@ -7,6 +7,7 @@
 #include "cpu/exec.h"
 #include "cpu/smp.h"
 #include "cpu/strict.h"
+#include "cpu/x87.h"
 #include "memory/memory.h"
 
 #if defined(__x86_64__) || defined(__i386__)
@@ -227,6 +228,7 @@ static enum cpu_slice run(struct cpu *cpu)
     cpu->fault_jmp = &jmp;
     cpu_come_back(cpu);
     why = setjmp(jmp);
+    fpu_sync(cpu);
     if (why) {
         prev = NULL;
         locate_fault(cpu);

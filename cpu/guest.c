@@ -1,6 +1,7 @@
 /* The CPU struct as the translator sees it: offsets, helper table, memory slow paths. */
 #include "cpu/emit.h"
 #include "cpu/helpers.h"
+#include "cpu/x87.h"
 
 _Static_assert(sizeof(struct tcg_flags) == 32, "PUTFL stores op and type as one 16-bit word after a, b, c");
 _Static_assert(offsetof(struct cpu, spill) < 32768, "vector operations name CPU fields by 16 bits");
@@ -45,4 +46,9 @@ const struct tcg_guest cpu_guest = {
     .store16 = mmu_store16,
     .atomic = mmu_atomic,
     .cas = mmu_cas,
+    .x87 = cpu_x87,
+    .x87_leave = cpu_x87_leave,
+    .off_x87_st = offsetof(struct cpu, fpu.st),
+    .off_x87_live = offsetof(struct cpu, fpu.live),
+    .off_x87_cw = offsetof(struct cpu, fpu.cw),
 };

@@ -47,12 +47,12 @@ static void env_words(const struct cpu *cpu, uint32_t w[7], bool op32)
     w[1] = high | fpu_status_word(f);
     w[2] = high | fpu_tag_word(f);
     if (protected_format(cpu)) {
-        w[3] = (uint32_t)f->fip;
+        w[3] = (uint32_t)fpu_ip(f);
         w[4] = f->fcs | (uint32_t)(f->fop & 0x7ff) << 16;
         w[5] = (uint32_t)f->fdp;
         w[6] = high | f->fds;
     } else {
-        uint32_t ip = (uint32_t)f->fip + ((uint32_t)f->fcs << 4), dp = (uint32_t)f->fdp + ((uint32_t)f->fds << 4);
+        uint32_t ip = (uint32_t)fpu_ip(f) + ((uint32_t)f->fcs << 4), dp = (uint32_t)f->fdp + ((uint32_t)f->fds << 4);
         uint32_t upper = op32 ? 0xffff : 0xf; /* address bits above 15 that the format has room for */
         w[3] = high | (ip & 0xffff);
         w[4] = (ip >> 16 & upper) << 12 | (f->fop & 0x7ff);
@@ -100,8 +100,8 @@ static void env_set(struct cpu *cpu, const struct env *e)
 {
     struct fpu *f = &cpu->fpu;
 
-    f->cw = (uint16_t)((e->cw & 0x1f7f) | 0x40);
-    f->fip = e->fip;
+    f->cw = fpu_control_word(e->cw);
+    fpu_set_ip(f, e->fip);
     f->fdp = e->fdp;
     f->fcs = e->fcs;
     f->fds = e->fds;
@@ -205,7 +205,7 @@ void fpu_fx_save(const struct fpu *f, uint8_t *area, bool rex)
     store_le(area + 2, 2, fpu_status_word(f));
     area[4] = (uint8_t)~f->empty;
     store_le(area + 6, 2, f->fop);
-    store_le(area + 8, rex ? 8 : 4, f->fip);
+    store_le(area + 8, rex ? 8 : 4, fpu_ip(f));
     store_le(area + 16, rex ? 8 : 4, f->fdp);
     if (!rex) {
         store_le(area + 12, 2, f->fcs);
@@ -239,10 +239,10 @@ void fpu_fx_restore(struct cpu *cpu, const uint8_t *area, bool rex)
 {
     struct fpu *f = &cpu->fpu;
 
-    f->cw = (uint16_t)((load_le(area, 2) & 0x1f7f) | 0x40);
+    f->cw = fpu_control_word(load_le(area, 2));
     f->empty = (uint8_t)~area[4];
     f->fop = load_le(area + 6, 2) & 0x7ff;
-    f->fip = load_le(area + 8, rex ? 8 : 4);
+    fpu_set_ip(f, load_le(area + 8, rex ? 8 : 4));
     f->fdp = load_le(area + 16, rex ? 8 : 4);
     f->fcs = rex ? 0 : (uint16_t)load_le(area + 12, 2);
     f->fds = rex ? 0 : (uint16_t)load_le(area + 20, 2);

@@ -163,7 +163,8 @@ static void compare(struct cpu *cpu, uint64_t spec, struct x87_io *io, bool unde
         pops(cpu, spec);
 }
 
-uint64_t helper_x87_arith(struct cpu *cpu, uint64_t spec, uint64_t mem)
+/* Second operand `mem` as it is in memory, or ST(i). */
+static uint64_t arith(struct cpu *cpu, uint64_t spec, uint64_t mem)
 {
     struct fpu *f = &cpu->fpu;
     enum x87_op op = spec & XS_OP;
@@ -194,6 +195,11 @@ uint64_t helper_x87_arith(struct cpu *cpu, uint64_t spec, uint64_t mem)
     }
     pops(cpu, spec);
     return 0;
+}
+
+uint64_t helper_x87_arith(struct cpu *cpu, uint64_t spec)
+{
+    return arith(cpu, spec, 0);
 }
 
 /* Flags word (ZF, PF, CF) of FCOMI and FUCOMI. */
@@ -319,18 +325,24 @@ uint64_t helper_x87_unary(struct cpu *cpu, uint64_t op)
         unary_fault(cpu, (enum x87_op)op, true, true);
         return 0;
     }
+    if (op == X87_CHS || op == X87_ABS) {
+        st(f, 0)->exp = op == X87_CHS ? io.a.exp ^ 0x8000 : io.a.exp & 0x7fff;
+        set_codes(f, FSW_C1, 0);
+        return 0;
+    }
     x87_host_op((enum x87_op)op, &io);
     unary_result(cpu, (enum x87_op)op, pushes, &io);
     return 0;
 }
 
-uint64_t helper_x87_xam(struct cpu *cpu)
+uint64_t helper_x87_xam(struct cpu *cpu, uint64_t unused)
 {
     struct fpu *f = &cpu->fpu;
     const union fpu_reg *r = st(f, 0);
     unsigned e = r->exp & 0x7fff;
     uint16_t codes;
 
+    (void)unused;
     if (is_empty(f, 0))
         codes = FSW_C3 | FSW_C0;
     else if (e == 0x7fff)
@@ -345,22 +357,23 @@ uint64_t helper_x87_xam(struct cpu *cpu)
 
 /* ---- loads and stores ---- */
 
-uint64_t helper_x87_load(struct cpu *cpu, uint64_t spec, uint64_t mem)
+static void load_value(struct cpu *cpu, uint64_t spec, uint64_t mem)
 {
     union fpu_reg v = default_nan;
 
     /* A stack overflow comes before what is wrong with the operand. */
     if (is_empty(&cpu->fpu, 7) && !convert(cpu, spec_kind(spec), mem, &v)) {
         set_codes(&cpu->fpu, FSW_C1, 0);
-        return 0;
+        return;
     }
     push(cpu, &v);
-    return 0;
 }
 
-uint64_t helper_x87_load80(struct cpu *cpu, uint64_t mant, uint64_t exp)
+uint64_t helper_x87_load80(struct cpu *cpu, uint64_t spec, uint64_t addr)
 {
-    union fpu_reg v = { { .mant = mant, .exp = (uint16_t)exp } };
+    uint32_t mem = xs_mem_flags(spec);
+    uint64_t mant = mmu_load(cpu, addr, 8, mem);
+    union fpu_reg v = { { .mant = mant, .exp = (uint16_t)mmu_load(cpu, addr + 8, 2, mem) } };
 
     push(cpu, &v);
     return 0;
@@ -521,6 +534,24 @@ uint64_t helper_x87_ffree(struct cpu *cpu, uint64_t arg)
     return 0;
 }
 
+/* ---- instructions with an integer or short real in memory ---- */
+
+static uint64_t load_operand(struct cpu *cpu, uint64_t spec, uint64_t addr)
+{
+    return mmu_load(cpu, addr, image_size(spec_kind(spec)), xs_mem_flags(spec));
+}
+
+uint64_t helper_x87_arith_mem(struct cpu *cpu, uint64_t spec, uint64_t addr)
+{
+    return arith(cpu, spec, load_operand(cpu, spec, addr));
+}
+
+uint64_t helper_x87_load_mem(struct cpu *cpu, uint64_t spec, uint64_t addr)
+{
+    load_value(cpu, spec, load_operand(cpu, spec, addr));
+    return 0;
+}
+
 /* ---- control ---- */
 
 void fpu_init(struct cpu *cpu)
@@ -531,7 +562,8 @@ void fpu_init(struct cpu *cpu)
     f->sw = 0;
     f->top = 0;
     f->empty = 0xff;
-    f->fip = f->fdp = 0;
+    fpu_set_ip(f, 0);
+    f->fdp = 0;
     f->fcs = f->fds = f->fop = 0;
     f->pending = 0;
 }
@@ -554,9 +586,16 @@ uint64_t helper_x87_misc(struct cpu *cpu, uint64_t what)
     return 0;
 }
 
-uint64_t helper_x87_ldcw(struct cpu *cpu, uint64_t cw)
+uint64_t helper_x87_stsw(struct cpu *cpu, uint64_t unused)
 {
-    cpu->fpu.cw = (uint16_t)((cw & 0x1f7f) | 0x40);
+    (void)unused;
+    return fpu_status_word(&cpu->fpu);
+}
+
+uint64_t helper_x87_ldcw(struct cpu *cpu, uint64_t unused, uint64_t cw)
+{
+    (void)unused;
+    cpu->fpu.cw = fpu_control_word(cw);
     fpu_update_pending(cpu);
     return 0;
 }

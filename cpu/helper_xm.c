@@ -41,6 +41,7 @@ static const struct mixed_op {
 
 uint64_t helper_xm_begin(struct cpu *cpu)
 {
+    fpu_sync(cpu); /* unlimited_exponent() needs the host's x87 unit */
     cpu->mxcsr |= _mm_getcsr() & CSR_FLAGS;
     _mm_setcsr(_mm_getcsr() & ~(uint32_t)CSR_FLAGS);
     return 0;

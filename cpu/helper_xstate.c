@@ -60,7 +60,7 @@ static bool all_zero(const void *p, size_t len)
 
 static bool x87_in_use(const struct fpu *f)
 {
-    return f->cw != 0x37f || f->sw || f->top || f->empty != 0xff || f->fop || f->fip || f->fdp || f->fcs ||
+    return f->cw != 0x37f || f->sw || f->top || f->empty != 0xff || f->fop || fpu_ip(f) || f->fdp || f->fcs ||
            f->fds || !all_zero(f->st, sizeof(f->st));
 }
 

@@ -7,6 +7,7 @@
 #include "base/lock.h"
 #include "base/spin.h"
 #include "cpu/sys.h"
+#include "cpu/x87.h"
 
 /* ---- the group ---- */
 
@@ -276,6 +277,7 @@ void cpu_lock(struct cpu *cpu)
 {
     struct cpu_group *g = cpu->group;
 
+    fpu_sync(cpu); /* devices run with a clean x87 unit */
     if (!lock_try(cpu->bus.lock)) {
         if (g->num == 1 || atomic_load(&cpu->where) != CPU_RUNS)
             lock_take(cpu->bus.lock);

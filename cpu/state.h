@@ -119,12 +119,20 @@ struct fpu {
     uint16_t sw;        /* FSW without TOP (bits 13:11 are zero here) */
     uint8_t top;        /* 0..7 */
     uint8_t empty;      /* bit i set: physical register i is empty */
-    uint16_t fop;
-    uint64_t fip, fdp;
-    uint16_t fcs, fds;
     uint8_t pending;    /* an unmasked exception waits and CR0.NE is set: the next waiting instruction raises #MF */
-    uint8_t pad[3];
+    uint8_t live;       /* enum tcg_x87_live: st, sw, top and empty are in the host's unit (x87_live.c); 0: here */
+    uint16_t fip_off;   /* FIP = fip + fip_off; then fop, fcs, fds, so that one store writes two or all of them */
+    uint16_t fop;
+    uint16_t fcs, fds;
+    uint64_t fip, fdp;
 };
+/* FIP is the sum of two fields. */
+static inline uint64_t fpu_ip(const struct fpu *f) { return f->fip + f->fip_off; }
+static inline void fpu_set_ip(struct fpu *f, uint64_t ip)
+{
+    f->fip = ip;
+    f->fip_off = 0;
+}
 
 /* Entries of the caches of last-level page tables and of large pages; powers of 2. */
 #define CPU_LEAF_TABLES 64

@@ -48,12 +48,14 @@ enum x87_kind { XK_REG, XK_F32, XK_F64, XK_F80, XK_I16, XK_I32, XK_I64, XK_BCD }
 
 enum x87_misc { XM_NINIT, XM_NCLEX, XM_EMMS };
 
-/* What the helpers of helper_x87_fast.c call where they do not apply: spec, raw memory operand. A comparison that
- * pops once says so with XS_POP, X87_COMP too. helper_x87_compare() gives the flags word of FCOMI. */
-uint64_t helper_x87_arith(struct cpu *cpu, uint64_t spec, uint64_t mem);
-uint64_t helper_x87_compare(struct cpu *cpu, uint64_t spec);
-uint64_t helper_x87_load(struct cpu *cpu, uint64_t spec, uint64_t mem);
+/* Bring the guest's x87 state from the host's unit to struct fpu, if it is there (x87_live.c). */
+void fpu_sync(struct cpu *cpu);
+/* The translator's way to x87 instructions: tcg_guest.x87 and x87_leave. */
+uint64_t cpu_x87(void *env, uint64_t a, uint64_t imm, uint32_t load);
+void cpu_x87_leave(void *env);
 
+/* What becomes of a value that is written to the control word. */
+static inline uint16_t fpu_control_word(uint64_t cw) { return (uint16_t)((cw & 0x1f7f) | 0x40); }
 /* Recompute whether the next waiting instruction raises #MF; after changes of FSW, FCW or CR0.NE. */
 void fpu_update_pending(struct cpu *cpu);
 /* FTW as FNSTENV stores it (two bits a register). */

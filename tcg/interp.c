@@ -309,6 +309,13 @@ static uint64_t do_call(const struct run *r, const struct ir_insn *in)
     return call(r->env, h, arg);
 }
 
+static uint64_t do_x87(const struct run *r, const struct ir_insn *in)
+{
+    uint64_t a = in->op == IR_X87M ? address(r, in->a) : (uint32_t)r->v[in->a];
+
+    return r->guest->x87(r->env, a, in->imm, false);
+}
+
 static void do_bound(const struct run *r, const struct ir_insn *in)
 {
     uint64_t a = address(r, in->a), more = in->imm >> 16 & 0xffff;
@@ -486,6 +493,10 @@ static uint64_t step(struct run *r, const struct ir_insn *in, unsigned i)
     case IR_PUTFL:
         tcg_interp_commit(r->t, r->env, in->a);
         return 0;
+    case IR_PUTFLIF:
+        if ((uint32_t)v[in->b])
+            tcg_interp_commit(r->t, r->env, in->a);
+        return 0;
     case IR_EFLAGS:
         return flags_of(r->blk->ir, v, in->a);
     case IR_COND:
@@ -525,6 +536,8 @@ static uint64_t step(struct run *r, const struct ir_insn *in, unsigned i)
         if ((uint32_t)v[in->a])
             call(r->env, &r->guest->helpers[in->imm & UINT32_MAX], (const uint64_t[4]){ in->imm >> 32 });
         return 0;
+    case IR_X87: case IR_X87V: case IR_X87M:
+        return do_x87(r, in);
     default: /* CALL */
         return do_call(r, in);
     }

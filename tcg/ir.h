@@ -35,6 +35,9 @@ enum ir_mem {
                          * checked here (ALIGN: a multiple of 32), so that the other half raises nothing any more */
     IR_MEM_FLAT = 32,   /* through a segment of 4 GiB whose limit nobody else looks at: not to run over its end */
 };
+/* imm of X87, X87V, X87M. */
+#define IR_X87_IMM(opcode, modrm, helper, arg) \
+    ((uint64_t)((opcode) & 0xff) | (uint64_t)((modrm) & 0xff) << 8 | (uint64_t)(helper) << 16 | (uint64_t)(arg) << 32)
 /* cc of vector instructions: how much of the fields. A vector of 32 bytes is a field of 16 and its second half, a
  * field tcg_guest.vec_high behind it. */
 enum ir_vec {
@@ -150,6 +153,7 @@ ir_ref ir_select(struct ir_builder *b, enum ir_type t, ir_ref cond, ir_ref yes, 
 ir_ref ir_flags(struct ir_builder *b, enum ir_op op, enum ir_type t, ir_ref x, ir_ref y, ir_ref z);
 ir_ref ir_getfl(struct ir_builder *b);
 void   ir_putfl(struct ir_builder *b, ir_ref fl);
+void   ir_putflif(struct ir_builder *b, ir_ref fl, ir_ref cond);
 ir_ref ir_eflags(struct ir_builder *b, ir_ref fl);
 ir_ref ir_cond(struct ir_builder *b, unsigned cc, ir_ref fl);
 ir_ref ir_ld(struct ir_builder *b, enum ir_type t, ir_ref addr, unsigned mem);
@@ -168,6 +172,9 @@ void   ir_trapif(struct ir_builder *b, ir_ref cond, unsigned helper, uint32_t ar
 ir_ref ir_call(struct ir_builder *b, unsigned helper, ir_ref a0, ir_ref a1, ir_ref a2, ir_ref a3);
 void   ir_vop(struct ir_builder *b, unsigned vop, unsigned dst, unsigned src1, unsigned src2);
 void   ir_vopi(struct ir_builder *b, unsigned vop, unsigned dst, unsigned src1, unsigned src2, uint8_t imm);
+ir_ref ir_x87(struct ir_builder *b, uint64_t imm);                       /* imm: IR_X87_IMM() */
+void   ir_x87v(struct ir_builder *b, uint64_t imm, ir_ref v);
+void   ir_x87m(struct ir_builder *b, uint64_t imm, ir_ref addr, unsigned size, bool writes);
 /* The same with cc. */
 void   ir_vopw(struct ir_builder *b, unsigned cc, unsigned vop, unsigned dst, unsigned src1, unsigned src2, uint8_t imm);
 void   ir_vzero(struct ir_builder *b, unsigned first, unsigned count);

@@ -348,6 +348,12 @@ void ir_putfl(struct ir_builder *b, ir_ref fl)
     append(b, ir_low(IR_PUTFL, IR_I32, 0, 0, fl, 0), 0, 0);
 }
 
+void ir_putflif(struct ir_builder *b, ir_ref fl, ir_ref cond)
+{
+    b->fl = 0;
+    append(b, ir_low(IR_PUTFLIF, IR_I32, 0, 0, fl, cond), 0, 0);
+}
+
 ir_ref ir_eflags(struct ir_builder *b, ir_ref fl)
 {
     return ir_value(b, ir_low(IR_EFLAGS, IR_I32, 0, 0, fl, 0), 0, 0);
@@ -523,6 +529,30 @@ void ir_vopw(struct ir_builder *b, unsigned cc, unsigned vop, unsigned dst, unsi
 
     forget_vector(b, cc, dst);
     append(b, ir_low(IR_VOP, IR_I64, cc, imm8, 0, 0), 0, imm);
+}
+
+/* ---- x87 ---- */
+
+static ir_ref append_x87(struct ir_builder *b, uint64_t low, uint64_t imm)
+{
+    if (b->fold)
+        forget_call(b, H_WRITE);
+    return append(b, low, 0, imm);
+}
+
+ir_ref ir_x87(struct ir_builder *b, uint64_t imm)
+{
+    return append_x87(b, ir_low(IR_X87, IR_I32, 0, 0, 0, 0), imm);
+}
+
+void ir_x87v(struct ir_builder *b, uint64_t imm, ir_ref v)
+{
+    append_x87(b, ir_low(IR_X87V, IR_I32, 0, 0, v, 0), imm);
+}
+
+void ir_x87m(struct ir_builder *b, uint64_t imm, ir_ref addr, unsigned size, bool writes)
+{
+    append_x87(b, ir_low(IR_X87M, IR_I64, size, writes ? IR_MEM_RMW : 0, addr, 0), imm);
 }
 
 /* ---- marks, ways out and ends ---- */

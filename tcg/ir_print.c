@@ -116,6 +116,11 @@ static void print_immediate(FILE *out, const struct ir_insn *in, const struct tc
             fprintf(out, " %u", in->aux);
         print_vector_form(out, in->cc);
         break;
+    case IR_X87: case IR_X87V: case IR_X87M:
+        fprintf(out, " %02x/%02x", (unsigned)(imm & 0xff), (unsigned)(imm >> 8 & 0xff));
+        if (imm & 0xff)
+            fprintf(out, " %s(0x%x)", guest->helpers[imm >> 16 & 0xffff].name, (unsigned)(imm >> 32));
+        break;
     case IR_EXITIF:
         print_target(out, imm, in->aux);
         break;

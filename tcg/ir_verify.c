@@ -202,6 +202,25 @@ static void check_vop(struct check *c)
     require(c, c->bad || !c->in->cc || (op->kind != VK_Q && op->kind != VK_Q1), "halves of 8 bytes");
 }
 
+static void check_x87(struct check *c)
+{
+    const struct tcg_helper *h = helper_at(c, c->in->imm >> 16 & 0xffff);
+    unsigned opcode = c->in->imm & 0xff;
+
+    if (c->in->op == IR_X87 && !opcode)
+        return;
+    require(c, opcode >= 0xd8 && opcode <= 0xdf, "no x87 opcode");
+    require(c, h, "no such helper");
+    if (!h)
+        return;
+    if (c->in->op == IR_X87)
+        require(c, !strcmp(h->args, "4"), "arguments do not fit the helper");
+    else
+        require(c, !strcmp(h->args, c->in->op == IR_X87M ? "48" : "44"), "arguments do not fit the helper");
+    require(c, c->in->op != IR_X87M || (c->in->cc && c->in->cc <= 10), "size of an x87 operand");
+    require(c, !(c->in->aux & ~IR_MEM_RMW), "unknown memory flags");
+}
+
 static void check_special(struct check *c)
 {
     const struct ir_insn *in = c->in;
@@ -262,6 +281,9 @@ static void check_special(struct check *c)
     case IR_VOP:
         require(c, (in->imm & 0xffff) < TCG_NUM_VOPS, "no such vector operation");
         check_vop(c);
+        break;
+    case IR_X87: case IR_X87V: case IR_X87M:
+        check_x87(c);
         break;
     case IR_VSET: case IR_VFROMI: case IR_VTOI:
         require(c, in->type >= IR_I32, "type is neither I32 nor I64");

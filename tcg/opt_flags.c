@@ -9,6 +9,8 @@
  * - A helper that reads flags, may fault or never returns, a GETFL, and the
  *   block's end get a PUTFL of pending right before them.
  * - A helper that only writes flags kills pending.
+ * - A PUTFLIF disappears too and is pending upon what was pending before it; but it is put back before another one,
+ *   and before what would have to carry both.
  * - A PUTFL of a GETFL with no change of the guest's flags since then is nothing.
  * A GETFL never moves and no commit moves across one: it is evaluated where it stands.
  * Each PUTFL put in stands for one taken out before, so the block never grows. */
@@ -20,26 +22,42 @@ struct sink {
     struct ir_insn *insn;
     unsigned out;       /* next instruction to be written; never ahead of the one being read */
     ir_ref pending;     /* in new numbers; 0: the guest's flags are up to date */
+    ir_ref maybe, cond; /* operands of a PUTFLIF that comes after that one; 0: none */
     ir_ref changed;     /* the last instruction that may have changed the guest's flags */
     ir_ref map[IR_MAX_INSNS];   /* old number -> new number */
 };
 
 static void commit(struct sink *s)
 {
-    if (!s->pending)
-        return;
-    s->changed = (ir_ref)s->out;
-    s->insn[s->out++] = (struct ir_insn){ .op = IR_PUTFL, .type = IR_I32, .a = s->pending };
-    s->pending = 0;
+    if (s->pending) {
+        s->changed = (ir_ref)s->out;
+        s->insn[s->out++] = (struct ir_insn){ .op = IR_PUTFL, .type = IR_I32, .a = s->pending };
+    }
+    if (s->maybe) {
+        s->changed = (ir_ref)s->out;
+        s->insn[s->out++] = (struct ir_insn){ .op = IR_PUTFLIF, .type = IR_I32, .a = s->maybe, .b = s->cond };
+    }
+    s->pending = s->maybe = 0;
 }
 
 static void put(struct sink *s, ir_ref fl)
 {
     s->pending = s->insn[fl].op == IR_GETFL && fl > s->changed ? 0 : fl;
+    s->maybe = 0;
+}
+
+static void put_if(struct sink *s, ir_ref fl, ir_ref cond)
+{
+    if (s->maybe)
+        commit(s);
+    s->maybe = fl;
+    s->cond = cond;
 }
 
 static ir_ref carry(struct sink *s)
 {
+    if (s->maybe)
+        commit(s);
     if (s->pending)
         s->changed = (ir_ref)s->out;
     return s->pending;
@@ -50,7 +68,7 @@ static void before_call(struct sink *s, uint32_t effects)
     if (effects & (H_RFLAGS | H_FAULT | H_NORETURN))
         commit(s);
     if (effects & H_WFLAGS) {
-        s->pending = 0;
+        s->pending = s->maybe = 0;
         s->changed = (ir_ref)s->out;
     }
 }
@@ -61,7 +79,7 @@ void ir_opt_flags(struct ir_block *blk, const struct tcg_guest *guest)
 
     s.insn = blk->insn;
     s.out = 1;
-    s.pending = s.changed = s.map[0] = 0;
+    s.pending = s.maybe = s.changed = s.map[0] = 0;
     for (unsigned i = 1; i < blk->num; i++) {
         const struct ir_insn *in = &blk->insn[i];
         uint8_t effects = ir_ops[in->op].effects;
@@ -70,6 +88,11 @@ void ir_opt_flags(struct ir_block *blk, const struct tcg_guest *guest)
 
         if (in->op == IR_PUTFL) {
             put(&s, s.map[in->a]);
+            s.map[i] = 0;
+            continue;
+        }
+        if (in->op == IR_PUTFLIF) {
+            put_if(&s, s.map[in->a], s.map[in->b]);
             s.map[i] = 0;
             continue;
         }

@@ -107,7 +107,22 @@ struct tcg_guest {
     uint64_t (*atomic)(void *env, uint64_t addr, uint64_t value, uint32_t size, uint32_t what);
     uint64_t (*cas)(void *env, uint64_t addr, uint64_t expected, uint64_t desired, uint32_t size,
                     uint32_t mem);
+    /* X87, X87V, X87M: operand and imm; may raise. While the byte off_x87_live is not 0, the guest's x87 state is in the
+     * host's unit, and translated code runs the host's instruction there. When it is 0, or the instruction cannot do,
+     * this function executes it and returns its result | TCG_X87_DONE. With `load` it may instead bring the state to
+     * the host's unit and return 0, if it was not there: then the instruction is tried again. x87_leave brings it back;
+     * C code outside of helpers never runs with it. Unless the byte is TCG_X87_MASKED, a waiting exception is told with
+     * imm TCG_X87_EXCEPTION after the instruction that caused it. */
+    uint64_t (*x87)(void *env, uint64_t a, uint64_t imm, uint32_t load);
+    void (*x87_leave)(void *env);
+    uint32_t off_x87_st;              /* registers when they are not there: TCG_X87_ST_SIZE bytes */
+    uint32_t off_x87_live;            /* uint8_t */
+    uint32_t off_x87_cw;              /* uint16_t: the guest's control word, here in either case */
 };
+#define TCG_X87_DONE (UINT64_C(1) << 32)
+#define TCG_X87_ST_SIZE 128
+#define TCG_X87_EXCEPTION 1
+enum tcg_x87_live { TCG_X87_MASKED = 1, TCG_X87_UNMASKED };
 #define TCG_NUM_SPILL 64
 
 /* ---- translated blocks ---- */

@@ -304,7 +304,7 @@ static void load_fx(struct cpu *cpu, const uint8_t *fx)
     f->sw = sw & ~0x3800;
     f->empty = (uint8_t)~fx[FX_FTW];
     f->fop = (uint16_t)load_le(fx + FX_FOP, 2);
-    f->fip = load_le(fx + FX_FIP, 8);
+    fpu_set_ip(f, load_le(fx + FX_FIP, 8));
     f->fdp = load_le(fx + FX_FDP, 8);
     f->fcs = f->fds = 0;
     f->pending = sw >> 7 & 1;
@@ -325,7 +325,7 @@ static void store_fx(struct cpu *cpu, uint8_t *fx)
     store_le(fx + FX_FSW, 2, f->sw | (unsigned)f->top << 11);
     fx[FX_FTW] = (uint8_t)~f->empty;
     store_le(fx + FX_FOP, 2, f->fop);
-    store_le(fx + FX_FIP, 8, f->fip);
+    store_le(fx + FX_FIP, 8, fpu_ip(f));
     store_le(fx + FX_FDP, 8, f->fdp);
     store_le(fx + FX_MXCSR, 4, cpu_get_mxcsr(cpu));
     for (unsigned i = 0; i < 8; i++) {

@@ -157,6 +157,44 @@ START_TEST(perhaps_changed_flags_are_written_back)
 }
 END_TEST
 
+static ir_ref some_condition(void)
+{
+    return ir_cmp(b, IR_CMP_NE, IR_I32, ir_get(b, IR_I32, 3), ir_const(b, IR_I32, 0));
+}
+
+/* Flags that are written only if: with those before them they vanish when overwritten, and are put back, in order,
+ * before what would have to carry both. */
+START_TEST(conditional_flags_sink)
+{
+    ir_putfl(b, some_flags());
+    ir_putflif(b, some_flags(), some_condition());
+    if (_i)
+        ir_ld(b, IR_I8, ir_get(b, IR_I64, 2), 0);
+    ir_putfl(b, ir_flags(b, IR_FL_LOGIC, IR_I32, ir_get(b, IR_I32, 4), 0, 0));
+    ir_lookup(b);
+    ir_opt_flags(ir_block(b), &fake_guest);
+    ck_assert_uint_eq(count(IR_PUTFL), _i ? 2 : 1);
+    ck_assert_uint_eq(count(IR_PUTFLIF), _i ? 1 : 0);
+    if (_i) {
+        ck_assert_uint_eq(find(IR_PUTFLIF)[-1].op, IR_PUTFL);
+        ck_assert_uint_eq(find(IR_PUTFLIF)[1].op, IR_LD);
+        ck_assert_uint_eq(find(IR_LD)->fl, 0);
+    }
+}
+END_TEST
+
+START_TEST(conditional_flags_stay_in_order)
+{
+    ir_putflif(b, some_flags(), some_condition());
+    ir_putflif(b, ir_flags(b, IR_FL_LOGIC, IR_I32, ir_get(b, IR_I32, 4), 0, 0), some_condition());
+    ir_ste(b, IR_I32, FAKE_FIELD(0), ir_eflags(b, ir_getfl(b)));
+    ir_lookup(b);
+    ir_opt_flags(ir_block(b), &fake_guest);
+    ck_assert_uint_eq(count(IR_PUTFLIF), 2);
+    ck_assert_uint_eq(find(IR_GETFL)[-1].op, IR_PUTFLIF);
+}
+END_TEST
+
 START_TEST(reading_commits_first)
 {
     ir_putfl(b, some_flags());
@@ -363,7 +401,8 @@ static void gen_state(struct gen *g)
     case 2: case 3: ir_put(g->b, w, reg, y); break;
     case 4: keep(g, t, ir_lde(g->b, t, off)); break;
     case 5: ir_ste(g->b, t, off, x); break;
-    case 6: case 7: ir_putfl(g->b, fl); break;
+    case 6: ir_putfl(g->b, fl); break;
+    case 7: ir_putflif(g->b, fl, boolean(g)); break;
     case 8: keep_fl(g, ir_getfl(g->b)); break;
     default: keep(g, w, ir_pc(g->b, w, pick(g, 100))); break;
     }
@@ -546,6 +585,8 @@ Suite *ir_opt_suite(void)
     tcase_add_test(tc, unchanged_flags_are_not_written);
     tcase_add_test(tc, changed_flags_are_written_back);
     tcase_add_test(tc, perhaps_changed_flags_are_written_back);
+    tcase_add_loop_test(tc, conditional_flags_sink, 0, 2);
+    tcase_add_test(tc, conditional_flags_stay_in_order);
     tcase_add_test(tc, reading_commits_first);
     tcase_add_test(tc, overwritten_registers_vanish);
     tcase_add_test(tc, seen_registers_stay);

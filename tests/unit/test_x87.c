@@ -216,7 +216,7 @@ static void known_environment(void)
     f->sw = FSW_PE | FSW_C3;
     f->top = 3;
     f->empty = 0xff;
-    f->fip = 0x12345678;
+    fpu_set_ip(f, 0x12345678);
     f->fdp = 0x9abcdef0;
     f->fcs = 0x1b;
     f->fds = 0x23;
@@ -245,7 +245,7 @@ START_TEST(test_fldenv_round_trip)
     engine(_i);
     known_environment();
     RUN(0xd9, 0x33, FNINIT, 0xd9, 0x23);
-    ck_assert_uint_eq(cf.cpu->fpu.fip, 0x12345678);
+    ck_assert_uint_eq(fpu_ip(&cf.cpu->fpu), 0x12345678);
     ck_assert_uint_eq(cf.cpu->fpu.fdp, 0x9abcdef0);
     ck_assert_uint_eq(cf.cpu->fpu.fcs, 0x1b);
     ck_assert_uint_eq(cf.cpu->fpu.fds, 0x23);
@@ -319,7 +319,7 @@ START_TEST(test_fxsave_image)
     RUN(FNINIT, FLD1, FLDZ);
     for (unsigned i = 0; i < 8; i++)
         cf.cpu->xmm[i].u64[0] = cf.cpu->xmm[i].u64[1] = 0x1111 * (i + 1);
-    cf.cpu->fpu.fip = 0x11223344;
+    fpu_set_ip(&cf.cpu->fpu, 0x11223344);
     cf.cpu->fpu.fcs = 8;
     cf.cpu->fpu.fdp = 0x55667788;
     cf.cpu->fpu.fds = 0x10;
@@ -377,7 +377,7 @@ START_TEST(test_fxsave64)
     cf_enter_long();
     cf.cpu->gpr[R_BX] = AREA;
     cf.cpu->xmm[15].u64[1] = 0xabc;
-    cf.cpu->fpu.fip = UINT64_C(0x1122334455667788);
+    fpu_set_ip(&cf.cpu->fpu, UINT64_C(0x1122334455667788));
     RUN(0x48, 0x0f, 0xae, 0x03);
     ck_assert_uint_eq(cf_peek(AREA + 8, 8), UINT64_C(0x1122334455667788));
     ck_assert_uint_eq(cf_peek(AREA + 160 + 15 * 16 + 8, 8), 0xabc);
@@ -429,6 +429,140 @@ START_TEST(test_mmx_fault)
 }
 END_TEST
 
+/* ---- the state is in the host's unit between instructions ---- */
+
+#define FLD80_BX(disp) 0xdb, 0x6b, disp     /* fld tword [ebx+disp] */
+#define FSTP80_BX(disp) 0xdb, 0x7b, disp    /* fstp tword [ebx+disp] */
+
+/* A faulting operand leaves stack, status and pointers as they are after the instruction before it. */
+START_TEST(test_fault_after_host_instructions)
+{
+    struct fpu *f;
+
+    engine(_i);
+    f = &cf.cpu->fpu;
+    cf_page_32();
+    cf_poke(CF_PTE(AREA + 0x1000), 0, 4);
+    cf_poke(AREA + 0xffc, 0, 4);
+    cf.cpu->gpr[R_BX] = AREA + 0xffc;
+    RUN(FNINIT, FLD1, FLDZ, 0xde, 0xc1, FSTP80_BX(0)); /* faddp */
+    ck_assert_int_eq(cf_last_vector(), EX_PF);
+    ck_assert_uint_eq(f->top, 7);
+    ck_assert_uint_eq(f->empty, 0x7f);
+    ck_assert_uint_eq(f->st[7].mant, UINT64_C(1) << 63);
+    ck_assert_uint_eq(fpu_ip(f), C + 6);
+    ck_assert_uint_eq(f->fop, 0x6c1);
+    ck_assert_uint_eq(cf_peek(AREA + 0xffc, 4), 0);
+    RUN(0xdd, 0x03); /* fld qword [ebx] */
+    ck_assert_int_eq(cf_last_vector(), EX_PF);
+    ck_assert_uint_eq(f->top, 7);
+    cf_poke(CF_PTE(AREA + 0x1000), (AREA + 0x1000) | 7, 4);
+    cpu_write_cr3(cf.cpu, cf.cpu->cr3);
+    RUN(FSTP80_BX(0), 0xdf, 0x2b); /* fild qword [ebx]: both cross the page */
+    ck_assert_uint_eq(cf_peek(AREA + 0xffc, 8), UINT64_C(1) << 63);
+    ck_assert_uint_eq(cf_peek(AREA + 0x1004, 2), 0x3fff);
+    ck_assert_uint_eq(f->st[7].exp, 0xc03e);
+}
+END_TEST
+
+/* x87, MMX and x87 again within one block, and in blocks of their own. */
+START_TEST(test_host_and_mmx)
+{
+    static const uint8_t code[] = {
+        FNINIT, FLD1, FLDZ, 0x0f, 0x7e, 0xf8,       /* movd eax,mm7: the fraction of 1 */
+        0x0f, 0x6e, 0xe3,                           /* movd mm4,ebx */
+        0x0f, 0x77, FLD1, 0xd9, 0xe0,               /* emms; fld1; fchs */
+        0x0f, 0x73, 0xf7, 0x01,                     /* psllq mm7,1 */
+        0xdb, 0x7b, 0x10,                           /* fstp tword [ebx+16]: ST(0) is mm0 */
+    };
+
+    for (unsigned apart = 0; apart < 2; apart++) {
+        engine(_i);
+        cf.cpu->fpu.st[0].mant = 0;
+        cf_poke(AREA + 0x10, ~UINT64_C(0), 8);
+        cf_code(C, code, sizeof(code));
+        CF_CODE_AT(C + sizeof(code), CF_STOP);
+        if (apart)
+            cf.cpu->opt.one_insn = true;
+        cf_run(C);
+        ck_assert_uint_eq(cf.cpu->gpr[R_AX], 0);
+        ck_assert_uint_eq(cf.cpu->fpu.st[4].mant, AREA);
+        ck_assert_uint_eq(cf.cpu->fpu.st[7].mant, 0);
+        ck_assert_uint_eq(cf.cpu->fpu.st[7].exp, 0xffff);
+        ck_assert_uint_eq(cf_peek(AREA + 0x10, 8), 0);
+        ck_assert_uint_eq(cf.cpu->fpu.top, 1);
+        ck_assert_uint_eq(cf.cpu->fpu.empty, 1);
+        cf_teardown();
+    }
+    engine(_i);
+}
+END_TEST
+
+/* FLDCW that unmasks what is set makes the next waiting instruction raise #MF; not before, and not FNSTSW. */
+START_TEST(test_host_unmasks)
+{
+    engine(_i);
+    cf_poke(AREA, 0x37b, 2);
+    cf_poke(AREA + 2, 0x77f, 2);
+    RUN(FNINIT, FLD1, FLDZ, 0xdc, 0xf9, FLDCW_BX, FNSTSW_AX, FLDZ); /* fdiv st1,st0 */
+    ck_assert_int_eq(cf_last_vector(), EX_MF);
+    ck_assert_uint_eq(AX >> 8, (FSW_B | 6 << 11) >> 8); /* AL is the handler's */
+    ck_assert_uint_eq(cf.cpu->fpu.sw, FSW_ZE | FSW_ES | FSW_B);
+    ck_assert_uint_eq(cf.cpu->fpu.top, 6);
+    RUN(FNCLEX, FLDZ, 0xd9, 0x6b, 0x02, FLD1, FNSTSW_AX); /* fldcw [ebx+2]: masks all */
+    ck_assert_int_eq(cf_last_vector(), -1);
+    ck_assert_uint_eq(AX, 4 << 11);
+    ck_assert_uint_eq(cf.cpu->fpu.cw, 0x77f);
+}
+END_TEST
+
+/* An unmasked exception is found after the instruction that makes it, in the middle of others. */
+START_TEST(test_host_unmasked_exception)
+{
+    struct fpu *f;
+
+    engine(_i);
+    f = &cf.cpu->fpu;
+    cf_poke(AREA, 0x37a, 2);
+    RUN(FNINIT, FLDCW_BX, FLD1, FLDZ, 0xdc, 0xf1, FLD1); /* fdivr st1,st0: 0 / 1 */
+    ck_assert_int_eq(cf_last_vector(), -1);
+    ck_assert_uint_eq(f->top, 5);
+    RUN(0xd8, 0xf1, 0xd9, 0xc0); /* fdiv st0,st1: 1 / 0; fld st0 */
+    ck_assert_int_eq(cf_last_vector(), EX_MF);
+    ck_assert_uint_eq(f->top, 5);
+    ck_assert_uint_eq(f->sw, FSW_ZE | FSW_ES | FSW_B);
+    ck_assert_uint_eq(fpu_ip(f), C);
+    ck_assert_uint_eq(f->st[5].exp, 0x3fff);
+    RUN(FNCLEX, 0xdb, 0xf7, 0x0f, 0x9a, 0xc0, FNCLEX); /* fcomi st0,st7 (empty); setp al */
+    ck_assert_uint_eq(cf.cpu->gpr[R_AX] & 0xff, 1);
+    ck_assert_uint_eq(f->top, 5);
+}
+END_TEST
+
+/* Devices, and whoever runs after the guest, find the host's unit as the ABI wants it. */
+START_TEST(test_host_unit_is_clean_outside)
+{
+    struct { uint32_t cw, sw, tags, rest[4]; } env = { 0 };
+
+    engine(_i);
+    cf_poke(AREA, 0xe7f, 2);
+    cf.cpu->gpr[R_SI] = CF_IO + 0x10;
+    cf_poke(AREA + 8, 5, 4);
+    cf.io_data[0x20] = 7;
+    RUN(FNINIT, FLDCW_BX, 0xdb, 0x43, 8, 0xdb, 0x16, 0xda, 0x46, 0x10, FLD1); /* fild; fist [esi]; fiadd [esi+16] */
+    ck_assert_uint_eq(cf.num_io, 2);
+    ck_assert_uint_eq(cf.io_log[0].value, 5);
+    ck_assert_uint_eq(cf.cpu->fpu.st[7].mant, UINT64_C(12) << 60);
+    ck_assert_uint_eq(cf.cpu->fpu.cw, 0xe7f);
+    ck_assert_uint_eq(cf.cpu->fpu.live, 0);
+#ifdef __x86_64__
+    __asm__ volatile("fnstenv %0" : "=m"(env));
+    ck_assert_uint_eq(env.cw & 0xffff, 0x37f);
+    ck_assert_uint_eq(env.tags & 0xffff, 0xffff);
+#endif
+}
+END_TEST
+
 Suite *x87_suite(void)
 {
     const TTest *const tests[] = {
@@ -437,6 +571,8 @@ Suite *x87_suite(void)
         test_unmasked_exact_underflow, test_unmasked_twice, test_ferr, test_device_not_available, test_fnstenv_protected,
         test_fldenv_round_trip, test_fnstenv_real, test_fnsave_frstor, test_fnsave_faults_before_it_stores,
         test_fxsave_image, test_fxsave_faults, test_fxsave64, test_mmx_aliasing, test_mmx_fault,
+        test_fault_after_host_instructions, test_host_and_mmx, test_host_unmasks, test_host_unmasked_exception,
+        test_host_unit_is_clean_outside,
     };
     Suite *s = suite_create("x87");
     TCase *t = tcase_create("both engines");

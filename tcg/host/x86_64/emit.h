@@ -13,7 +13,7 @@ struct x86_thunks {
     const uint8_t *lookup;      /* jump here: next block by the pc field, or leave */
     const uint8_t *lookup_rax;  /* the same with the pc in rax */
     /* Memory slow paths: arguments in the frame, nothing but rsp's frame and the host's flags is changed. */
-    const uint8_t *load, *store, *load16, *store16, *atomic, *cas;
+    const uint8_t *load, *store, *load16, *store16, *atomic, *cas, *x87;
     /* Vector registers to the frame and back, around the slow paths. Moves only. */
     const uint8_t *save_vectors, *restore_vectors;
     /* Flags: like the slow paths, from the operands in the frame or the lazy record. */
@@ -52,7 +52,8 @@ struct access {
 };
 
 /* STORE: ATOMIC too. EXIT: of EXITIF and GOTOIF. */
-enum stub_kind { STUB_LOAD, STUB_STORE, STUB_CAS, STUB_VECTOR, STUB_RAISE, STUB_EXIT, STUB_XLATE };
+enum stub_kind { STUB_LOAD, STUB_STORE, STUB_CAS, STUB_VECTOR, STUB_RAISE, STUB_EXIT, STUB_XLATE,
+                 STUB_X87 };
 
 /* Code that is emitted behind the block because it is rarely run. */
 struct stub {
@@ -67,11 +68,14 @@ struct stub {
     uint8_t num_from;
     uint8_t *from[4];   /* jumps that lead here */
     uint8_t *back;      /* where it continues */
+    uint8_t *retry;     /* X87: where it begins again */
+    uint8_t *late;      /* X87: jump to what follows the instruction when exceptions are unmasked; or NULL */
     int16_t guest_off;
     uint16_t guest_insn;
     ir_ref insn;        /* EXIT */
     uint32_t word;      /* memory: for the thunk; RAISE: helper's last argument */
     const void *target; /* memory: the thunk; RAISE: C function */
+    uint64_t imm;       /* X87 */
     struct loc value;   /* STORE; CAS: the expected one */
     uint8_t desired;    /* CAS: register */
     uint32_t field;     /* LDV, STV */
@@ -142,6 +146,8 @@ void emit_helper_call(struct emit *c, unsigned i);
 /* Call C function `fn`, whose arguments are in place, through `thunk`; vector registers are empty. */
 void emit_c_call(struct emit *c, const void *fn, const uint8_t *thunk);
 void emit_vop(struct emit *c, unsigned i);
+void emit_x87_op(struct emit *c, unsigned i);       /* X87 X87V X87M */
+void emit_x87_stub(struct emit *c, const struct stub *s);
 void emit_vmask(struct emit *c, unsigned i);
 void emit_clear_high(struct emit *c, unsigned i);
 void emit_vset(struct emit *c, unsigned i);

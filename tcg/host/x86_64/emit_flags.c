@@ -107,6 +107,27 @@ static void emit_putfl(struct emit *c, unsigned i)
     ra_kill(&c->ra, i);
 }
 
+/* The stores leave the host's flags alone, and registers are chosen before the jump over them. */
+static void emit_putflif(struct emit *c, unsigned i)
+{
+    const struct ir_insn *in = &c->insn[i];
+    enum x86_cc cc = emit_test_bool(c, in->b);
+    unsigned scratch = NO_REG;
+    uint8_t *skip;
+    struct flag_operands f;
+
+    ra_unlock(&c->ra);
+    f = flags_locate(c, in->a);
+    if (flags_need_scratch(&f)) {
+        scratch = ra_temp(&c->ra);
+        f = flags_locate(c, in->a);
+    }
+    skip = enc_jcc8(&c->enc, cc ^ 1);
+    flags_commit(c, &f, scratch);
+    enc_patch8(skip, c->enc.at);
+    ra_kill(&c->ra, i);
+}
+
 /* ---- the word of six bits, by the runtime ---- */
 
 /* C code loses the vector registers. */
@@ -346,6 +367,9 @@ void emit_flags(struct emit *c, unsigned i)
         break;
     case IR_PUTFL:
         emit_putfl(c, i);
+        break;
+    case IR_PUTFLIF:
+        emit_putflif(c, i);
         break;
     default:
         make_word(c, i, c->insn[i].a);

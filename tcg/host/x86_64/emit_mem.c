@@ -435,6 +435,8 @@ void emit_stubs(struct emit *c)
         vec_store_snapshot(c, s->vectors);
         if (s->kind == STUB_RAISE)
             raise_stub(c, s);
+        else if (s->kind == STUB_X87)
+            emit_x87_stub(c, s);
         else if (s->kind == STUB_EXIT)
             emit_side_exit_taken(c, s);
         else

@@ -464,6 +464,14 @@ void enc_vzeroupper(struct enc *e)
     put_vex(e, 0, 0, 0x0f77, 0, 0, 0, 0);
 }
 
+void enc_x87(struct enc *e, unsigned op, unsigned modrm)
+{
+    put8(e, op);
+    put8(e, modrm);
+}
+
+void enc_x87_mem(struct enc *e, unsigned op, unsigned digit, struct x86_mem mem) { mem_form(e, W32, false, op, digit, mem); }
+
 void enc_imm8(struct enc *e, uint8_t imm)
 {
     put8(e, imm);

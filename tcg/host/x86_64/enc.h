@@ -139,6 +139,9 @@ void enc_sse_mem(struct enc *e, uint8_t prefix, unsigned op, unsigned reg, struc
 enum { VEX_W = 1, VEX_L = 2 /* 256 bits */ };
 void enc_vex_rr(struct enc *e, uint8_t prefix, unsigned flags, unsigned op, unsigned dst, unsigned src1,
                 unsigned src2);
+/* x87: opcode 0xd8..0xdf and a whole ModRM, or a digit and memory. */
+void enc_x87(struct enc *e, unsigned op, unsigned modrm);
+void enc_x87_mem(struct enc *e, unsigned op, unsigned digit, struct x86_mem mem);
 void enc_vex_mem(struct enc *e, uint8_t prefix, unsigned flags, unsigned op, unsigned reg, unsigned src1,
                  struct x86_mem mem);
 void enc_vzeroupper(struct enc *e);

@@ -164,6 +164,10 @@ static void scan_uses(struct regalloc *ra, const struct ir_insn *in, unsigned i)
     case IR_PUTFL:
         use_flags(ra, in->a, i);
         break;
+    case IR_PUTFLIF:
+        use_flags(ra, in->a, i);
+        use_bool(ra, in->b, i);
+        break;
     case IR_FL_SETC:
         use_flags(ra, in->a, i);
         use(ra, in->b, i);

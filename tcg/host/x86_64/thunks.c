@@ -42,12 +42,29 @@ static const uint8_t *make_enter(struct enc *e, const struct tcg_guest *g)
     return entry;
 }
 
+/* Bring the guest's x87 state back; keeps rax. */
+static void leave_x87(struct enc *e, const struct tcg_guest *g)
+{
+    uint8_t *skip;
+
+    enc_alu_mi(e, ALU_CMP, W8, env_mem(g->off_x87_live), 0);
+    skip = enc_jcc8(e, CC_E);
+    enc_store(e, W64, mem_at(RSP, FRAME_RESULT), RAX);
+    enc_mov_rr(e, W64, RDI, RBP);
+    enc_mov_ri(e, RAX, (uintptr_t)g->x87_leave);
+    enc_call_reg(e, RAX);
+    enc_load(e, W64, RAX, mem_at(RSP, FRAME_RESULT));
+    enc_patch8(skip, e->at);
+}
+
 static void make_leave(struct x86_thunks *t, struct enc *e, const struct tcg_guest *g)
 {
     t->leave_none = align_entry(e);
     enc_mov_ri(e, RAX, 0);
     t->leave = e->at;
     store_pinned(e, g, NUM_PINNED);
+    if (g->x87_leave)
+        leave_x87(e, g);
     enc_stmxcsr(e, env_mem(g->off_mxcsr));
     enc_ldmxcsr(e, mem_at(RSP, FRAME_HOST_MXCSR));
     enc_alu_ri(e, ALU_ADD, W64, RSP, FRAME_SIZE);
@@ -294,6 +311,7 @@ void x86_thunks_emit(struct x86_thunks *t, struct enc *e, const struct tcg_guest
     t->store16 = make_memory(e, g, (const void *)(uintptr_t)g->store16, 2, false);
     t->atomic = make_memory(e, g, (const void *)(uintptr_t)g->atomic, 2, true);
     t->cas = make_memory(e, g, (const void *)(uintptr_t)g->cas, 3, true);
+    t->x87 = make_memory(e, g, (const void *)(uintptr_t)g->x87, 2, false);
     t->flags = make_flags(e);
     t->cond = make_cond(e);
     t->getfl = make_getfl(e, g);
