@@ -9,6 +9,8 @@
 #include "memory/memory.h"
 
 #define MAX_BLOCK_INSNS 64
+/* Most blocks have 20: what is copied for each is not to be much more, since it may be in no cache of the host's. */
+#define MAX_BLOCK_BYTES 256
 
 static uint64_t now_ns(void)
 {
@@ -97,7 +99,7 @@ static void watch_and_copy(struct cpu *cpu, struct fetch *f)
     mmu_watch_code(cpu, f->phys);
     if (f->tail)
         mmu_watch_code(cpu, f->tail_phys);
-    f->avail = MIN_OF(f->avail, (size_t)MAX_BLOCK_INSNS * INSN_MAX_LEN);
+    f->avail = MIN_OF(f->avail, (size_t)MAX_BLOCK_BYTES);
     copy_shared(f->copy, f->code, f->avail);
     if (f->tail)
         copy_shared(f->tail_copy, f->tail, sizeof(f->tail_copy));
