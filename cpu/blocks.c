@@ -135,7 +135,7 @@ static struct tcg_block *translate(struct cpu *cpu, struct fetch *f, bool one_in
         one_insn = true; /* cut short, or the fault depends on the mapping of the next page: not to be kept */
     else
         ir->keep = one_insn && f->phys != UINT64_MAX;
-    ir->warm = may_be_hot(cpu) && !one_insn && !crossed && !ir->num_live;
+    ir->warm = may_be_hot(cpu) && !one_insn && !crossed;
     blk = tcg_translate(cpu->tcg, ir, one_insn, &src, why);
     if (start)
         tcg_add_time(cpu->tcg, now_ns() - start);
@@ -198,7 +198,8 @@ static struct tcg_block *translate_hot(struct cpu *cpu, struct fetch *f)
 {
     uint64_t start = tcg_is_timed(cpu->tcg) ? now_ns() : 0, page_off = f->pc & (MEM_PAGE_SIZE - 1);
     struct heat_source source = { cpu, f->phys };
-    struct trace trace = { .heat = heat_of, .opaque = &source };
+    struct emit_live live = { .host = f->code };
+    struct trace trace = { .live = &live, .heat = heat_of, .opaque = &source };
     struct tcg_source src = { { NULL, NULL }, { NULL, NULL } };
     struct tcg_block *blk;
     struct ir_block *ir;
@@ -206,6 +207,9 @@ static struct tcg_block *translate_hot(struct cpu *cpu, struct fetch *f)
 
     mmu_watch_code(cpu, f->phys);
     copy_shared(f->copy, f->code - page_off, MEM_PAGE_SIZE);
+    live.num = tcg_rewritten(cpu->tcg, f->phys - page_off, live.at);
+    for (unsigned n = 0; n < live.num; n++)
+        live.at[n].off = (int16_t)(live.at[n].off - (int)page_off);
     ir = emit_hot_block(cpu, tcg_builder(cpu->tcg), f->copy + page_off, f->avail, f->pc, &trace);
     if (!ir->guest_insns)
         return NULL;

@@ -760,7 +760,8 @@ struct ir_block *emit_hot_block(struct cpu *cpu, struct ir_builder *b, const uin
                                 struct trace *t)
 {
     struct block_source src = { .code = code, .avail = avail, .pc = pc };
-    struct emit e = { .b = b, .mode = cpu->mode, .trace = t };
+    struct emit e = { .b = b, .mode = cpu->mode, .trace = t,
+                      .live = t->live && t->live->num ? t->live : NULL };
     struct ir_block *blk = start_block(&e, cpu, pc);
 
     trace_start(t);

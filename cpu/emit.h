@@ -131,6 +131,7 @@ struct ir_block *emit_block(struct cpu *cpu, struct ir_builder *b, const uint8_t
 
 /* A block that goes on along branches within its page: the way that was taken most. The others leave it. */
 struct trace {
+    const struct emit_live *live;   /* NULL: everything is as it was copied */
     /* How much code at `delta` from the block's first byte has been executed, as far as is known; 0: nothing is. */
     uint32_t (*heat)(void *opaque, int32_t delta);
     void *opaque;
