@@ -59,6 +59,9 @@ static void forget_leaf_tables(struct cpu *cpu)
 
 static void forget_large_pages(struct cpu *cpu, bool global)
 {
+    if (!global && !cpu->large_local)
+        return;
+    cpu->large_local = false;
     for (unsigned i = 0; i < CPU_LARGE_PAGES; i++)
         cpu->large_page[i].valid &= cpu->large_page[i].global && !global;
 }

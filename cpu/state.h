@@ -241,6 +241,7 @@ struct cpu {
     /* Translations of large pages in pieces of 2 MiB, entered into the TLB page by page. */
     struct large_page { uint64_t tag, phys, size; bool valid, user, write, exec, global, dirty; uint8_t key; }
         large_page[CPU_LARGE_PAGES];
+    bool large_local;                               /* there may be some that a write to CR3 forgets */
     /* The range of memory that was looked at last. Stale as long as the TLB may be: until mmu_flush(cpu, true). */
     struct mem_range range;
     bool range_known;

@@ -285,6 +285,7 @@ void mmu_forget_walk(struct cpu *cpu, uint64_t linear)
 
 static void large_remember(struct cpu *cpu, uint64_t linear, const struct walk *w)
 {
+    cpu->large_local |= !w->global;
     *large_slot(cpu, linear) = (struct large_page){
         .tag = linear >> PIECE_SHIFT, .phys = align_down(w->phys, BIT(PIECE_SHIFT)), .size = w->page_size,
         .valid = (cpu->a20_mask & BIT(20)), .user = w->user, .write = w->write, .exec = w->exec, .global = w->global,

@@ -151,7 +151,7 @@ START_TEST(test_remembered_large_page)
     ck_assert_int_eq(go_on(LIN, ACC_WRITE, true), 0);
     ck_assert_uint_eq(w.phys, 2 * BIG | (LIN & 0x3fffff));
     ck_assert_uint_eq(pde_32() & D, D);
-    poke_big(BIG | P | W | U | PS);
+    poke_big(2 * BIG | P | W | U | PS);
     ck_assert_int_eq(go(LIN, ACC_READ, true), 0);
     ck_assert_uint_eq(pde_32() & (A | D), A);
     ck_assert_int_eq(go_on(LIN, ACC_WRITE, true), 0);
