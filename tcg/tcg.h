@@ -176,6 +176,7 @@ struct tcg_block {
     uint32_t code_size;
     struct tcg_pc_entry *map;   /* jit: return address offset -> guest offset, sorted */
     uint32_t num_map;
+    uint32_t loop_at;           /* jit: offset of the displacement of a jump that stays within the block, 0: none */
     struct tcg_exit *exit;
     uint32_t num_exits;
     uint32_t leave_at;          /* jit: offset of what leaves at the entry */

@@ -2,7 +2,6 @@
  * fields, memory accesses with slow paths, helpers and faults, with more fields than registers, for hosts with and
  * without extensions; whoever looks at the CPU struct must find what a direct reading of ir.def finds. */
 #include <check.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "tests/unit/x86_fixture.h"
@@ -223,6 +222,83 @@ START_TEST(test_some) { fuzz((unsigned)_i, 10000, 800, 80, 10); } END_TEST
 START_TEST(test_many) { fuzz((unsigned)_i, 20000, 400, 200, NUM_VECTORS / 2); } END_TEST
 START_TEST(test_long) { fuzz((unsigned)_i, 30000, 20, 1900, NUM_VECTORS / 2); } END_TEST
 
+/* Turns of a block that jumps to itself, until a count is 0, somebody wants the processor or the block is dropped:
+ * what is in the struct then, and at every slow path before. */
+static void random_loop(bool back)
+{
+    static void (*const gens[])(void) = { gen_vop, gen_vop, gen_vop, gen_part, gen_memory, gen_convert, gen_zero };
+    unsigned len = 6 + rnd(50);
+    ir_ref n, cond;
+
+    bt_ir.num = 1;
+    n = bt_add(IR_GET, IR_I64, 0, 0, 0, 0);
+    n = bt_add(IR_SUB, IR_I64, n, bt_const(IR_I64, 1), 0, 0);
+    bt_add(IR_PUT, IR_I64, n, 0, 0, 0);
+    while (bt_ir.num < len) {
+        if (!rnd(4))
+            bt_add(IR_INSN, 0, 0, 0, 0, bt_ir.num | UINT64_C(1) << 32);
+        gens[rnd(ARRAY_LEN(gens))]();
+    }
+    cond = bt_add(IR_CMP, IR_I64, n, bt_const(IR_I64, 0), 0, 0);
+    bt_code[cond].cc = back ? IR_CMP_NE : IR_CMP_EQ;
+    bt_add(IR_BR, IR_I64, cond, 0, 0, back ? UINT64_C(4) << 32 : 4);
+}
+
+/* Without fields that stay in registers it is no loop but an exit to itself. */
+static uintptr_t all_turns(struct tcg_block *blk, bool back)
+{
+    uintptr_t left;
+
+    do
+        left = bt_host->enter(bt_state, bt_jit, blk->code);
+    while (!blk->loop_at && left == ((uintptr_t)blk | !back));
+    return left;
+}
+
+/* Is it a loop? */
+static bool run_loop(uint64_t seed, bool back)
+{
+    struct bt_env *both[] = { bt_jit, bt_reader };
+    unsigned turns = 1 + rnd(6), stop_at = rnd(2) ? 1 + rnd(4) : 0;
+    bool closes = rnd(2);
+    struct tcg_block blk;
+    uintptr_t left;
+
+    for (unsigned k = 0; k < 2; k++) {
+        bt_reset(both[k], seed);
+        both[k]->gpr[0] = turns;
+        both[k]->stop_at = stop_at;
+        both[k]->closes = closes;
+    }
+    bt_compile(&blk);
+    bt_jit->blk = &blk;
+    left = all_turns(&blk, back);
+    do {
+        bt_reader->reader_off = 0;
+        bt_read(bt_reader);
+    } while (bt_taken() == back && !bt_reader->stopped);
+    ck_assert_uint_eq(left, bt_taken() == back ? 0 : ((uintptr_t)&blk | back));
+    bt_compare((unsigned long)seed);
+    bt_buf.at = (uint8_t *)(uintptr_t)blk.code;
+    return blk.loop_at;
+}
+
+START_TEST(test_loops)
+{
+    unsigned loops = 0;
+
+    bt_setup_isa(hosts[_i]);
+    for (unsigned n = 40000; n < 41200; n++) {
+        state = n;
+        num_fields = n % 3 ? 5 : NUM_VECTORS / 2;
+        random_loop(n & 1);
+        loops += run_loop(n, n & 1);
+    }
+    ck_assert_uint_gt(loops, 600);
+    bt_teardown();
+}
+END_TEST
+
 static unsigned code_size(void)
 {
     struct tcg_block blk;
@@ -265,6 +341,7 @@ Suite *x86_vec_suite(void)
     tcase_add_loop_test(t, test_some, 0, ARRAY_LEN(hosts));
     tcase_add_loop_test(t, test_many, 0, ARRAY_LEN(hosts));
     tcase_add_loop_test(t, test_long, 0, ARRAY_LEN(hosts));
+    tcase_add_loop_test(t, test_loops, 0, ARRAY_LEN(hosts));
     tcase_add_test(t, test_economy);
     suite_add_tcase(s, t);
     return s;

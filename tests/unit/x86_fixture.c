@@ -58,6 +58,13 @@ static void log_event(struct bt_env *e, uint64_t addr, uint64_t value, uint32_t 
         .regs = hash_regs(e), .vectors = hash_vectors(e), .size = size, .mem = mem, .flags = bt_flags(e),
         .guest_off = guest_offset(e),
     };
+    if (e->num_log != e->stop_at)
+        return;
+    e->stopped = true;
+    if (!e->closes)
+        e->exit_request = 1;
+    else if (e->blk)
+        bt_host->close(bt_state, (struct tcg_block *)(uintptr_t)e->blk);
 }
 
 static uint64_t slow_load(void *env, uint64_t addr, uint32_t size, uint32_t mem)
@@ -243,6 +250,8 @@ void bt_reset(struct bt_env *e, uint64_t seed)
     memset(e->jump_cache, 0xff, sizeof(e->jump_cache));
     e->pc = 0x1000;
     e->code_base = e->exit_request = e->num_log = e->reader_off = 0;
+    e->stop_at = 0;
+    e->closes = e->stopped = false;
     e->mode = 5;
     e->mxcsr = 0x1f80;
     e->fl = (struct tcg_flags){ .a = bt_hash(seed, 300), .b = bt_hash(seed, 301),
@@ -264,7 +273,7 @@ void bt_setup_isa(uint32_t isa)
     bt_state = bt_host->init(&bt_guest, &bt_buf, tcg_host_isa() & isa);
     bt_jit = new_env();
     bt_reader = new_env();
-    bt_ir = (struct ir_block){ .insn = bt_code, .num = 1, .mmu = 1 };
+    bt_ir = (struct ir_block){ .insn = bt_code, .num = 1, .mmu = 1, .phys2 = UINT64_MAX };
 }
 
 void bt_teardown(void)
@@ -548,6 +557,11 @@ static void read_insn(struct bt_env *e, const struct ir_insn *in, unsigned i)
                              bt_val[in->b], bt_val[in->c]);
         break;
     }
+}
+
+bool bt_taken(void)
+{
+    return bt_val[bt_code[bt_ir.num - 1].a] & 1;
 }
 
 const struct ir_insn *bt_read(struct bt_env *e)

@@ -36,6 +36,8 @@ struct bt_env {
     uint32_t reader_off;
     struct bt_event log[MAX_LOG];
     unsigned num_log;
+    unsigned stop_at;               /* after so many events somebody wants the processor, */
+    bool closes, stopped;           /* or drops the block; it has happened */
     jmp_buf fault;
     struct tcg_jump_entry jump_cache[TCG_JC_SIZE];
     struct tcg_tlb_entry tlb[2][TCG_TLB_SIZE];
@@ -79,6 +81,8 @@ void bt_compile(struct tcg_block *blk);
 void bt_run(struct tcg_block *blk);
 /* Returns the instruction that left the block. */
 const struct ir_insn *bt_read(struct bt_env *e);
+/* Of the end, a BR: did the last reading leave by its first exit? */
+bool bt_taken(void);
 void bt_compare(unsigned long seed);
 /* Run the block both ways from the same state and compare. */
 void bt_run_both(uint64_t seed);

@@ -103,6 +103,8 @@ struct emit {
     int16_t guest_off;          /* of the current guest instruction */
     uint16_t guest_insn;        /* its number, from 1 */
     ir_ref flags_owner;         /* the host's flags are those of this result at full width; 0: unknown */
+    struct vec_state loop;      /* a block that jumps to itself: what is in registers between its turns; none: no loop */
+    const uint8_t *loop_at;     /* where a turn begins */
     unsigned num_stubs, num_map;
     struct stub stubs[IR_MAX_INSNS];
     struct tcg_pc_entry map[2 * IR_MAX_INSNS];  /* the halves of a vector may be two calls */

@@ -132,6 +132,67 @@ void emit_side_exit_taken(struct emit *c, const struct stub *s)
     }
 }
 
+/* ---- loops ---- */
+
+/* Does exit n of a block end lead to the block's own beginning? */
+static bool leads_back(const struct ir_insn *in, unsigned n)
+{
+    if (in->op != IR_GOTO && in->op != IR_BR)
+        return false;
+    return !(int32_t)(in->imm >> 32 * n) && !(in->aux & IR_FAR(n)) && (in->op == IR_BR || n == 0);
+}
+
+/* Blocks whose entries are counted, or that would lose their registers in a call, are no loops. */
+static struct vec_state plan_loop(struct emit *c)
+{
+    const struct ir_insn *end = &c->insn[c->ir->num - 1];
+    bool loop = (leads_back(end, 0) || leads_back(end, 1)) && !c->blk->warm && !c->blk->counted &&
+                c->ir->phys2 == UINT64_MAX;
+
+    for (unsigned i = 1; i < c->ir->num && loop; i++)
+        loop = c->insn[i].op != IR_CALL;
+    return loop ? vec_plan_loop(c) : (struct vec_state){ .num = 0 };
+}
+
+/* The next turn, or, when somebody wants the processor or the block was closed (its jump goes to the next instruction
+ * then), the entry. */
+static void next_turn(struct emit *c)
+{
+    uint8_t *disp;
+
+    vec_next_turn(c, &c->loop);
+    enc_alu_mi(&c->enc, ALU_CMP, W32, env_mem(c->guest->off_exit_request), 0);
+    enc_nops(&c->enc, (unsigned)-(uintptr_t)(c->enc.at + 2) & 3);
+    disp = enc_jcc32(&c->enc, CC_E);
+    enc_patch32(disp, c->loop_at);
+    c->blk->loop_at = (uint32_t)(disp - c->start);
+    vec_flush_end(c);
+    enc_jmp_to(&c->enc, c->start);
+}
+
+/* The end of a loop: one exit is the next turn. */
+static void end_turn(struct emit *c, const struct ir_insn *in)
+{
+    unsigned back = leads_back(in, 0) ? 0 : 1;
+    enum x86_cc cc;
+    struct vec_state now;
+    uint8_t *other;
+
+    if (in->op == IR_GOTO) {
+        next_turn(c);
+        return;
+    }
+    cc = emit_test_bool(c, in->a);
+    other = enc_jcc32(&c->enc, back ? cc : cc ^ 1);
+    now = c->vec.now;
+    next_turn(c);
+    enc_patch32(other, c->enc.at);
+    c->vec.now = now;
+    c->vec.upper = c->isa & TCG_ISA_AVX;
+    vec_flush_end(c);
+    emit_exit_to(c, in, (int32_t)(back ? in->imm : in->imm >> 32), 1 - back);
+}
+
 static void emit_br(struct emit *c, const struct ir_insn *in)
 {
     enum x86_cc cc = emit_test_bool(c, in->a);
@@ -146,6 +207,11 @@ void emit_end(struct emit *c, unsigned i)
 {
     const struct ir_insn *in = &c->insn[i];
 
+    if (c->loop.num) {
+        end_turn(c, in);
+        return;
+    }
+    c->loop = plan_loop(c);
     vec_flush_end(c);
     switch (in->op) {
     case IR_GOTO:

@@ -432,7 +432,7 @@ void emit_stubs(struct emit *c)
         if (s->shares)
             probe_out_of_line(c, s);
         flags_commit(c, &s->flags, s->scratch);
-        vec_store_snapshot(c, s->vectors);
+        vec_store_snapshot(c, s->vectors, s->kind == STUB_RAISE || s->kind == STUB_EXIT);
         if (s->kind == STUB_RAISE)
             raise_stub(c, s);
         else if (s->kind == STUB_X87)

@@ -10,9 +10,9 @@
 _Static_assert((int)W8 == (int)IR_I8 && (int)W64 == (int)IR_I64, "IR types serve as host widths");
 
 /* Room that is asked for before compiling: the longest sequence for one IR instruction with its out-of-
- * line part is below 570 bytes (of which 288 store 16 wide vector fields), an entry of the map has 8, entry and exits are
- * below 4 KiB. */
-enum { ROOM_PER_INSN = 578, ROOM_PER_BLOCK = 4096, THUNKS_SIZE = 8192, CODE_ALIGN = 16 };
+ * line part is below 570 bytes (of which 288 store 16 wide vector fields), its two entries of the map have 16, entry
+ * and exits are below 4 KiB. */
+enum { ROOM_PER_INSN = 586, ROOM_PER_BLOCK = 4096, THUNKS_SIZE = 8192, CODE_ALIGN = 16 };
 
 typedef void emit_fn(struct emit *c, unsigned i);
 typedef uintptr_t enter_fn(void *env, const void *code);
@@ -57,6 +57,9 @@ void emit_map(struct emit *c, int16_t off, uint16_t insn)
 static void emit_block(struct emit *c)
 {
     emit_entry(c);
+    if (c->loop.num)
+        vec_enter_loop(c, &c->loop);
+    c->loop_at = c->enc.at;
     for (unsigned i = 1; i < c->ir->num; i++) {
         const struct ir_insn *in = &c->insn[i];
 
@@ -114,6 +117,18 @@ static void x86_free(void *host)
     free(host);
 }
 
+/* A loop is known at its end: then the block is made again. */
+static void compile_once(struct emit *c, const struct ir_block *ir)
+{
+    c->enc.at = c->start;
+    c->guest_off = c->guest_insn = 0;
+    c->flags_owner = 0;
+    c->num_stubs = c->num_map = 0;
+    ra_analyse(&c->ra, &c->enc, ir->insn, ir->num);
+    vec_begin(c);
+    emit_block(c);
+}
+
 /* Behind the code, so that it comes and goes with it. */
 static void put_map(struct emit *c, struct tcg_block *blk)
 {
@@ -136,13 +151,12 @@ static int x86_compile(void *host, const struct ir_block *ir, struct tcg_code_bu
     c->ir = ir;
     c->insn = ir->insn;
     c->blk = blk;
-    c->start = c->enc.at = buf->at + pad;
-    c->guest_off = c->guest_insn = 0;
-    c->flags_owner = 0;
-    c->num_stubs = c->num_map = 0;
-    ra_analyse(&c->ra, &c->enc, ir->insn, ir->num);
-    vec_begin(c);
-    emit_block(c);
+    c->start = buf->at + pad;
+    c->loop.num = 0;
+    blk->loop_at = 0;
+    compile_once(c, ir);
+    if (c->loop.num)
+        compile_once(c, ir);
     blk->code = c->start;
     blk->code_size = (uint32_t)(c->enc.at - c->start);
     put_map(c, blk);
@@ -161,7 +175,7 @@ static void x86_link(void *host, struct tcg_block *from, unsigned n, const void 
                      __ATOMIC_RELEASE);
 }
 
-/* A jump to the entry's own way out in place of its first instruction. */
+/* A jump to the entry's own way out in place of its first instruction; a jump for the next turn goes on to the entry. */
 static void x86_close(void *host, struct tcg_block *blk)
 {
     uint8_t *entry = (uint8_t *)(uintptr_t)blk->code;
@@ -169,6 +183,8 @@ static void x86_close(void *host, struct tcg_block *blk)
     uint64_t word = __atomic_load_n((uint64_t *)(void *)entry, __ATOMIC_RELAXED);
 
     (void)host;
+    if (blk->loop_at)
+        __atomic_store_n((int32_t *)(void *)(entry + blk->loop_at), 0, __ATOMIC_RELEASE);
     word = (word & ~MASK(40)) | 0xe9 | (uint64_t)(uint32_t)disp << 8;
     __atomic_store_n((uint64_t *)(void *)entry, word, __ATOMIC_RELEASE);
 }

@@ -345,6 +345,7 @@ static void add(struct emit *c, uint32_t field, unsigned size, unsigned reg, boo
         drop(c, oldest);
     }
     v->upper |= size == 32;
+    v->ever_upper |= size == 32;
     v->now.entry[v->now.num++] = (struct vec_entry){ (uint16_t)field, (uint8_t)size, (uint8_t)reg, dirty };
     v->changed = true;
 }
@@ -484,7 +485,7 @@ void vec_begin(struct emit *c)
 
     v->now.num = v->snapshot[0].num = 0;
     v->num_snapshots = 1;
-    v->changed = v->upper = false;
+    v->changed = v->upper = v->ever_upper = false;
     v->locked = v->clock = 0;
     memset(v->used, 0, sizeof(v->used));
 }
@@ -502,11 +503,123 @@ unsigned vec_snapshot(struct emit *c)
     return v->num_snapshots - 1;
 }
 
-void vec_store_snapshot(struct emit *c, unsigned snapshot)
+void vec_store_snapshot(struct emit *c, unsigned snapshot, bool leaves)
 {
     const struct vec_state *s = &c->vec.snapshot[snapshot];
 
     for (unsigned k = 0; k < s->num; k++)
         if (s->entry[k].dirty)
             store_entry(c, &s->entry[k]);
+    if (leaves && c->vec.ever_upper)
+        enc_vzeroupper(&c->enc);
+}
+
+/* ---- loops ---- */
+
+/* Registers 0 .. LOOP_REGS-1 are a plan's; the last one is free at the end of a turn. */
+enum { LOOP_REGS = 12, LOOP_TEMP = 15 };
+
+static bool meets_plan(const struct emit *c, const struct vec_state *plan, const struct vec_entry *e)
+{
+    for (unsigned k = 0; k < plan->num; k++)
+        if (overlaps_field(c, e, plan->entry[k].field, plan->entry[k].size))
+            return true;
+    return false;
+}
+
+struct vec_state vec_plan_loop(struct emit *c)
+{
+    const struct vec_state *now = &c->vec.now;
+    struct vec_state plan = { .num = 0 };
+
+    vec_begin_insn(c);
+    for (unsigned k = 0; k < now->num && plan.num < LOOP_REGS; k++) {
+        if (meets_plan(c, &plan, &now->entry[k]))
+            continue;
+        plan.entry[plan.num] = now->entry[k];
+        plan.entry[plan.num].reg = (uint8_t)plan.num;
+        plan.num++;
+    }
+    return plan;
+}
+
+/* Fields that a turn may have written are dirty from the beginning: nobody knows which turn this is. */
+void vec_enter_loop(struct emit *c, const struct vec_state *plan)
+{
+    for (unsigned k = 0; k < plan->num; k++) {
+        vec_load_field(c, plan->entry[k].size, plan->entry[k].reg, plan->entry[k].field);
+        c->vec.upper |= plan->entry[k].size == 32;
+        c->vec.ever_upper |= plan->entry[k].size == 32;
+    }
+    c->vec.now = *plan;
+    c->vec.changed = true;
+}
+
+/* Everything that is not as the plan says is stored; `from`: the registers of its fields, or NO_REG. */
+static void leave_plan(struct emit *c, const struct vec_state *plan, uint8_t *from)
+{
+    struct vec_state *now = &c->vec.now;
+
+    vec_begin_insn(c);
+    for (unsigned n = 0; n < plan->num; n++)
+        from[n] = NO_REG;
+    for (unsigned k = 0; k < now->num; k++) {
+        struct vec_entry *e = &now->entry[k];
+        unsigned n = 0;
+        while (n < plan->num && (plan->entry[n].field != e->field || plan->entry[n].size != e->size))
+            n++;
+        if (n == plan->num || !plan->entry[n].dirty)
+            sync_entry(c, e);
+        if (n < plan->num)
+            from[n] = e->reg;
+    }
+}
+
+/* One move into a register that no other move reads any more. */
+static bool move_one(struct emit *c, const struct vec_state *plan, uint8_t *from)
+{
+    for (unsigned n = 0; n < plan->num; n++) {
+        bool read = from[n] == NO_REG || from[n] == n;
+        for (unsigned k = 0; k < plan->num && !read; k++)
+            read = k != n && from[k] == n;
+        if (read)
+            continue;
+        vec_move(c, plan->entry[n].size, n, from[n]);
+        from[n] = (uint8_t)n;
+        return true;
+    }
+    return false;
+}
+
+/* Only cycles are left, whose registers are all the plan's. */
+static bool open_cycle(struct emit *c, const struct vec_state *plan, uint8_t *from)
+{
+    unsigned n = 0;
+
+    while (n < plan->num && (from[n] == NO_REG || from[n] == n))
+        n++;
+    if (n == plan->num)
+        return false;
+    vec_move(c, has_avx(c) ? 32 : 16, LOOP_TEMP, n);
+    for (unsigned k = 0; k < plan->num; k++)
+        if (k != n && from[k] == n)
+            from[k] = LOOP_TEMP;
+    return true;
+}
+
+void vec_next_turn(struct emit *c, const struct vec_state *plan)
+{
+    uint8_t from[LOOP_REGS];
+    uint32_t missing = 0;
+
+    leave_plan(c, plan, from);
+    for (unsigned n = 0; n < plan->num; n++)
+        missing |= from[n] == NO_REG ? BIT_REG(n) : 0;
+    while (move_one(c, plan, from) || open_cycle(c, plan, from))
+        continue;
+    for (unsigned n = 0; n < plan->num; n++)
+        if (missing & BIT_REG(n))
+            vec_load_field(c, plan->entry[n].size, n, plan->entry[n].field);
+    c->vec.now = *plan;
+    c->vec.changed = true;
 }

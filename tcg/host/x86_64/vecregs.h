@@ -35,6 +35,7 @@ struct vecregs {
     uint32_t clock, used[16];   /* when each register was used last */
     bool changed;               /* `now` differs from the latest snapshot */
     bool upper;                 /* registers may have bits above 128, which slow down C code */
+    bool ever_upper;            /* anywhere in the block */
     unsigned num_snapshots;
     struct vec_state snapshot[IR_MAX_INSNS + 1];
 };
@@ -78,8 +79,17 @@ void vec_before_call(struct emit *c);
 
 /* What is in registers here, by number; 0: nothing. Good until the block's end. */
 unsigned vec_snapshot(struct emit *c);
-/* Store what was dirty then, from the registers of then. */
-void vec_store_snapshot(struct emit *c, unsigned snapshot);
+/* Store what was dirty then, from the registers of then; `leaves`: they are not needed any more. */
+void vec_store_snapshot(struct emit *c, unsigned snapshot, bool leaves);
+
+/* ---- loops: a block that jumps to itself keeps its fields in registers ---- */
+
+/* What is in registers at the end of a turn, as the next one may find it: every field in a register of its own. */
+struct vec_state vec_plan_loop(struct emit *c);
+/* Load the fields of a plan; from here on they are in its registers. */
+void vec_enter_loop(struct emit *c, const struct vec_state *plan);
+/* At the end of a turn: store what is not in the plan, bring the fields into its registers. */
+void vec_next_turn(struct emit *c, const struct vec_state *plan);
 
 /* ---- instructions, in VEX form where the host has AVX ---- */
 
