@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "tcg/cache.h"
 
-#define DEFAULT_CACHE ((size_t)64 << 20)
+#define DEFAULT_CACHE ((size_t)256 << 20)
 #define MIN_CACHE ((size_t)2 << 20)   /* room for the thunks and a largest possible block */
 #define DATA_SPAN ((size_t)64 << 10)
 
