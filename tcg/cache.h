@@ -7,7 +7,7 @@
 
 #include "tcg/tcg.h"
 
-#define TCG_HASH_BITS 18
+#define TCG_HASH_BITS 20
 #define TCG_PAGE_HASH_BITS 14
 #define TCG_HASH_LOCKS 256
 #define TCG_MAX_PAGES (UINT64_C(1) << 20)

@@ -65,7 +65,7 @@ struct tcg_jump_entry {
     const void *code;  /* host entry point; interpreter: struct tcg_block * */
     const void *pad;
 };
-#define TCG_JC_BITS 12
+#define TCG_JC_BITS 14
 #define TCG_JC_SIZE (1u << TCG_JC_BITS)
 #define TCG_HEAT_BITS 12
 #define TCG_HEAT_SIZE (1u << TCG_HEAT_BITS)
