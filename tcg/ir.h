@@ -95,7 +95,7 @@ struct ir_block {
     uint8_t mmu;            /* software TLB set used by LD and ST (0 .. guest->num_mmu-1) */
     uint8_t num_live;
     struct ir_live live[IR_LIVES];
-    bool hot;               /* takes the place of one that was entered often */
+    bool hot;               /* takes the place of one that was entered often; off_code_base is 0 where it runs */
     bool warm;              /* counts its entries; the last one leaves by TCG_EXIT_HOT */
     bool keep;              /* a block of one instruction is to be found again; its mode tells it from others */
 };

@@ -1,5 +1,6 @@
 /* Entry and ends of a block. */
 #include <assert.h>
+#include <stddef.h>
 
 #include "tcg/host/x86_64/emit.h"
 
@@ -53,22 +54,51 @@ void emit_entry_leave(struct emit *c)
     enc_jmp_to(&c->enc, c->thunks.leave);
 }
 
-/* From the pc of the page to that of `delta` behind the block's first byte, as wide as T. */
-static void set_pc(struct emit *c, unsigned type, int32_t delta)
+/* rax := the pc `delta` behind the block's first byte, as wide as T. */
+static void compute_pc(struct emit *c, unsigned type, int32_t delta)
 {
-    struct x86_mem pc = env_mem(c->guest->off_pc);
-    int32_t off = (int32_t)((uint32_t)delta + c->blk->page_off);
+    unsigned w = reg_width(type);
 
-    if (type == IR_I64) {
-        if (off)
-            enc_alu_mi(&c->enc, ALU_ADD, W64, pc, off);
-        return;
-    }
-    enc_load(&c->enc, W32, RAX, pc);
-    enc_alu_ri(&c->enc, ALU_ADD, W32, RAX, off);
+    enc_load(&c->enc, w, RAX, env_mem(c->guest->off_pc));
+    enc_alu_ri(&c->enc, ALU_ADD, w, RAX, (int32_t)((uint32_t)delta + c->blk->page_off));
     if (type == IR_I16)
         enc_zext(&c->enc, W16, RAX, RAX);
-    enc_store(&c->enc, W64, pc, RAX);
+}
+
+/* From the pc of the page to that one. */
+static void set_pc(struct emit *c, unsigned type, int32_t delta)
+{
+    compute_pc(c, type, delta);
+    enc_store(&c->enc, W64, env_mem(c->guest->off_pc), RAX);
+}
+
+/* To what the jump cache has for the pc in rax and this block's mode. Hot blocks look themselves: each has an indirect
+ * jump of its own then, whose targets the host's processor learns. */
+static void look_up(struct emit *c)
+{
+    uint32_t cache = c->guest->off_jump_cache;
+    struct x86_mem entry = mem_indexed(RBP, RCX, 0);
+
+    _Static_assert(TCG_JC_BITS <= 16, "the index comes from the low half of the pc");
+    if (!c->ir->hot) {
+        enc_jmp_to(&c->enc, c->thunks.lookup_rax);
+        return;
+    }
+    enc_mov_rr(&c->enc, W32, RCX, RAX);
+    enc_shift_ri(&c->enc, SH_SHR, W32, RCX, TCG_JC_BITS);
+    enc_alu_rr(&c->enc, ALU_XOR, W32, RCX, RAX);
+    enc_alu_ri(&c->enc, ALU_AND, W32, RCX, TCG_JC_SIZE - 1);
+    enc_shift_ri(&c->enc, SH_SHL, W32, RCX, 5);
+    entry.disp = (int32_t)(cache + offsetof(struct tcg_jump_entry, pc));
+    enc_alu_rm(&c->enc, ALU_CMP, W64, RAX, entry);
+    enc_jcc_to(&c->enc, CC_NE, c->thunks.lookup_rax);
+    entry.disp = (int32_t)(cache + offsetof(struct tcg_jump_entry, mode));
+    enc_alu_mi(&c->enc, ALU_CMP, W32, entry, (int32_t)c->ir->mode);
+    enc_jcc_to(&c->enc, CC_NE, c->thunks.lookup_rax);
+    enc_alu_ri(&c->enc, ALU_AND, W64, RAX, -(1 << TCG_PAGE_BITS));
+    enc_store(&c->enc, W64, env_mem(c->guest->off_pc), RAX);
+    entry.disp = (int32_t)(cache + offsetof(struct tcg_jump_entry, code));
+    enc_jmp_mem(&c->enc, entry);
 }
 
 /* A jump whose displacement can be patched while others execute it: it is four aligned bytes. Unchained, it
@@ -86,8 +116,8 @@ static void exit_chained(struct emit *c, unsigned type, int32_t delta, unsigned 
 static void exit_to(struct emit *c, unsigned type, int32_t delta, bool far_exit, unsigned n)
 {
     if (far_exit) {
-        set_pc(c, type, delta);
-        enc_jmp_to(&c->enc, c->thunks.lookup);
+        compute_pc(c, type, delta);
+        look_up(c);
     } else {
         exit_chained(c, type, delta, n);
     }
@@ -126,7 +156,7 @@ void emit_side_exit_taken(struct emit *c, const struct stub *s)
 
     if (in->op == IR_GOTOIF) {
         enc_mov_rr(&c->enc, W64, RAX, s->addr);
-        enc_jmp_to(&c->enc, c->thunks.lookup_rax);
+        look_up(c);
     } else {
         exit_to(c, in->type, (int32_t)in->imm, in->aux & IR_FAR(0), (unsigned)(in->imm >> 32));
     }
@@ -196,10 +226,10 @@ static void end_turn(struct emit *c, const struct ir_insn *in)
 static void emit_br(struct emit *c, const struct ir_insn *in)
 {
     enum x86_cc cc = emit_test_bool(c, in->a);
-    uint8_t *taken = enc_jcc8(&c->enc, cc);
+    uint8_t *taken = enc_jcc32(&c->enc, cc);
 
     emit_exit_to(c, in, (int32_t)(in->imm >> 32), 1);
-    enc_patch8(taken, c->enc.at);
+    enc_patch32(taken, c->enc.at);
     emit_exit_to(c, in, (int32_t)in->imm, 0);
 }
 
@@ -222,7 +252,7 @@ void emit_end(struct emit *c, unsigned i)
         break;
     case IR_GOTOI:
         enc_mov_rr(&c->enc, W64, RAX, ra_use(&c->ra, in->a));
-        enc_jmp_to(&c->enc, c->thunks.lookup_rax);
+        look_up(c);
         break;
     case IR_LOOKUP:
         enc_jmp_to(&c->enc, c->thunks.lookup);
