@@ -35,6 +35,8 @@ enum ir_mem {
                          * checked here (ALIGN: a multiple of 32), so that the other half raises nothing any more */
     IR_MEM_FLAT = 32,   /* through a segment of 4 GiB whose limit nobody else looks at: not to run over its end */
 };
+/* Operand d of an access is among the latest so many XLATEs. */
+#define IR_OPEN_XLATES 8
 /* imm of X87, X87V, X87M. */
 #define IR_X87_IMM(opcode, modrm, helper, arg) \
     ((uint64_t)((opcode) & 0xff) | (uint64_t)((modrm) & 0xff) << 8 | (uint64_t)(helper) << 16 | (uint64_t)(arg) << 32)
@@ -48,7 +50,7 @@ enum ir_vec {
     IR_V_LOW_B = 8,         /* VOP with V32: the second source of both halves is its first half */
 };
 enum { IR_VF_DOUBLE = 1, IR_VF_TRUNCATE = 2, IR_VF_QUIET = 2 }; /* aux of VFROMI, VTOI, VCOM */
-/* Displacement of LD, ST, LDV, STV: that of the last byte is one, too. */
+/* Displacement of LD, ST, LDV, STV: that of the last byte is one, too, and so may be an end of a range. */
 #define IR_MAX_DISP (INT32_MAX - 63)
 #define IR_FAR(n) (1u << (n)) /* aux of GOTO, BR */
 
@@ -72,6 +74,14 @@ struct ir_insn {
     uint16_t uses;  /* number of references, kept by the passes */
     uint64_t imm;
 };
+
+/* Bytes of LD, ST, LDV, STV. */
+static inline unsigned ir_access_size(const struct ir_insn *in)
+{
+    static const uint8_t vector_size[] = { [IR_V16] = 16, [IR_V4] = 4, [IR_V8] = 8, [IR_V32] = 32 };
+
+    return in->op == IR_LDV || in->op == IR_STV ? vector_size[in->cc & IR_V_SIZE] : IR_BYTES(in->type);
+}
 
 #define IR_MAX_INSNS 2048  /* capacity of a block; emission stops in time (ir_room) */
 

@@ -371,13 +371,16 @@ ir_ref ir_cond(struct ir_builder *b, unsigned cc, ir_ref fl)
 static uint64_t take_displacement(struct ir_builder *b, ir_ref *addr, unsigned mem)
 {
     const struct ir_insn *sum = &b->insn[*addr], *disp = &b->insn[sum->b];
+    int64_t d = (int64_t)disp->imm;
 
-    if (!b->fold || (mem & IR_MEM_ALIGN) || sum->op != IR_ADD || disp->op != IR_CONST ||
-        (int64_t)disp->imm != (sum->type == IR_I64 ? (int32_t)disp->imm : (int64_t)(uint32_t)disp->imm) ||
-        (int32_t)disp->imm > IR_MAX_DISP)
+    if (!b->fold || (mem & IR_MEM_ALIGN) || sum->op != IR_ADD || disp->op != IR_CONST)
+        return 0;
+    if (sum->type == IR_I32)
+        d = (int32_t)d;
+    if (d < INT32_MIN || d > IR_MAX_DISP)
         return 0;
     *addr = sum->a;
-    return disp->imm << 32;
+    return (uint64_t)d << 32;
 }
 
 ir_ref ir_ld(struct ir_builder *b, enum ir_type t, ir_ref addr, unsigned mem)

@@ -55,6 +55,12 @@ static void print_target(FILE *out, uint64_t imm, unsigned aux)
             aux ? " far" : "");
 }
 
+static void print_displacement(FILE *out, uint64_t imm)
+{
+    if (imm >> 32)
+        fprintf(out, " %+d", (int32_t)(imm >> 32));
+}
+
 static void print_vector_form(FILE *out, unsigned cc)
 {
     static const char *const sizes[] = { "", " 4", " 8", " 32" };
@@ -77,10 +83,6 @@ static void print_immediate(FILE *out, const struct ir_insn *in, const struct tc
     case IR_PC:
         fprintf(out, " %+" PRId64, (int64_t)imm);
         break;
-    case IR_LDV: case IR_STV:
-        fprintf(out, " [0x%" PRIx64 "]", imm);
-        print_vector_form(out, in->cc);
-        break;
     case IR_VSET:
         fprintf(out, " [0x%x]", (unsigned)(imm >> 16 & 0xffff));
         print_vector_form(out, in->cc);
@@ -94,6 +96,17 @@ static void print_immediate(FILE *out, const struct ir_insn *in, const struct tc
         break;
     case IR_LDE: case IR_STE: case IR_VMASK:
         fprintf(out, " [0x%" PRIx64 "]", imm);
+        break;
+    case IR_LD: case IR_ST:
+        print_displacement(out, imm);
+        break;
+    case IR_LDV: case IR_STV:
+        print_displacement(out, imm);
+        fprintf(out, " [0x%x]", (unsigned)imm);
+        print_vector_form(out, in->cc);
+        break;
+    case IR_XLATE:
+        fprintf(out, " %+d..%+d%s", (int32_t)imm, (int32_t)(imm >> 32), in->aux ? " write" : "");
         break;
     case IR_EXTRACT: case IR_DEPOSIT:
         fprintf(out, " %u:%u", (unsigned)(imm >> 8), (unsigned)(imm & 0xff));

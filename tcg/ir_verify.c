@@ -74,6 +74,7 @@ static void check_operand(struct check *c, ir_ref v, char letter)
     require(c, v < c->i, "operand is not defined before its use");
     if (c->bad)
         return;
+    require(c, c->blk->insn[v].op != IR_XLATE, "operand is an XLATE");
     require(c, result_kind(c, v) == (letter == 'F' ? 'F' : 'V'),
             letter == 'F' ? "operand is no flags value" : "operand is no integer value");
     if (letter != 'F' && !c->bad)
@@ -135,6 +136,24 @@ static void check_shift(struct check *c)
     require(c, n->op != IR_CONST || n->imm < IR_BITS(c->in->type), "shift count not less than the width");
 }
 
+/* The XLATE says something of this access, and still does. */
+static void check_shared(struct check *c, unsigned size, bool writes)
+{
+    const struct ir_insn *in = c->in, *x = &c->blk->insn[in->d];
+    int64_t disp = (int32_t)(in->imm >> 32), lo = (int32_t)x->imm, hi = (int32_t)(x->imm >> 32);
+    unsigned later = 0;
+
+    require(c, x->a == in->a, "XLATE of another address");
+    require(c, disp >= lo && disp + size - 1 <= hi, "access is not in the XLATE's range");
+    require(c, x->aux || !writes, "XLATE is not for writing");
+    require(c, !(in->aux & (IR_MEM_ALIGN | IR_MEM_SUPER)), "XLATE of an access that never uses one");
+    for (const struct ir_insn *p = x + 1; p < in; p++) {
+        later += p->op == IR_XLATE;
+        require(c, p->op != IR_CALL || tcg_helper_only_reads(&c->guest->helpers[p->imm]), "XLATE from before a helper");
+    }
+    require(c, later < IR_OPEN_XLATES, "too many XLATEs in between");
+}
+
 /* `allowed`: bits of enum ir_vec. */
 static void check_vector(struct check *c, unsigned allowed)
 {
@@ -159,12 +178,17 @@ static void check_memory(struct check *c)
         check_field_at(c, (uint32_t)c->in->imm, 16);
     }
     require(c, !(c->in->aux & IR_MEM_ALIGN) || !(c->in->imm >> 32), "displacement of an aligned access");
-    require(c, (int32_t)(c->in->imm >> 32) <= IR_MAX_DISP, "displacement of the last byte");
+    require(c, (int32_t)(c->in->imm >> 32) <= IR_MAX_DISP, "displacement too large");
+    if (c->in->d)
+        check_shared(c, ir_access_size(c->in), c->in->op == IR_ST || c->in->op == IR_STV || (c->in->aux & IR_MEM_RMW));
 }
 
 static void check_xlate(struct check *c)
 {
-    require(c, (int32_t)c->in->imm <= (int32_t)(c->in->imm >> 32), "range is empty");
+    int64_t lo = (int32_t)c->in->imm, hi = (int32_t)(c->in->imm >> 32);
+
+    require(c, lo <= hi, "range is empty");
+    require(c, hi - lo < 1 << TCG_PAGE_BITS, "range larger than a page");
     require(c, c->in->aux <= 1, "unknown memory flags");
     require(c, c->blk->mmu < c->guest->num_mmu, "no such TLB set");
 }

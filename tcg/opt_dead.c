@@ -10,7 +10,7 @@
 static bool has_effect(const struct ir_insn *in, const struct tcg_guest *guest)
 {
     if (in->op == IR_CALL)
-        return guest->helpers[in->imm].effects & ~(uint32_t)(H_READ | H_RFLAGS | H_RREGS);
+        return !tcg_helper_only_reads(&guest->helpers[in->imm]);
     return ir_ops[in->op].effects & (E_WRITE | E_FAULT | E_END);
 }
 

@@ -8,8 +8,6 @@
 
 /* Bytes from the first to the last of a group. The wider, the more often it lies in two pages and gains nothing. */
 #define MAX_RANGE 256
-/* Groups that may still get members. */
-#define MAX_OPEN 8
 
 struct group {
     ir_ref base, first;
@@ -34,11 +32,7 @@ static bool is_access(const struct ir_insn *in)
 
 static int32_t last_of(const struct ir_insn *in)
 {
-    static const uint8_t vector_size[] = { [IR_V16] = 16, [IR_V4] = 4, [IR_V8] = 8, [IR_V32] = 32 };
-    bool vector = in->op == IR_LDV || in->op == IR_STV;
-    int32_t size = vector ? vector_size[in->cc & IR_V_SIZE] : IR_BYTES(in->type);
-
-    return (int32_t)(in->imm >> 32) + size - 1;
+    return (int32_t)(in->imm >> 32) + (int32_t)ir_access_size(in) - 1;
 }
 
 static bool may_join(const struct group *g, const struct ir_insn *in, bool writes)
@@ -65,8 +59,8 @@ static void add_access(struct share *s, unsigned i)
     bool writes = in->op == IR_ST || in->op == IR_STV || (in->aux & IR_MEM_RMW);
     unsigned n = s->num_groups, stop = s->first_open;
 
-    if (n > MAX_OPEN && stop < n - MAX_OPEN)
-        stop = n - MAX_OPEN;
+    if (n > IR_OPEN_XLATES && stop < n - IR_OPEN_XLATES)
+        stop = n - IR_OPEN_XLATES;
     while (n > stop && !may_join(&s->group[n - 1], in, writes))
         n--;
     if (n == stop) {
@@ -86,7 +80,7 @@ static void find_groups(struct share *s, const struct tcg_guest *guest)
         s->group_of[i] = 0;
         if (is_access(in))
             add_access(s, i);
-        else if (in->op == IR_CALL && (guest->helpers[in->imm].effects & ~(uint32_t)(H_READ | H_RFLAGS | H_RREGS)))
+        else if (in->op == IR_CALL && !tcg_helper_only_reads(&guest->helpers[in->imm]))
             s->first_open = s->num_groups;
     }
 }

@@ -11,7 +11,7 @@
 #include "tcg/cache.h"
 
 #define DEFAULT_CACHE ((size_t)256 << 20)
-#define MIN_CACHE ((size_t)2 << 20)   /* room for the thunks and a largest possible block */
+#define MIN_CACHE ((size_t)5 << 19)   /* room for the thunks and a largest possible block */
 #define DATA_SPAN ((size_t)64 << 10)
 
 /* Address space that costs memory only where it is touched. */

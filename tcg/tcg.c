@@ -10,7 +10,7 @@
 #include "tcg/cache.h"
 
 /* Units of a view's span of code, and of one in which a largest possible block finds room. */
-enum { SPAN_SMALL = 4, SPAN = 8, SPAN_LARGEST = 19 };
+enum { SPAN_SMALL = 4, SPAN = 8, SPAN_LARGEST = 24 };
 
 /* ---- life ---- */
 

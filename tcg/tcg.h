@@ -35,6 +35,12 @@ struct tcg_helper {
     uint32_t effects;
 };
 
+/* It neither changes the guest's state nor raises; so neither does what memory means. */
+static inline bool tcg_helper_only_reads(const struct tcg_helper *h)
+{
+    return !(h->effects & ~(uint32_t)(H_READ | H_RFLAGS | H_RREGS));
+}
+
 /* ---- the guest as the translator sees it ---- */
 
 #define TCG_NUM_REGS 16

@@ -77,6 +77,77 @@ START_TEST(flags_of_constants_fold)
 }
 END_TEST
 
+/* The displacement of a load at x + `imm`, 0: the sum is the address. */
+static uint64_t load_at(unsigned t, uint64_t imm, unsigned mem)
+{
+    ir_ref x = ir_get(b, t, 1), sum = ir_bini(b, IR_ADD, t, x, imm);
+    const struct ir_insn *in = def(ir_ld(b, IR_I32, sum, mem));
+
+    ck_assert_uint_eq(in->a, in->imm ? x : sum);
+    ck_assert_uint_eq((uint32_t)in->imm, 0);
+    return in->imm >> 32;
+}
+
+START_TEST(displacements)
+{
+    ir_start(b);
+    ck_assert_uint_eq(load_at(IR_I64, 8, 0), 8);
+    ck_assert_uint_eq(load_at(IR_I64, -(uint64_t)8, 0), (uint32_t)-8);
+    ck_assert_uint_eq(load_at(IR_I64, IR_MAX_DISP, IR_MEM_SUPER), IR_MAX_DISP);
+    ck_assert_uint_eq(load_at(IR_I64, IR_MAX_DISP + UINT64_C(1), 0), 0);
+    ck_assert_uint_eq(load_at(IR_I64, UINT32_MAX, 0), 0);
+    ck_assert_uint_eq(load_at(IR_I64, UINT64_C(0xffffffff80000000), IR_MEM_RMW), 0x80000000);
+    ck_assert_uint_eq(load_at(IR_I64, UINT64_C(0xffffffff7fffffff), 0), 0);
+    ck_assert_uint_eq(load_at(IR_I32, 8, IR_MEM_STACK), 8);
+    ck_assert_uint_eq(load_at(IR_I32, 0x80000000, 0), 0x80000000);
+    ck_assert_uint_eq(load_at(IR_I32, UINT32_MAX, 0), UINT32_MAX);
+    ck_assert_uint_eq(load_at(IR_I32, IR_MAX_DISP + UINT64_C(1), 0), 0);
+    ck_assert_uint_eq(load_at(IR_I64, 16, IR_MEM_ALIGN), 0);
+}
+END_TEST
+
+START_TEST(displacements_of_every_access)
+{
+    const struct ir_block *blk = ir_start(b);
+    ir_ref x = ir_get(b, IR_I64, 1), y = ir_get(b, IR_I64, 2);
+    ir_ref sum = ir_bini(b, IR_ADD, IR_I64, ir_bini(b, IR_ADD, IR_I64, x, 0x30), -(uint64_t)0x40);
+    ir_ref values = ir_bin(b, IR_ADD, IR_I64, x, y), diff = ir_bin(b, IR_SUB, IR_I64, x, y);
+    const struct ir_insn *in = &blk->insn[blk->num];
+
+    ir_st(b, IR_I8, sum, ir_const(b, IR_I8, 3), 0);
+    in = &blk->insn[blk->num - 1];
+    ck_assert(in->op == IR_ST && in->a == x && in->imm == UINT64_C(0xfffffff0) << 32);
+    ir_ldv(b, IR_V32, sum, FAKE_FIELD(2), 0);
+    in = &blk->insn[blk->num - 1];
+    ck_assert(in->op == IR_LDV && in->a == x && in->imm == (UINT64_C(0xfffffff0) << 32 | FAKE_FIELD(2)));
+    ir_stv(b, IR_V16, sum, FAKE_FIELD(4), 0);
+    in = &blk->insn[blk->num - 1];
+    ck_assert(in->op == IR_STV && in->a == x && in->imm == (UINT64_C(0xfffffff0) << 32 | FAKE_FIELD(4)));
+    ir_stv(b, IR_V16, sum, FAKE_FIELD(4), IR_MEM_ALIGN);
+    in = &blk->insn[blk->num - 1];
+    ck_assert(in->op == IR_STV && in->a == sum && in->imm == FAKE_FIELD(4));
+    in = def(ir_ld(b, IR_I64, values, 0));
+    ck_assert(in->a == values && !in->imm);
+    in = def(ir_ld(b, IR_I64, diff, 0));
+    ck_assert(in->a == diff && !in->imm);
+    in = def(ir_ld(b, IR_I64, ir_const(b, IR_I64, 0x1000), 0));
+    ck_assert(def(in->a)->op == IR_CONST && !in->imm);
+    in = def(ir_atomic(b, IR_ATOMIC_ADD, IR_I64, sum, x, 0));
+    ck_assert(in->a == sum && in->imm == IR_ATOMIC_ADD);
+}
+END_TEST
+
+/* opt=off */
+START_TEST(no_displacement_without_folding)
+{
+    ir_builder_free(b);
+    b = ir_builder_new(&fake_guest, false);
+    ir_start(b);
+    ck_assert_uint_eq(load_at(IR_I64, 8, 0), 0);
+    ck_assert_uint_eq(load_at(IR_I32, 8, 0), 0);
+}
+END_TEST
+
 START_TEST(identities)
 {
     ir_ref x = ir_get(b, IR_I64, 1), zero = ir_const(b, IR_I64, 0), ones = ir_const(b, IR_I64, UINT64_MAX);
@@ -333,6 +404,9 @@ Suite *ir_fold_suite(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, constants_fold);
     tcase_add_test(tc, flags_of_constants_fold);
+    tcase_add_test(tc, displacements);
+    tcase_add_test(tc, displacements_of_every_access);
+    tcase_add_test(tc, no_displacement_without_folding);
     tcase_add_test(tc, identities);
     tcase_add_test(tc, chains_of_constants_meet);
     tcase_add_test(tc, equal_values_are_shared);

@@ -99,7 +99,23 @@ static const struct {
     { { .op = IR_TRAPIF, .type = IR_I32, .a = 2, .imm = FAKE_RAISE_AT }, "other arguments" },
     { { .op = IR_BOUND, .type = IR_I64, .a = 2, .imm = UINT64_C(0xffff) << 32 }, "no such helper" },
     { { .op = IR_VOP, .type = IR_I64, .imm = 0xffff }, "no such vector operation" },
-    { { .op = IR_LD, .type = IR_I32, .a = 2, .imm = UINT64_C(0x7fffffff) << 32 }, "displacement of the last byte" },
+    { { .op = IR_LD, .type = IR_I32, .a = 2, .imm = UINT64_C(0x7fffffc1) << 32 }, "displacement too large" },
+    { { .op = IR_LDV, .type = IR_I64, .a = 1, .aux = IR_MEM_ALIGN, .imm = UINT64_C(16) << 32 | FAKE_FIELD(0) },
+      "displacement of an aligned access" },
+    { { .op = IR_STV, .type = IR_I64, .a = 1, .imm = offsetof(struct fake_env, reg) }, "guest register" },
+    { { .op = IR_ST, .type = IR_I32, .a = 2, .b = 4, .d = 4 }, "no XLATE" },
+    { { .op = IR_ST, .type = IR_I32, .a = 2, .b = 4, .d = 6 }, "no XLATE" },
+    { { .op = IR_ATOMIC, .type = IR_I32, .a = 2, .b = 4, .d = 4 }, "where none belongs" },
+    { { .op = IR_XLATE, .type = IR_I64 }, "missing" },
+    { { .op = IR_XLATE, .type = IR_I64, .a = 3 }, "no integer value" },
+    { { .op = IR_XLATE, .type = IR_I64, .a = 1, .b = 2 }, "where none belongs" },
+    { { .op = IR_XLATE, .type = IR_I64, .a = 1, .aux = 2 }, "unknown memory flags" },
+    { { .op = IR_XLATE, .type = IR_I64, .a = 1, .fl = 3 }, "fl on what does not fault" },
+    { { .op = IR_XLATE, .type = IR_I64, .a = 1, .imm = 1 }, "range is empty" },
+    { { .op = IR_XLATE, .type = IR_I64, .a = 1, .imm = UINT64_C(0x0fff) << 32 | 0xffffffff },
+      "larger than a page" },
+    { { .op = IR_XLATE, .type = IR_I64, .a = 1, .imm = UINT64_C(0x7fffffff) << 32 | 0x80000000 },
+      "larger than a page" },
     { { .op = IR_LDV, .type = IR_I64, .cc = IR_V_LOW_B, .a = 2, .imm = UINT64_C(1) << 20 }, "vector form" },
     { { .op = IR_STV, .type = IR_I64, .cc = IR_V_CLEAR, .a = 2, .imm = UINT64_C(1) << 20 }, "vector form" },
     { { .op = IR_VOP, .type = IR_I64, .cc = IR_V32 | IR_V_CLEAR }, "nothing is left" },
@@ -137,6 +153,89 @@ START_TEST(broken_rule)
     ck_assert_msg(bad && strstr(bad, broken[_i].says), "'%s' instead of '%s'", bad ? bad : "(passes)",
                   broken[_i].says);
     ck_assert(!strncmp(bad, "v5 ", 3));
+}
+END_TEST
+
+/* Of v5 = XLATE v1 -8 .. 7, v6 = XLATE v2 0 .. 31 for writing. */
+#define DISP(d) ((uint64_t)(uint32_t)(d) << 32)
+static const struct {
+    struct ir_insn in;
+    const char *says;   /* NULL: good */
+} shared[] = {
+    { { .op = IR_LD, .type = IR_I64, .a = 1, .d = 5, .imm = DISP(-8) }, NULL },
+    { { .op = IR_LD, .type = IR_I64, .a = 1, .d = 5, .imm = DISP(0), .fl = 3 }, NULL },
+    { { .op = IR_LDV, .type = IR_I64, .a = 1, .d = 5, .imm = DISP(-8) | FAKE_FIELD(0) }, NULL },
+    { { .op = IR_STV, .type = IR_I64, .cc = IR_V32, .a = 2, .d = 6, .imm = FAKE_FIELD(0) }, NULL },
+    { { .op = IR_ST, .type = IR_I32, .a = 2, .b = 4, .d = 6, .imm = DISP(28), .aux = IR_MEM_STACK | IR_MEM_FLAT },
+      NULL },
+    { { .op = IR_LD, .type = IR_I32, .a = 2, .d = 6, .aux = IR_MEM_RMW }, NULL },
+    { { .op = IR_LD, .type = IR_I64, .a = 1, .d = 5, .imm = DISP(-9) }, "not in the XLATE's range" },
+    { { .op = IR_LD, .type = IR_I64, .a = 1, .d = 5, .imm = DISP(1) }, "not in the XLATE's range" },
+    { { .op = IR_LDV, .type = IR_I64, .cc = IR_V32, .a = 1, .d = 5, .imm = DISP(-8) | FAKE_FIELD(0) },
+      "not in the XLATE's range" },
+    { { .op = IR_LD, .type = IR_I64, .a = 1, .d = 6 }, "another address" },
+    { { .op = IR_LD, .type = IR_I64, .a = 1, .d = 5, .aux = IR_MEM_RMW }, "not for writing" },
+    { { .op = IR_ST, .type = IR_I64, .a = 1, .b = 1, .d = 5 }, "not for writing" },
+    { { .op = IR_STV, .type = IR_I64, .a = 1, .d = 5, .imm = DISP(-8) | FAKE_FIELD(0) }, "not for writing" },
+    { { .op = IR_LD, .type = IR_I64, .a = 1, .d = 5, .aux = IR_MEM_SUPER }, "never uses one" },
+    { { .op = IR_LDV, .type = IR_I64, .a = 2, .d = 6, .aux = IR_MEM_ALIGN, .imm = FAKE_FIELD(0) },
+      "never uses one" },
+    { { .op = IR_NOT, .type = IR_I64, .a = 5 }, "operand is an XLATE" },
+    { { .op = IR_LD, .type = IR_I8, .a = 5 }, "operand is an XLATE" },
+    { { .op = IR_CALL, .type = IR_I64, .a = 1, .b = 5, .imm = FAKE_SUM }, "operand is an XLATE" },
+};
+
+static void add_xlates(void)
+{
+    add((struct ir_insn){ .op = IR_XLATE, .type = IR_I64, .a = 1, .imm = DISP(7) | (uint32_t)-8 });
+    add((struct ir_insn){ .op = IR_XLATE, .type = IR_I64, .a = 2, .aux = 1, .imm = DISP(31) });
+}
+
+START_TEST(use_of_an_xlate)
+{
+    const char *bad;
+
+    add_xlates();
+    add(shared[_i].in);
+    bad = verify_with_end();
+    ck_assert_msg(shared[_i].says ? bad && strstr(bad, shared[_i].says) && !strncmp(bad, "v7 ", 3) : !bad,
+                  "'%s' instead of '%s'", bad ? bad : "(passes)", shared[_i].says ? shared[_i].says : "(passes)");
+}
+END_TEST
+
+/* Which helpers end it. */
+START_TEST(xlate_and_helpers)
+{
+    static const struct ir_insn calls[] = {
+        { .op = IR_CALL, .type = IR_I64, .a = 1, .b = 1, .imm = FAKE_SUM },
+        { .op = IR_CALL, .type = IR_I64, .imm = FAKE_SUM_REGS },
+        { .op = IR_CALL, .type = IR_I32, .imm = FAKE_READ_FLAGS },
+        { .op = IR_CALL, .type = IR_I32, .a = 2, .imm = FAKE_WRITE_FLAGS },
+        { .op = IR_CALL, .type = IR_I32, .a = 1, .imm = FAKE_SET_REG0 },
+        { .op = IR_CALL, .type = IR_I32, .a = 1, .imm = FAKE_SET_FIELD0 },
+        { .op = IR_CALL, .type = IR_I32, .a = 2, .imm = FAKE_MAYBE },
+    };
+    const char *bad;
+
+    add_xlates();
+    add(calls[_i]);
+    add(shared[0].in);
+    bad = verify_with_end();
+    ck_assert(_i < 3 ? !bad : bad && strstr(bad, "from before a helper"));
+}
+END_TEST
+
+START_TEST(xlates_at_the_same_time)
+{
+    add_xlates();
+    for (unsigned k = 2; k < IR_OPEN_XLATES; k++)
+        add(insn[6]);
+    add(shared[0].in);
+    add(insn[6]);
+    add(shared[4].in);
+    ck_assert_ptr_null(verify_with_end());
+    insn[blk.num - 1] = shared[0].in;
+    ck_assert(strstr(verify_with_end(), "too many XLATEs"));
 }
 END_TEST
 
@@ -207,6 +306,9 @@ Suite *ir_verify_suite(void)
     tcase_add_checked_fixture(tc, setup, NULL);
     tcase_add_test(tc, good_block);
     tcase_add_loop_test(tc, broken_rule, 0, (int)(sizeof(broken) / sizeof(broken[0])));
+    tcase_add_loop_test(tc, use_of_an_xlate, 0, (int)(sizeof(shared) / sizeof(shared[0])));
+    tcase_add_loop_test(tc, xlate_and_helpers, 0, 7);
+    tcase_add_test(tc, xlates_at_the_same_time);
     tcase_add_test(tc, shift_by_too_much);
     tcase_add_test(tc, value_of_a_void_helper);
     tcase_add_test(tc, number_of_exits);

@@ -144,6 +144,66 @@ START_TEST(slow_when_asked)
 }
 END_TEST
 
+/* The address and its displacement are cut to the address's width: a slow access to what it gives faults or not. */
+static bool reaches(unsigned type, uint64_t base, uint64_t disp, uint64_t *value)
+{
+    unsigned n;
+    ir_ref sum;
+
+    env->reg[1] = base;
+    start();
+    sum = ir_bini(b, IR_ADD, type, ir_get(b, type, 1), disp);
+    ir_put(b, IR_I64, 2, ir_zext(b, IR_I64, ir_ld(b, IR_I16, sum, 0)));
+    ck_assert(ir_block(b)->insn[ir_block(b)->num - 3].imm == disp << 32);
+    ir_exit(b, IR_I32, 4);
+    if (setjmp(jmp)) {
+        *value = env->raised;
+        tcg_fault_offset(t, env, &(struct tcg_block *){ NULL });
+        tcg_invalidate(t, 0, 4);
+        return false;
+    }
+    run(finish(0), &n);
+    tcg_invalidate(t, 0, 4);
+    *value = env->reg[2];
+    return true;
+}
+
+START_TEST(displacements_wrap)
+{
+    uint64_t v;
+
+    env->ram[0x18] = 0x34;
+    env->ram[0x19] = 0x12;
+    for (unsigned mapped = 0; mapped < 2; mapped++) {
+        ck_assert(reaches(IR_I32, 0xfffffff8, 0x20, &v) && v == 0x1234);
+        ck_assert(reaches(IR_I32, UINT64_C(0x55fffffff8), 0x20, &v) && v == 0x1234);
+        ck_assert(reaches(IR_I32, UINT64_C(0x5500000020), UINT64_C(-8), &v) && v == 0x1234);
+        ck_assert(reaches(IR_I64, -(uint64_t)8, 0x20, &v) && v == 0x1234);
+        ck_assert(reaches(IR_I64, 0x20, -(uint64_t)8, &v) && v == 0x1234);
+        ck_assert(!reaches(IR_I64, 0xfffffff8, 0x20, &v) && v == UINT64_C(0x100000018));
+        ck_assert(!reaches(IR_I64, 8, -(uint64_t)0x10, &v) && v == -(uint64_t)8);
+        ck_assert(!reaches(IR_I32, 8, -(uint64_t)0x10, &v) && v == 0xfffffff8);
+        fake_map(env, 0, true);
+    }
+}
+END_TEST
+
+START_TEST(vector_displacements)
+{
+    fake_map(env, 0, false);
+    for (unsigned i = 0; i < 16; i++)
+        env->ram[0x1000 + i] = (uint8_t)(i + 1);
+    env->reg[1] = 0xffffffff00000ff0;
+    start();
+    ir_ldv(b, IR_V16, ir_bini(b, IR_ADD, IR_I32, ir_get(b, IR_I32, 1), 0x10), FAKE_FIELD(2), 0);
+    ir_stv(b, IR_V16, ir_bini(b, IR_ADD, IR_I32, ir_get(b, IR_I32, 1), 0x1010), FAKE_FIELD(2), 0);
+    run_once();
+    ck_assert_mem_eq(&env->field[2], env->ram + 0x1000, 16);
+    ck_assert_mem_eq(env->ram + 0x2000, env->ram + 0x1000, 16);
+    ck_assert_uint_eq(env->slow_stores, 1);
+}
+END_TEST
+
 START_TEST(helpers_get_extended_arguments)
 {
     ir_ref wide;
@@ -412,6 +472,8 @@ Suite *tcg_interp_suite(void)
     tcase_add_test(tc, pc_wraps_at_its_width);
     tcase_add_test(tc, fast_and_slow_memory);
     tcase_add_test(tc, slow_when_asked);
+    tcase_add_test(tc, displacements_wrap);
+    tcase_add_test(tc, vector_displacements);
     tcase_add_test(tc, helpers_get_extended_arguments);
     tcase_add_test(tc, chained_loop);
     tcase_add_test(tc, exit_request_stops_at_entry);

@@ -1,7 +1,6 @@
 /* x86-64 backend: every operation, flag and exit, and random blocks, run as host code and by a direct reading
  * of ir.def; registers, fields, memory, flags, order and state of slow paths must agree. */
 #include <check.h>
-#include <stdlib.h>
 #include <string.h>
 #include <xmmintrin.h>
 
@@ -15,6 +14,9 @@ struct gen {
     unsigned num[4], num_bools, num_fl;
     ir_ref pending;     /* flags that the record does not have yet */
     unsigned recent;    /* prefer the latest so many values: pressure on registers when large */
+    ir_ref xlate[IR_OPEN_XLATES];   /* that accesses may use */
+    unsigned num_xlates;
+    bool memory;        /* much of it, with shared translations */
 };
 static struct gen g;
 
@@ -243,10 +245,63 @@ static ir_ref address(void)
     return wide ? a : bt_add(IR_TRUNC, IR_I32, a, 0, 0, 0);
 }
 
+/* Where a displacement leads into the memory: known before the block runs, or not; I32 with or without bits above. */
+static ir_ref base_of(int32_t disp)
+{
+    uint64_t to = BT_BASE + rnd(BT_MEM_SIZE) - (uint64_t)(int64_t)disp;
+    unsigned how = rnd(5);
+    ir_ref a, none;
+
+    if (how == 0)
+        return bt_const(IR_I64, to);
+    if (how == 1)
+        return bt_const(IR_I32, (uint32_t)to);
+    a = any(IR_I64);
+    none = bt_const(IR_I64, how == 2 ? UINT64_C(0xffffffff00000000) : 0);
+    a = bt_add(IR_AND, IR_I64, a, none, 0, 0);
+    none = bt_const(IR_I64, to);
+    a = bt_add(IR_ADD, IR_I64, a, none, 0, 0);
+    return how == 4 ? a : bt_add(IR_TRUNC, IR_I32, a, 0, 0, 0);
+}
+
+static int32_t displacement(void)
+{
+    static const int32_t odd[] = { 0, 0, 0, 8, -8, 0x1000, -0x20000, INT32_MIN, IR_MAX_DISP - 16, 0x7fff0000 };
+
+    return rnd(2) ? odd[rnd(ARRAY_LEN(odd))] : (int32_t)rnd(256) - 128;
+}
+
+static void gen_xlate(void)
+{
+    int64_t lo = displacement(), hi = lo + rnd(rnd(4) ? 128 : 1 << TCG_PAGE_BITS);
+    ir_ref a = base_of((int32_t)lo), v;
+
+    v = bt_add(IR_XLATE, IR_I64, a, 0, 0, (uint32_t)lo | (uint64_t)(hi > INT32_MAX ? INT32_MAX : hi) << 32);
+    bt_code[v].aux = (uint8_t)rnd(2);
+    g.xlate[g.num_xlates++ % IR_OPEN_XLATES] = v;
+}
+
+/* Let access v, of any address so far, take one of the translations. */
+static void share(ir_ref v, bool writes, unsigned size)
+{
+    unsigned n = g.num_xlates < IR_OPEN_XLATES ? g.num_xlates : IR_OPEN_XLATES;
+    ir_ref d = n ? g.xlate[rnd(n)] : 0;
+    int64_t lo = (int32_t)bt_code[d].imm, room = (int64_t)(int32_t)(bt_code[d].imm >> 32) - lo + 2 - size;
+
+    if (!d || room <= 0 || (writes && !bt_code[d].aux) || (bt_code[v].aux & (IR_MEM_ALIGN | IR_MEM_SUPER)) ||
+        lo + room - 1 > IR_MAX_DISP)
+        return;
+    bt_code[v].a = bt_code[d].a;
+    bt_code[v].imm = (uint32_t)bt_code[v].imm | (uint64_t)(lo + rnd((unsigned)room)) << 32;
+    if (rnd(8))
+        bt_code[v].d = d;
+}
+
 static void gen_memory(void)
 {
     unsigned t = rnd(4), aux = rnd(6) ? 0 : rnd(16);
-    ir_ref a = address(), v;
+    int32_t disp = rnd(2) ? 0 : displacement();
+    ir_ref a = disp ? base_of(disp) : address(), v;
 
     switch (rnd(6)) {
     case 0:
@@ -263,12 +318,18 @@ static void gen_memory(void)
         break;
     default:
         v = bt_add(rnd(2) ? IR_LDV : IR_STV, 0, a, 0, 0, BT_OFF(vec) + 16 * rnd(8));
+        bt_code[v].cc = rnd(4) ? IR_V16 : IR_V32;
         bt_code[v].aux = (uint8_t)aux;
         with_pending(v);
+        if (!(aux & IR_MEM_ALIGN))
+            bt_code[v].imm |= (uint64_t)disp << 32;
+        share(v, bt_code[v].op == IR_STV || (aux & IR_MEM_RMW), ir_access_size(&bt_code[v]));
         return;
     }
     bt_code[v].aux = (uint8_t)(aux & ~(unsigned)IR_MEM_ALIGN);
+    bt_code[v].imm = (uint64_t)disp << 32;
     with_pending(v);
+    share(v, bt_code[v].op == IR_ST || (aux & IR_MEM_RMW), IR_BYTES(t));
 }
 
 static void gen_atomic(void)
@@ -284,6 +345,23 @@ static void gen_atomic(void)
     with_pending(v);
 }
 
+/* All by C. */
+static void gen_x87(void)
+{
+    ir_ref v;
+
+    if (rnd(2)) {
+        v = bt_add(IR_X87, IR_I32, 0, 0, 0, IR_X87_IMM(0xdb, 0xf0 + rnd(8), HELP_FAULT, rnd(100)));
+        with_pending(v);
+        keep(v);
+    } else {
+        v = bt_add(IR_X87M, IR_I64, address(), 0, 0, IR_X87_IMM(0xd9, 0, HELP_X87M, rnd(100)));
+        bt_code[v].cc = 4;
+        bt_code[v].aux = rnd(2) ? IR_MEM_RMW : 0;
+        with_pending(v);
+    }
+}
+
 static void gen_call(void)
 {
     unsigned n = rnd(NUM_FUZZ_HELPERS), k = 0;
@@ -297,6 +375,8 @@ static void gen_call(void)
     bt_code[v].d = x[3];
     if (bt_helpers[n].result != 'v')
         keep(v);
+    if (!tcg_helper_only_reads(&bt_helpers[n]))
+        g.num_xlates = 0;
 }
 
 static void gen_check(void)
@@ -358,9 +438,15 @@ static void gen_insn(void)
     static void (*const gens[])(void) = {
         gen_arith, gen_arith, gen_arith, gen_shift, gen_unary, gen_resize, gen_resize, gen_field, gen_select,
         gen_regs, gen_regs, gen_regs, gen_env, gen_flags, gen_alu_insn, gen_alu_insn, gen_flag_use,
-        gen_flag_use, gen_memory, gen_memory, gen_atomic, gen_call, gen_vop, gen_vmask, gen_side_exit,
+        gen_flag_use, gen_memory, gen_memory, gen_atomic, gen_x87, gen_call, gen_vop, gen_vmask, gen_side_exit,
     };
-    gens[rnd(ARRAY_LEN(gens))]();
+    static void (*const memory[])(void) = { gen_xlate, gen_memory, gen_memory, gen_memory, gen_memory, gen_memory,
+                                            gen_x87 };
+
+    if (g.memory && rnd(2))
+        memory[rnd(ARRAY_LEN(memory))]();
+    else
+        gens[rnd(ARRAY_LEN(gens))]();
 }
 
 static void gen_end(unsigned len)
@@ -381,9 +467,12 @@ static void gen_end(unsigned len)
 
 static void random_block(uint64_t seed, unsigned len, unsigned recent, bool raises)
 {
+    bool memory = g.memory;
+
     memset(&g, 0, sizeof(g));
     g.rnd = seed;
     g.recent = recent;
+    g.memory = memory;
     bt_ir.num = 1;
     bt_ir.num_exits = 0;
     bt_ir.page_off = (uint16_t)rnd(4096);
@@ -412,6 +501,16 @@ START_TEST(test_fuzz_short) { fuzz(1, 3000, 12, 4, false); } END_TEST
 START_TEST(test_fuzz_medium) { fuzz(100000, 1500, 80, 8, true); } END_TEST
 START_TEST(test_fuzz_pressure) { fuzz(200000, 300, 400, 60, false); } END_TEST
 START_TEST(test_fuzz_long) { fuzz(300000, 40, 1900, 300, false); } END_TEST
+
+static void fuzz_shared(unsigned from, unsigned count, unsigned len, unsigned recent, bool raises)
+{
+    g.memory = bt_jit->restless = bt_reader->restless = true;
+    fuzz(from, count, len, recent, raises);
+}
+
+START_TEST(test_fuzz_shared_short) { fuzz_shared(400000, 1500, 16, 4, true); } END_TEST
+START_TEST(test_fuzz_shared) { fuzz_shared(500000, 600, 120, 12, true); } END_TEST
+START_TEST(test_fuzz_shared_pressure) { fuzz_shared(600000, 100, 400, 60, false); } END_TEST
 
 /* ---- every pure operation, type and operand, one at a time ---- */
 
@@ -809,18 +908,6 @@ START_TEST(test_warm)
 }
 END_TEST
 
-START_TEST(test_no_room)
-{
-    struct tcg_block blk;
-    struct tcg_code_buf small = { bt_buf.at, bt_buf.at, bt_buf.at + 2000 };
-
-    bt_ir.num = 1;
-    bt_add(IR_EXIT, IR_I64, 0, 0, 0, 0);
-    ck_assert_int_eq(bt_host->compile(bt_state, &bt_ir, &small, &blk), -1);
-    ck_assert_ptr_eq(small.at, small.start);
-}
-END_TEST
-
 /* A vector operation sees and accumulates in the guest's MXCSR; the host's own comes back. */
 START_TEST(test_mxcsr)
 {
@@ -861,13 +948,15 @@ Suite *x86_backend_suite(void)
     tcase_add_test(t, test_fuzz_medium);
     tcase_add_test(t, test_fuzz_pressure);
     tcase_add_test(t, test_fuzz_long);
+    tcase_add_test(t, test_fuzz_shared_short);
+    tcase_add_test(t, test_fuzz_shared);
+    tcase_add_test(t, test_fuzz_shared_pressure);
     tcase_add_test(t, test_chaining);
     tcase_add_test(t, test_lookup);
     tcase_add_loop_test(t, test_side_exit_flags, 0, 48);
     tcase_add_test(t, test_many_exits);
     tcase_add_loop_test(t, test_side_exits_look_up, 0, 2);
     tcase_add_test(t, test_warm);
-    tcase_add_test(t, test_no_room);
     tcase_add_test(t, test_mxcsr);
     suite_add_tcase(s, t);
     return s;

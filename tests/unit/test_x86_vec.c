@@ -134,6 +134,24 @@ static ir_ref address(void)
     return bt_const(IR_I64, BT_BASE + rnd(5) * 0x1000 + rnd(0x1000));
 }
 
+/* Accesses that share a translation, with vector operations in between. */
+static void gen_shared(void)
+{
+    ir_ref base = address(), x = bt_add(IR_XLATE, IR_I64, base, 0, 0, UINT64_C(127) << 32), v;
+
+    bt_code[x].aux = (uint8_t)rnd(2);
+    for (unsigned n = rnd(4) + 1; n; n--) {
+        uint64_t disp = (uint64_t)rnd(97) << 32;
+        if (rnd(4))
+            v = bt_add(bt_code[x].aux && rnd(2) ? IR_STV : IR_LDV, IR_I64, base, 0, 0, disp | field());
+        else
+            keep(v = bt_add(IR_LD, IR_I64, base, 0, 0, disp));
+        bt_code[v].d = x;
+        if (rnd(2))
+            gen_vop();
+    }
+}
+
 static void gen_memory(void)
 {
     static const uint8_t flags[] = { 0, 0, 0, IR_MEM_ALIGN, IR_MEM_SUPER };
@@ -187,7 +205,7 @@ static void gen_trap(void)
 static void random_block(unsigned len)
 {
     static void (*const gens[])(void) = { gen_vop, gen_vop, gen_vop, gen_vop, gen_part, gen_part, gen_mask, gen_memory,
-                                          gen_memory, gen_convert, gen_zero };
+                                          gen_memory, gen_shared, gen_convert, gen_zero };
 
     bt_ir.num = 1;
     while (bt_ir.num < len) {
@@ -209,6 +227,7 @@ static void fuzz(unsigned host, unsigned from, unsigned count, unsigned len, uns
 {
     bt_setup_isa(hosts[host]);
     num_fields = fields;
+    bt_jit->restless = bt_reader->restless = from & 1;
     for (unsigned n = from; n < from + count; n++) {
         state = n;
         random_block(len);
@@ -218,8 +237,8 @@ static void fuzz(unsigned host, unsigned from, unsigned count, unsigned len, uns
 }
 
 START_TEST(test_few) { fuzz((unsigned)_i, 1, 1500, 30, 3); } END_TEST
-START_TEST(test_some) { fuzz((unsigned)_i, 10000, 800, 80, 10); } END_TEST
-START_TEST(test_many) { fuzz((unsigned)_i, 20000, 400, 200, NUM_VECTORS / 2); } END_TEST
+START_TEST(test_some) { fuzz((unsigned)_i, 10001, 800, 80, 10); } END_TEST
+START_TEST(test_many) { fuzz((unsigned)_i, 20001, 400, 200, NUM_VECTORS / 2); } END_TEST
 START_TEST(test_long) { fuzz((unsigned)_i, 30000, 20, 1900, NUM_VECTORS / 2); } END_TEST
 
 /* Turns of a block that jumps to itself, until a count is 0, somebody wants the processor or the block is dropped:

@@ -29,7 +29,7 @@ static uint64_t hash_vectors(const struct bt_env *e)
 {
     uint64_t h = 0;
     for (unsigned i = 0; i < sizeof(e->vec); i += 8)
-        h = bt_hash(h, load_le(e->vec[0] + i, 8));
+        h = bt_hash(h, load_le((const uint8_t *)e->vec + i, 8));
     return h;
 }
 
@@ -67,12 +67,35 @@ static void log_event(struct bt_env *e, uint64_t addr, uint64_t value, uint32_t 
         bt_host->close(bt_state, (struct tcg_block *)(uintptr_t)e->blk);
 }
 
+static void enter_page(struct bt_env *e, uint64_t page, bool writable)
+{
+    struct tcg_tlb_entry *t = &e->tlb[1][page >> 12 & (TCG_TLB_SIZE - 1)];
+
+    t->tag_read = page;
+    t->tag_write = writable ? page : page | 1;
+    t->addend = (uintptr_t)e->mem + (page - BT_BASE) - page;
+}
+
+/* What a slow path may do besides the access: pages enter and leave the TLB, or lose the direct way for stores. */
+static void disturb(struct bt_env *e, uint64_t addr)
+{
+    uint64_t h = bt_hash(addr, e->num_log), page = BT_BASE + (h >> 8) % (BT_MEM_SIZE >> 12) * 0x1000;
+
+    if (!e->restless || (h & 1))
+        return;
+    if (h & 6)
+        enter_page(e, page, h & 4);
+    else
+        e->tlb[1][page >> 12 & (TCG_TLB_SIZE - 1)] = (struct tcg_tlb_entry){ UINT64_MAX, UINT64_MAX, UINT64_MAX, 0 };
+}
+
 static uint64_t slow_load(void *env, uint64_t addr, uint32_t size, uint32_t mem)
 {
     struct bt_env *e = env;
     uint64_t v = 0;
 
     log_event(e, addr, 0, size, mem);
+    disturb(e, addr);
     for (unsigned i = 0; i < size; i++)
         v |= (uint64_t)e->mem[(addr + i) % BT_MEM_SIZE] << 8 * i;
     return v;
@@ -83,6 +106,7 @@ static void slow_store(void *env, uint64_t addr, uint64_t value, uint32_t size, 
     struct bt_env *e = env;
 
     log_event(e, addr, value, size, mem);
+    disturb(e, addr);
     for (unsigned i = 0; i < size; i++)
         e->mem[(addr + i) % BT_MEM_SIZE] = (uint8_t)(value >> 8 * i);
 }
@@ -92,6 +116,7 @@ static void slow_load16(void *env, uint64_t addr, void *field, uint32_t mem)
     struct bt_env *e = env;
 
     log_event(e, addr, (uint64_t)((uint8_t *)field - (uint8_t *)env), 16, mem);
+    disturb(e, addr);
     for (unsigned i = 0; i < 16; i++)
         ((uint8_t *)field)[i] = e->mem[(addr + i) % BT_MEM_SIZE];
 }
@@ -101,6 +126,7 @@ static void slow_store16(void *env, uint64_t addr, const void *field, uint32_t m
     struct bt_env *e = env;
 
     log_event(e, addr, (uint64_t)((const uint8_t *)field - (uint8_t *)env), 16, mem);
+    disturb(e, addr);
     for (unsigned i = 0; i < 16; i++)
         e->mem[(addr + i) % BT_MEM_SIZE] = ((const uint8_t *)field)[i];
 }
@@ -129,6 +155,7 @@ static uint64_t slow_atomic(void *env, uint64_t addr, uint64_t value, uint32_t s
     struct ir_insn in = { .op = IR_ATOMIC, .imm = what >> 8 };
 
     log_event(env, addr, value, size, what);
+    disturb(env, addr);
     return exchange(env, addr, size, &in, value, 0);
 }
 
@@ -139,6 +166,7 @@ static uint64_t slow_cas(void *env, uint64_t addr, uint64_t expected, uint64_t d
 
     log_event(e, addr, expected, size, mem);
     e->log[e->num_log - 1].word = desired;
+    disturb(e, addr);
     return exchange(e, addr, size, &in, expected, desired);
 }
 
@@ -170,6 +198,16 @@ static uint64_t helper_write(void *env, uint64_t a, uint64_t b)
     return a - b;
 }
 
+/* Those without operand in memory pass no address. */
+static uint64_t slow_x87(void *env, uint64_t addr, uint64_t imm, uint32_t load)
+{
+    if ((imm >> 8 & 0xff) >= 0xc0)
+        addr = 0;
+    log_event(env, addr, imm, 10, load);
+    disturb(env, addr ^ imm);
+    return TCG_X87_DONE | (uint32_t)bt_hash(addr, imm);
+}
+
 static uint64_t helper_fault(void *env, uint64_t a)
 {
     log_event(env, a, 0, 99, 0);
@@ -196,6 +234,7 @@ const struct tcg_helper bt_helpers[] = {
     { "fault", (void *)helper_fault, 'v', "4", H_FAULT },
     { "raise", (void *)helper_raise, 'v', "84", H_FAULT | H_NORETURN },
     { "raise1", (void *)helper_raise1, 'v', "4", H_FAULT | H_NORETURN },
+    { "x87m", (void *)helper_raise, 'v', "48", H_FAULT },
 };
 
 #define GPR(n) BT_OFF(gpr) + 8 * (n)
@@ -209,7 +248,8 @@ const struct tcg_guest bt_guest = {
     .vec_high = 8 * NUM_VECTORS,
     .helpers = bt_helpers, .num_helpers = ARRAY_LEN(bt_helpers),
     .load = slow_load, .store = slow_store, .load16 = slow_load16, .store16 = slow_store16,
-    .atomic = slow_atomic, .cas = slow_cas,
+    .atomic = slow_atomic, .cas = slow_cas, .x87 = slow_x87,
+    .off_x87_st = BT_OFF(st), .off_x87_live = BT_OFF(x87_live), .off_x87_cw = BT_OFF(x87_cw),
 };
 
 /* ---- the machine under test ---- */
@@ -241,12 +281,8 @@ void bt_reset(struct bt_env *e, uint64_t seed)
     for (unsigned i = 0; i < BT_MEM_SIZE; i++)
         e->mem[i] = (uint8_t)bt_hash(seed, i);
     memset(e->tlb, 0xff, sizeof(e->tlb));
-    for (uint64_t page = BT_BASE; page < BT_BASE + BT_MEM_SIZE; page += 0x2000) {
-        struct tcg_tlb_entry *t = &e->tlb[1][page >> 12 & (TCG_TLB_SIZE - 1)];
-        t->tag_read = page;
-        t->tag_write = page & 0x2000 ? page | 1 : page;
-        t->addend = (uintptr_t)e->mem + (page - BT_BASE) - page;
-    }
+    for (uint64_t page = BT_BASE; page < BT_BASE + BT_MEM_SIZE; page += 0x2000)
+        enter_page(e, page, !(page & 0x2000));
     memset(e->jump_cache, 0xff, sizeof(e->jump_cache));
     e->pc = 0x1000;
     e->code_base = e->exit_request = e->num_log = e->reader_off = 0;
@@ -315,7 +351,7 @@ void bt_compile(struct tcg_block *blk)
     const char *wrong = ir_verify(&bt_ir, &bt_guest, err, sizeof(err));
     ck_assert_msg(!wrong, "%s", wrong);
     ck_assert_int_eq(bt_host->compile(bt_state, &bt_ir, &bt_buf, blk), 0);
-    ck_assert_uint_lt(blk->code_size, 4096 + 570 * bt_ir.num);
+    ck_assert_uint_lt(blk->code_size + blk->num_map * sizeof(*blk->map), x86_room(&bt_ir));
 }
 
 void bt_run(struct tcg_block *blk)
@@ -340,19 +376,26 @@ static void commit_raw(struct bt_env *e, ir_ref fl)
         e->fl = (struct tcg_flags){ .a = bt_val[fl], .op = IR_FL_RAW, .type = IR_I32 };
 }
 
-static bool in_tlb(uint64_t addr, unsigned size, bool writes)
+static bool in_tlb(const struct bt_env *e, uint64_t addr, unsigned size, bool writes)
 {
     uint64_t page = addr & ~UINT64_C(0xfff);
-    return page == ((addr + size - 1) & ~UINT64_C(0xfff)) && page - BT_BASE < BT_MEM_SIZE &&
-           !(page & 0x1000) && !(writes && (page & 0x2000));
+    const struct tcg_tlb_entry *t = &e->tlb[1][page >> 12 & (TCG_TLB_SIZE - 1)];
+
+    return page == ((addr + size - 1) & ~UINT64_C(0xfff)) && page == (writes ? t->tag_write : t->tag_read);
+}
+
+/* Of LD, ST, LDV, STV. */
+static uint64_t address_of(const struct ir_insn *in)
+{
+    return (bt_val[in->a] + (uint64_t)(int64_t)(int32_t)(in->imm >> 32)) & MASK(IR_BITS(bt_type(in->a)));
 }
 
 /* LDV, STV of 4 or 8 bytes: as LD and ST of the same size. */
 static void read_scalar(struct bt_env *e, const struct ir_insn *in, uint8_t *field)
 {
-    uint64_t addr = masked(in->a), v[2] = { 0 };
+    uint64_t addr = address_of(in), v[2] = { 0 };
     unsigned size = (in->cc & IR_V_SIZE) == IR_V4 ? 4 : 8;
-    bool fast = in_tlb(addr, size, in->op == IR_STV || (in->aux & IR_MEM_RMW)) && !(in->aux & IR_MEM_SUPER);
+    bool fast = in_tlb(e, addr, size, in->op == IR_STV || (in->aux & IR_MEM_RMW)) && !(in->aux & IR_MEM_SUPER);
 
     if (!fast)
         commit_raw(e, in->fl);
@@ -381,11 +424,11 @@ static void read_half(struct bt_env *e, const struct ir_insn *in, uint64_t addr,
 
 static void read_vector(struct bt_env *e, const struct ir_insn *in)
 {
-    uint8_t *field = (uint8_t *)e + in->imm;
+    uint8_t *field = (uint8_t *)e + (uint32_t)in->imm;
     bool wide = (in->cc & IR_V_SIZE) == IR_V32, writes = in->op == IR_STV || (in->aux & IR_MEM_RMW);
-    uint64_t addr = masked(in->a);
+    uint64_t addr = address_of(in);
     unsigned size = wide ? 32 : 16;
-    bool fast = in_tlb(addr, size, writes) && !(in->aux & IR_MEM_SUPER) &&
+    bool fast = in_tlb(e, addr, size, writes) && !(in->aux & IR_MEM_SUPER) &&
                 !((in->aux & IR_MEM_ALIGN) && (addr & (size - 1)));
 
     if ((in->cc & IR_V_SIZE) == IR_V4 || (in->cc & IR_V_SIZE) == IR_V8) {
@@ -403,10 +446,10 @@ static void read_vector(struct bt_env *e, const struct ir_insn *in)
 
 static void read_memory(struct bt_env *e, const struct ir_insn *in, unsigned i)
 {
-    uint64_t addr = masked(in->a), off = addr % BT_MEM_SIZE;
+    uint64_t addr = address_of(in), off = addr % BT_MEM_SIZE;
     unsigned size = IR_BYTES(in->type);
 
-    if (!in_tlb(addr, size, in->op == IR_ST || (in->aux & IR_MEM_RMW)) || (in->aux & IR_MEM_SUPER)) {
+    if (!in_tlb(e, addr, size, in->op == IR_ST || (in->aux & IR_MEM_RMW)) || (in->aux & IR_MEM_SUPER)) {
         commit_raw(e, in->fl);
         if (in->op == IR_LD)
             bt_val[i] = slow_load(e, addr, size, in->aux);
@@ -426,7 +469,7 @@ static uint64_t read_atomic(struct bt_env *e, const struct ir_insn *in)
 
     if (in->op == IR_ATOMIC && in->imm == IR_ATOMIC_NEG)
         b = 0;
-    if (in_tlb(addr, size, true))
+    if (in_tlb(e, addr, size, true))
         return exchange(e, addr, size, in, b, c);
     commit_raw(e, in->fl);
     return in->op == IR_CAS ? slow_cas(e, addr, b, c, size, in->aux)
@@ -447,6 +490,12 @@ static uint64_t read_flags(const struct ir_insn *in)
     if (in->op == IR_FL_SETC)
         return (bt_val[in->a] & ~(uint64_t)IR_CF) | (bt_val[in->b] & 1);
     return ir_flags_eval(in->op, in->type, bt_val[in->a], bt_val[in->b], bt_val[in->c]);
+}
+
+static uint64_t read_x87(struct bt_env *e, const struct ir_insn *in)
+{
+    commit_raw(e, in->fl);
+    return (uint32_t)slow_x87(e, in->a ? masked(in->a) : 0, in->imm, 1);
 }
 
 static void read_check(struct bt_env *e, const struct ir_insn *in)
@@ -537,7 +586,8 @@ static void read_insn(struct bt_env *e, const struct ir_insn *in, unsigned i)
     case IR_LD: case IR_ST: read_memory(e, in, i); break;
     case IR_LDV: case IR_STV: read_vector(e, in); break;
     case IR_ATOMIC: case IR_CAS: bt_val[i] = read_atomic(e, in); break;
-    case IR_FENCE: break;
+    case IR_FENCE: case IR_XLATE: break; /* it promises nothing */
+    case IR_X87: case IR_X87M: bt_val[i] = read_x87(e, in); break;
     case IR_BOUND: case IR_TRAPIF: read_check(e, in); break;
     case IR_CALL: read_call(e, in, i); break;
     case IR_VOP: read_vop(e, in); break;

@@ -31,9 +31,13 @@ struct bt_env {
     uint64_t field[NUM_FIELDS];
     uint64_t spill[TCG_NUM_SPILL];
     uint8_t vec[NUM_VECTORS][16] __attribute__((aligned(16)));
+    uint8_t st[TCG_X87_ST_SIZE];
+    uint16_t x87_cw;
+    uint8_t x87_live;               /* 0: every x87 instruction takes the slow path */
     uint8_t *mem;
     const struct tcg_block *blk;    /* NULL: run by the reader */
     uint32_t reader_off;
+    bool restless;                  /* slow paths change the TLB */
     struct bt_event log[MAX_LOG];
     unsigned num_log;
     unsigned stop_at;               /* after so many events somebody wants the processor, */
@@ -46,7 +50,7 @@ struct bt_env {
 #define BT_OFF(f) offsetof(struct bt_env, f)
 #define BT_FIELD(n) (BT_OFF(field) + 8 * (n))
 
-enum { HELP_PURE, HELP_NARROW, HELP_READ, HELP_WRITE, HELP_FAULT, HELP_RAISE, HELP_RAISE1,
+enum { HELP_PURE, HELP_NARROW, HELP_READ, HELP_WRITE, HELP_FAULT, HELP_RAISE, HELP_RAISE1, HELP_X87M,
        NUM_FUZZ_HELPERS = HELP_RAISE };
 
 extern const struct tcg_helper bt_helpers[];

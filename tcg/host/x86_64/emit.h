@@ -72,7 +72,7 @@ struct stub {
     uint8_t *late;      /* X87: jump to what follows the instruction when exceptions are unmasked; or NULL */
     int16_t guest_off;
     uint16_t guest_insn;
-    ir_ref insn;        /* EXIT */
+    ir_ref insn;        /* EXIT, memory */
     uint32_t word;      /* memory: for the thunk; RAISE: helper's last argument */
     const void *target; /* memory: the thunk; RAISE: C function */
     uint64_t imm;       /* X87 */
@@ -83,6 +83,9 @@ struct stub {
     bool loads_vector;  /* into it */
     uint8_t size;       /* LDV, STV: bytes */
     uint16_t vectors;   /* vec_snapshot() of the place */
+    uint16_t xlate_regs;    /* where XLATEs are that live on: mask of registers, and slots */
+    uint8_t num_xlate_slots;
+    uint16_t xlate_slot[IR_OPEN_XLATES];
     struct flag_operands flags;
 };
 
@@ -103,6 +106,8 @@ struct emit {
     int16_t guest_off;          /* of the current guest instruction */
     uint16_t guest_insn;        /* its number, from 1 */
     ir_ref flags_owner;         /* the host's flags are those of this result at full width; 0: unknown */
+    ir_ref xlate[IR_OPEN_XLATES];   /* the latest, in no order */
+    unsigned num_xlates;
     struct vec_state loop;      /* a block that jumps to itself: what is in registers between its turns; none: no loop */
     const uint8_t *loop_at;     /* where a turn begins */
     unsigned num_stubs, num_map;
@@ -167,8 +172,13 @@ void emit_stubs(struct emit *c);
 /* ---- access to guest memory ---- */
 
 struct stub *stub_new(struct emit *c, enum stub_kind kind);
-/* Leaves the host address in the registers of the result, or goes to the slow path. The addend to it is in t1. */
+/* Leaves the host address in the registers of the result, or goes to the slow path. */
 struct x86_mem memory_probe(struct emit *c, const struct access *m, struct stub *s);
+
+/* Remember in a slow path's stub which XLATEs live after instruction i. */
+void note_xlates(struct emit *c, unsigned i, struct stub *s);
+/* Set them to 0, where it continues. Ends what the host's flags are. */
+void forget_xlates(struct emit *c, const struct stub *s);
 
 /* Make the host's flags so that the returned condition is boolean v. Moves may follow before its use. */
 enum x86_cc emit_test_bool(struct emit *c, ir_ref v);

@@ -68,6 +68,7 @@ static void describe(struct emit *c, const struct ir_insn *in, const struct acce
     s->word = WORD_MEM(m->size, in->aux | (uint32_t)in->imm << 8);
     s->flags = flags_locate(c, in->fl);
     s->vectors = (uint16_t)vec_snapshot(c);
+    note_xlates(c, (unsigned)(in - c->insn), s);
     s->value = (struct loc){ .reg = RAX };
     s->desired = (uint8_t)value;
     s->target = c->thunks.cas;

@@ -40,9 +40,9 @@ static struct x86_mem host_address(struct emit *c, const struct access *m, unsig
     return mem_indexed(addend, temp, 0);
 }
 
-/* The host address is [t1 + the address or its clean copy in t2]. An access that crosses a page is
- * compared by its last byte's page but indexed by its first byte's, which cannot match. */
-struct x86_mem memory_probe(struct emit *c, const struct access *m, struct stub *s)
+/* The addend of the first byte's page to t1. An access that crosses a page is compared by its last byte's page but
+ * indexed by its first byte's, which cannot match. */
+static void probe(struct emit *c, const struct access *m, struct stub *s)
 {
     size_t tag = m->writes ? offsetof(struct tcg_tlb_entry, tag_write)
                            : offsetof(struct tcg_tlb_entry, tag_read);
@@ -58,7 +58,37 @@ struct x86_mem memory_probe(struct emit *c, const struct access *m, struct stub 
     slow_if(c, s, CC_NE);
     entry.disp = (int32_t)(set + offsetof(struct tcg_tlb_entry, addend));
     enc_load(&c->enc, W64, m->t1, entry);
+}
+
+/* The host address is [t1 + the address or its clean copy in t2]. */
+struct x86_mem memory_probe(struct emit *c, const struct access *m, struct stub *s)
+{
+    probe(c, m, s);
     return host_address(c, m, m->t1, m->t2);
+}
+
+/* The slow path may change what memory means: translations that live on end with it. */
+void note_xlates(struct emit *c, unsigned i, struct stub *s)
+{
+    for (unsigned k = 0; k < c->num_xlates && k < IR_OPEN_XLATES; k++) {
+        const struct ra_value *x = &c->ra.val[c->xlate[k]];
+
+        if (x->last_use <= i)
+            continue;
+        if (x->reg != NO_REG)
+            s->xlate_regs |= (uint16_t)BIT_REG(x->reg);
+        if (x->slot != NO_SLOT)
+            s->xlate_slot[s->num_xlate_slots++] = x->slot;
+    }
+}
+
+void forget_xlates(struct emit *c, const struct stub *s)
+{
+    for (unsigned r = 0; r < 16; r++)
+        if (s->xlate_regs & BIT_REG(r))
+            enc_alu_rr(&c->enc, ALU_XOR, W32, r, r);
+    for (unsigned k = 0; k < s->num_xlate_slots; k++)
+        enc_store_imm(&c->enc, W64, slot_mem(s->xlate_slot[k]), 0);
 }
 
 /* 32 bytes in one register, or in two. */
@@ -113,6 +143,7 @@ static void describe_slow_path(struct emit *c, const struct ir_insn *in, const s
     s->field = (uint32_t)in->imm;
     s->flags = flags_locate(c, in->fl);
     s->vectors = (uint16_t)vec_snapshot(c);
+    note_xlates(c, s->insn, s);
     s->target = s->kind == STUB_LOAD ? t->load : s->kind == STUB_STORE ? t->store
               : in->op == IR_LDV ? t->load16 : t->store16;
 }
@@ -122,17 +153,10 @@ static bool is_vector(const struct ir_insn *in)
     return in->op == IR_LDV || in->op == IR_STV;
 }
 
-static unsigned access_size(const struct ir_insn *in)
-{
-    static const uint8_t vector_size[] = { [IR_V16] = 16, [IR_V4] = 4, [IR_V8] = 8, [IR_V32] = 32 };
-
-    return is_vector(in) ? vector_size[in->cc & IR_V_SIZE] : IR_BYTES(in->type);
-}
-
 /* 4 and 8 bytes of a vector register go the way of integers. */
 static enum stub_kind stub_kind(const struct ir_insn *in)
 {
-    if (is_vector(in) && access_size(in) >= 16)
+    if (is_vector(in) && ir_access_size(in) >= 16)
         return STUB_VECTOR;
     return in->op == IR_LD || in->op == IR_LDV ? STUB_LOAD : STUB_STORE;
 }
@@ -140,7 +164,7 @@ static enum stub_kind stub_kind(const struct ir_insn *in)
 /* How many bytes of the field, from its beginning, a load's register holds: with AVX what is above is 0. */
 static unsigned held_size(const struct emit *c, const struct ir_insn *in)
 {
-    bool whole = (in->cc & IR_V_CLEAR) || access_size(in) == 32;
+    bool whole = (in->cc & IR_V_CLEAR) || ir_access_size(in) == 32;
 
     return whole && c->isa & TCG_ISA_AVX ? 32 : 16;
 }
@@ -148,9 +172,9 @@ static unsigned held_size(const struct emit *c, const struct ir_insn *in)
 static void choose_vectors(struct emit *c, const struct ir_insn *in, struct stub *s)
 {
     uint32_t field = (uint32_t)in->imm, high = field + c->guest->vec_high;
-    bool two = access_size(in) == 32 && !(c->isa & TCG_ISA_AVX);
+    bool two = ir_access_size(in) == 32 && !(c->isa & TCG_ISA_AVX);
 
-    s->size = (uint8_t)access_size(in);
+    s->size = (uint8_t)ir_access_size(in);
     s->loads_vector = in->op == IR_LDV;
     if (in->op == IR_LDV) {
         s->vreg = (uint8_t)vec_reg_for(c, field, held_size(c, in), 0);
@@ -196,7 +220,7 @@ void emit_memory(struct emit *c, unsigned i)
     bool load = in->op == IR_LD;
     struct stub *s = stub_new(c, stub_kind(in));
     struct access m = { .w = reg_width(value_type(c, in->a)), .addr = ra_use(&c->ra, in->a),
-                        .size = access_size(in) };
+                        .size = ir_access_size(in) };
     int32_t imm;
 
     m.writes = in->op == IR_ST || in->op == IR_STV || (in->aux & IR_MEM_RMW);
@@ -300,13 +324,13 @@ void emit_xlate(struct emit *c, unsigned i)
     struct access m = { .w = reg_width(value_type(c, in->a)), .addr = ra_use(&c->ra, in->a), .disp = lo,
                         .size = (unsigned)(hi - lo) + 1, .writes = in->aux };
 
-    m.clean = true;
     m.t1 = ra_temp(&c->ra);
     m.t2 = ra_temp(&c->ra);
     ra_kill(&c->ra, i);
     s->result = (uint8_t)ra_def(&c->ra, (ir_ref)i, m.t1, 0, 64);
-    memory_probe(c, &m, s);
+    probe(c, &m, s);
     s->back = c->enc.at;
+    c->xlate[c->num_xlates++ % IR_OPEN_XLATES] = (ir_ref)i;
 }
 
 /* ---- the slow paths ---- */
@@ -383,6 +407,7 @@ static void memory_stub(struct emit *c, const struct stub *s)
         second_half(c, s);
     if (s->vectors)
         enc_call_to(&c->enc, c->thunks.restore_vectors);
+    forget_xlates(c, s);
     if (s->result != NO_REG)
         enc_load(&c->enc, s->type, s->result, mem_at(RSP, FRAME_RESULT));
     if (s->loads_vector)
@@ -403,7 +428,7 @@ static void raise_stub(struct emit *c, const struct stub *s)
     enc_ud2(&c->enc);
 }
 
-/* The XLATE's register is 0 before and after. */
+/* The XLATE's register is 0 before and after; the slow path sees to that itself. */
 static void probe_out_of_line(struct emit *c, struct stub *s)
 {
     struct x86_mem host;
@@ -415,7 +440,6 @@ static void probe_out_of_line(struct emit *c, struct stub *s)
     enc_jmp_to(&c->enc, s->back);
     for (unsigned n = 0; n < s->num_from; n++)
         enc_patch32(s->from[n], c->enc.at);
-    enc_mov_ri(&c->enc, s->m.t2, 0);
 }
 
 void emit_stubs(struct emit *c)

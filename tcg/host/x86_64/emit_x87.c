@@ -30,6 +30,7 @@ static struct stub *begin(struct emit *c, unsigned i, unsigned addr, unsigned ad
     s->flags = flags_locate(c, in->fl);
     vec_overwrite(c, c->guest->off_x87_st, TCG_X87_ST_SIZE);
     s->vectors = (uint16_t)vec_snapshot(c);
+    note_xlates(c, i, s);
     s->imm = in->imm;
     ra_kill(&c->ra, i);
     if (in->op == IR_X87 && c->ra.val[i].last_use)
@@ -153,6 +154,7 @@ static void call_thunk(struct emit *c, const struct stub *s, uint64_t imm)
     emit_map(c, s->guest_off, s->guest_insn);
     if (s->vectors)
         enc_call_to(&c->enc, c->thunks.restore_vectors);
+    forget_xlates(c, s);
 }
 
 /* Bit 7 of the status word says that an exception is unmasked and waits. */

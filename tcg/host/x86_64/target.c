@@ -9,10 +9,7 @@
 
 _Static_assert((int)W8 == (int)IR_I8 && (int)W64 == (int)IR_I64, "IR types serve as host widths");
 
-/* Room that is asked for before compiling: the longest sequence for one IR instruction with its out-of-
- * line part is below 570 bytes (of which 288 store 16 wide vector fields), its two entries of the map have 16, entry
- * and exits are below 4 KiB. */
-enum { ROOM_PER_INSN = 586, ROOM_PER_BLOCK = 4096, THUNKS_SIZE = 8192, CODE_ALIGN = 16 };
+enum { THUNKS_SIZE = 8192, CODE_ALIGN = 16 };
 
 typedef void emit_fn(struct emit *c, unsigned i);
 typedef uintptr_t enter_fn(void *env, const void *code);
@@ -117,13 +114,23 @@ static void x86_free(void *host)
     free(host);
 }
 
+size_t x86_room(const struct ir_block *ir)
+{
+    size_t room = X86_ROOM_PER_BLOCK + (size_t)ir->num * X86_ROOM_PER_INSN;
+
+    for (unsigned i = 1; i < ir->num; i++)
+        if ((ir_ops[ir->insn[i].op].effects & E_FAULT) && ir->insn[i].op != IR_CALL)
+            room += X86_ROOM_PER_ACCESS - X86_ROOM_PER_INSN;
+    return room;
+}
+
 /* A loop is known at its end: then the block is made again. */
 static void compile_once(struct emit *c, const struct ir_block *ir)
 {
     c->enc.at = c->start;
     c->guest_off = c->guest_insn = 0;
     c->flags_owner = 0;
-    c->num_stubs = c->num_map = 0;
+    c->num_stubs = c->num_map = c->num_xlates = 0;
     ra_analyse(&c->ra, &c->enc, ir->insn, ir->num);
     vec_begin(c);
     emit_block(c);
@@ -146,7 +153,7 @@ static int x86_compile(void *host, const struct ir_block *ir, struct tcg_code_bu
     struct emit *c = host;
     size_t pad = -(uintptr_t)buf->at & (CODE_ALIGN - 1);
 
-    if ((size_t)(buf->end - buf->at) < ROOM_PER_BLOCK + (size_t)ir->num * ROOM_PER_INSN)
+    if ((size_t)(buf->end - buf->at) < x86_room(ir))
         return -1;
     c->ir = ir;
     c->insn = ir->insn;

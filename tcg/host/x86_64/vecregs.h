@@ -15,7 +15,7 @@
 
 struct emit;
 
-/* Fields at the same time. It bounds the code of a flush: see ROOM_PER_INSN. */
+/* Fields at the same time. It bounds the code of a flush: see x86_room(). */
 #define VEC_ENTRIES 16
 
 struct vec_entry {
