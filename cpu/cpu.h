@@ -47,7 +47,7 @@ struct cpu_topology { unsigned sockets, cores, threads; };
 
 #define CPU_MAX 64
 /* Entries of a block before it counts as hot: enough to know which way its branches go. */
-#define CPU_HOT_AFTER 1000
+#define CPU_HOT_AFTER 4000
 
 struct cpu_options {
     const char *model;      /* NAME[,+feature][,-feature]..., NULL: the widest; see cpu_model_check() */

@@ -73,7 +73,7 @@ struct tcg_jump_entry {
 };
 #define TCG_JC_BITS 14
 #define TCG_JC_SIZE (1u << TCG_JC_BITS)
-#define TCG_HEAT_BITS 12
+#define TCG_HEAT_BITS 16
 #define TCG_HEAT_SIZE (1u << TCG_HEAT_BITS)
 
 /* Offsets are into the CPU struct (`env`). */
@@ -262,7 +262,7 @@ void tcg_chain(struct tcg *t, struct tcg_block *from, unsigned n, struct tcg_blo
 /* Where a block with this key counts its entries. */
 static inline unsigned tcg_heat_index(uint64_t phys, uint32_t mode)
 {
-    return (unsigned)((phys ^ phys >> TCG_HEAT_BITS ^ mode >> 6) & (TCG_HEAT_SIZE - 1));
+    return (unsigned)((phys ^ (uint64_t)mode << 40) * UINT64_C(0x9e3779b97f4a7c15) >> (64 - TCG_HEAT_BITS));
 }
 /* Do the block's bytes meet RAM [ram_off, ram_off + len)? */
 bool tcg_block_holds(const struct tcg_block *blk, uint64_t ram_off, uint64_t len);

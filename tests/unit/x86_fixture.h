@@ -23,7 +23,7 @@ struct bt_event {
 struct bt_env {
     uint64_t gpr[16];
     uint64_t pc, code_base;
-    uint32_t mode, exit_request, heat[TCG_HEAT_SIZE];
+    uint32_t mode, exit_request;
     struct tcg_flags fl;
     uint64_t host_pc;
     uint32_t mxcsr, pad;
@@ -43,6 +43,7 @@ struct bt_env {
     unsigned stop_at;               /* after so many events somebody wants the processor, */
     bool closes, stopped;           /* or drops the block; it has happened */
     jmp_buf fault;
+    uint32_t heat[TCG_HEAT_SIZE];
     struct tcg_jump_entry jump_cache[TCG_JC_SIZE];
     struct tcg_tlb_entry tlb[2][TCG_TLB_SIZE];
 };
