@@ -72,8 +72,8 @@ static void set_pc(struct emit *c, unsigned type, int32_t delta)
     enc_store(&c->enc, W64, env_mem(c->guest->off_pc), RAX);
 }
 
-/* To what the jump cache has for the pc in rax and this block's mode. Hot blocks look themselves: each has an indirect
- * jump of its own then, whose targets the host's processor learns. */
+/* To what the jump cache has for the pc in rax. Hot blocks look themselves: each has an indirect jump of its own then,
+ * whose targets the host's processor learns. */
 static void look_up(struct emit *c)
 {
     uint32_t cache = c->guest->off_jump_cache;
@@ -93,7 +93,8 @@ static void look_up(struct emit *c)
     enc_alu_rm(&c->enc, ALU_CMP, W64, RAX, entry);
     enc_jcc_to(&c->enc, CC_NE, c->thunks.lookup_rax);
     entry.disp = (int32_t)(cache + offsetof(struct tcg_jump_entry, mode));
-    enc_alu_mi(&c->enc, ALU_CMP, W32, entry, (int32_t)c->ir->mode);
+    enc_load(&c->enc, W32, RDX, env_mem(c->guest->off_mode)); /* the block may have changed it */
+    enc_alu_rm(&c->enc, ALU_CMP, W64, RDX, entry);
     enc_jcc_to(&c->enc, CC_NE, c->thunks.lookup_rax);
     enc_alu_ri(&c->enc, ALU_AND, W64, RAX, -(1 << TCG_PAGE_BITS));
     enc_store(&c->enc, W64, env_mem(c->guest->off_pc), RAX);
