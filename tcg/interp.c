@@ -60,7 +60,7 @@ static void store_typed(void *p, unsigned type, uint64_t v)
     }
 }
 
-/* CPU struct fields have the host's byte order, and any alignment. */
+/* CPU struct fields have the host's byte order, and any alignment. Words that other threads change are aligned. */
 static uint64_t load_field(void *env, uint64_t offset, unsigned type)
 {
     const void *p = tcg_field(env, offset);
@@ -71,7 +71,10 @@ static uint64_t load_field(void *env, uint64_t offset, unsigned type)
     switch (type) {
     case IR_I8: return *(const uint8_t *)p;
     case IR_I16: return memcpy(&v16, p, 2), v16;
-    case IR_I32: return memcpy(&v32, p, 4), v32;
+    case IR_I32:
+        if (!((uintptr_t)p & 3))
+            return __atomic_load_n((const uint32_t *)p, __ATOMIC_RELAXED);
+        return memcpy(&v32, p, 4), v32;
     default: return memcpy(&v64, p, 8), v64;
     }
 }

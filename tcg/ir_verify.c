@@ -304,7 +304,8 @@ static void check_special(struct check *c)
         break;
     case IR_VOP:
         require(c, (in->imm & 0xffff) < TCG_NUM_VOPS, "no such vector operation");
-        check_vop(c);
+        if (!c->bad)
+            check_vop(c);
         break;
     case IR_X87: case IR_X87V: case IR_X87M:
         check_x87(c);
