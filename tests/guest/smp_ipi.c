@@ -357,20 +357,30 @@ enum halt { HALT, HALT_OFF, HALT_LONG, HALT_LONG_OFF, HALTS };
 extern u8 halt_at[], halt_off_at[], halt64_at[], halt64_off_at[], halt32[], halt32_off[];
 static u8 *const halt_end[HALTS] = { halt_at, halt_off_at, halt64_at, halt64_off_at };
 #define STEP_ROOM 24 /* no less than the store, STI and HLT take; none is so near behind another */
+#define LOOK_ROOM 6  /* CLI and the look at `woken` in 64-bit code */
+static volatile u32 woken;
 
 __asm__(".pushsection .text\n.intel_syntax noprefix\n"
         ".skip 24, 0x90\nhalt32: mov eax, [esp + 4]\n"
         "mov dword ptr [eax], 1\n sti\n hlt\nhalt_at: cli\n ret\n"
         ".skip 24, 0x90\nhalt32_off: mov eax, [esp + 4]\n mov dword ptr [eax], 1\n hlt\nhalt_off_at: ret\n"
         ".att_syntax prefix\n.popsection");
-CODE64(halt64, "mov dword ptr [rdi], 1; sti; hlt\nhalt64_at: cli; ret\n.skip 24, 0x90");
+/* What told it to begin may come late and end HLT; it stays then, because an NMI must not find it between two modes. */
+CODE64(halt64, "1: mov dword ptr [rdi], 1; sti; hlt\nhalt64_at: cli; cmp dword ptr [rsi], 0; je 1b; ret\n.skip 24, 0x90");
 CODE64(halt64_off, "mov dword ptr [rdi], 1; hlt\nhalt64_off_at: ret");
 
 static void nmi_ends_halt(u32 vector, u32 error, u64 *ip)
 {
     for (u32 i = 0; i < HALTS; i++)
-        if (*ip - ((u32)halt_end[i] - STEP_ROOM) < STEP_ROOM)
+        if (*ip - ((u32)halt_end[i] - STEP_ROOM) < STEP_ROOM + LOOK_ROOM)
             *ip = (u32)halt_end[i];
+    woken = 1;
+    count(vector, error, ip);
+}
+
+static void irq_ends_halt(u32 vector, u32 error, u64 *ip)
+{
+    woken = 1;
     count(vector, error, ip);
 }
 
@@ -379,7 +389,7 @@ static void halt(void *arg)
     switch (*(u32 *)arg) {
     case HALT: ((void (*)(volatile u32 *))(u32)halt32)(&step); break;
     case HALT_OFF: ((void (*)(volatile u32 *))(u32)halt32_off)(&step); break;
-    case HALT_LONG: smp_call64(halt64, (u32)&step, 0, 0, 0); break;
+    case HALT_LONG: smp_call64(halt64, (u32)&step, (u32)&woken, 0, 0); break;
     case HALT_LONG_OFF: smp_call64(halt64_off, (u32)&step, 0, 0, 0); break;
     }
     step = 2;
@@ -392,10 +402,11 @@ static void wake_up(u32 n)
 
     group("hlt");
     smp_cpu[n].handler[NMI] = nmi_ends_halt;
+    smp_cpu[n].handler[VECTOR] = irq_ends_halt;
     for (u32 i = 0; i < (smp_few ? 16u : 64u); i++) {
         how = i & 3;
         bool off = how == HALT_OFF || how == HALT_LONG_OFF;
-        step = 0;
+        step = woken = 0;
         run(n, halt, &how);
         until(&step, 1);
         if (i & 4)
@@ -414,6 +425,7 @@ static void wake_up(u32 n)
         check("nmi", takers(NMI), off || (i & 0x10) ? 1u << n : 0);
     }
     smp_cpu[n].handler[NMI] = count;
+    smp_cpu[n].handler[VECTOR] = count;
 }
 
 /* ---- ping-pong ---- */
