@@ -145,7 +145,9 @@ const void *jumps_find(void *env)
     unsigned slot = slot_of(pc);
     struct tcg_block *blk;
 
-    if (watching_blocks(cpu))
+    /* What a walk of page tables finds and marks must not depend on what the cache holds: that of a counted processor
+     * comes when its slice is known to go on, in the run loop. */
+    if (watching_blocks(cpu) || cpu->opt.counted)
         return NULL;
     if (holds(cpu, other_way(slot), pc)) {
         swap_ways(cpu, slot);
