@@ -539,19 +539,9 @@ static uint64_t super_address(struct cpu *cpu, uint64_t addr)
     return cpu_long_mode(cpu) ? addr : addr & UINT32_MAX;
 }
 
-/* Where translated code would access `size` bytes of one page; NULL: there it would not, or not yet. */
-static uint8_t *direct(struct cpu *cpu, uint64_t addr, unsigned size, enum mmu_access acc, unsigned mmu)
-{
-    struct tcg_tlb_entry *e = &cpu->tlb[mmu][tlb_index(addr)];
-
-    if (*tlb_tag(e, acc) != (addr & PAGE_MASK) || size > room_in_page(addr))
-        return NULL;
-    return (uint8_t *)(uintptr_t)(addr + e->addend);
-}
-
 uint64_t mmu_load_super(struct cpu *cpu, uint64_t addr, unsigned size)
 {
-    const uint8_t *host = direct(cpu, super_address(cpu, addr), size, ACC_READ, cpu_mmu_set_implicit(cpu));
+    const uint8_t *host = mmu_direct(cpu, cpu_mmu_set_implicit(cpu), super_address(cpu, addr), size, false);
 
     if (host)
         return load_shared_le(host, size);
@@ -572,7 +562,7 @@ static unsigned stack_set(const struct cpu *cpu)
 
 uint64_t mmu_load_stack(struct cpu *cpu, uint64_t addr, unsigned size)
 {
-    const uint8_t *host = direct(cpu, addr, size, ACC_READ, stack_set(cpu));
+    const uint8_t *host = mmu_direct(cpu, stack_set(cpu), addr, size, false);
 
     if (host)
         return load_shared_le(host, size);
@@ -582,7 +572,7 @@ uint64_t mmu_load_stack(struct cpu *cpu, uint64_t addr, unsigned size)
 
 void mmu_store_stack(struct cpu *cpu, uint64_t addr, uint64_t value, unsigned size)
 {
-    uint8_t *host = direct(cpu, addr, size, ACC_WRITE, stack_set(cpu));
+    uint8_t *host = mmu_direct(cpu, stack_set(cpu), addr, size, true);
 
     if (host) {
         store_shared_le(host, size, value);
