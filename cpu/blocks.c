@@ -125,7 +125,7 @@ static struct tcg_block *translate(struct cpu *cpu, struct fetch *f, bool one_in
 
     one_insn |= f->phys == UINT64_MAX;
     watch_and_copy(cpu, f);
-    if (f->phys != UINT64_MAX)
+    if (f->phys != UINT64_MAX && !cpu->opt.counted) /* whose blocks follow from the code alone */
         live.num = tcg_rewritten(cpu->tcg, f->phys, live.at);
     ir = emit_block(cpu, tcg_builder(cpu->tcg), f->copy, f->avail, f->tail ? f->tail_copy : NULL, f->pc,
                     one_insn ? 0 : cpu->opt.one_insn ? 1 : f->limit ? f->limit : MAX_BLOCK_INSNS, &crossed, &live);
