@@ -252,30 +252,18 @@ static struct x86_mem saved_vector(unsigned reg)
     return mem_at(RSP, 8 + FRAME_VECTORS + 32 * (int32_t)reg);
 }
 
-static const uint8_t *make_save_vectors(struct enc *e, bool avx)
+/* move: OP_MOVUPS_STORE or OP_MOVUPS_LOAD. C code runs behind the stores. */
+static const uint8_t *make_move_vectors(struct enc *e, unsigned move, bool avx)
 {
     const uint8_t *entry = align_entry(e);
 
     for (unsigned r = 0; r < 16; r++)
         if (avx)
-            enc_vex_mem(e, 0, VEX_L, OP_MOVUPS_STORE, r, 0, saved_vector(r));
+            enc_vex_mem(e, 0, VEX_L, move, r, 0, saved_vector(r));
         else
-            enc_sse_mem(e, 0, OP_MOVUPS_STORE, r, saved_vector(r));
-    if (avx)
+            enc_sse_mem(e, 0, move, r, saved_vector(r));
+    if (avx && move == OP_MOVUPS_STORE)
         enc_vzeroupper(e);
-    enc_ret(e);
-    return entry;
-}
-
-static const uint8_t *make_restore_vectors(struct enc *e, bool avx)
-{
-    const uint8_t *entry = align_entry(e);
-
-    for (unsigned r = 0; r < 16; r++)
-        if (avx)
-            enc_vex_mem(e, 0, VEX_L, OP_MOVUPS_LOAD, r, 0, saved_vector(r));
-        else
-            enc_sse_mem(e, 0, OP_MOVUPS_LOAD, r, saved_vector(r));
     enc_ret(e);
     return entry;
 }
@@ -300,8 +288,8 @@ static const uint8_t *make_call(struct enc *e, const struct tcg_guest *g, unsign
 
 void x86_thunks_emit(struct x86_thunks *t, struct enc *e, const struct tcg_guest *g, bool avx)
 {
-    t->save_vectors = make_save_vectors(e, avx);
-    t->restore_vectors = make_restore_vectors(e, avx);
+    t->save_vectors = make_move_vectors(e, OP_MOVUPS_STORE, avx);
+    t->restore_vectors = make_move_vectors(e, OP_MOVUPS_LOAD, avx);
     t->enter = make_enter(e, g);
     make_leave(t, e, g);
     make_lookup(t, e, g, make_lookup_miss(e, g, t->leave_none));
