@@ -10,11 +10,6 @@
 
 #define EMPTY UINT64_MAX /* a mode that does not exist */
 
-static unsigned slot_of(uint64_t pc)
-{
-    return (pc ^ pc >> TCG_JC_BITS) & (TCG_JC_SIZE - 1);
-}
-
 static bool get_bit(const uint64_t *map, unsigned i) { return map[i / 64] >> i % 64 & 1; }
 static void set_bit(uint64_t *map, unsigned i) { map[i / 64] |= BIT(i % 64); }
 static void clear_bit(uint64_t *map, unsigned i) { map[i / 64] &= ~BIT(i % 64); }
@@ -112,7 +107,7 @@ static bool holds(const struct cpu *cpu, unsigned slot, uint64_t pc)
 
 void jumps_add(struct cpu *cpu, uint64_t pc, const struct tcg_block *blk)
 {
-    unsigned slot = slot_of(pc);
+    unsigned slot = tcg_jump_slot(pc);
     struct tcg_jump_entry *j = &cpu->jump_cache[slot];
 
     if (!holds(cpu, slot, pc))
@@ -142,7 +137,7 @@ const void *jumps_find(void *env)
 {
     struct cpu *cpu = env;
     uint64_t pc = linear_pc(cpu), ram_off;
-    unsigned slot = slot_of(pc);
+    unsigned slot = tcg_jump_slot(pc);
     struct tcg_block *blk;
 
     /* What a walk of page tables finds and marks must not depend on what the cache holds: that of a counted processor

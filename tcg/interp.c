@@ -399,7 +399,7 @@ static void look_up(struct run *r)
     uint64_t pc = *guest_pc(r) + *(uint64_t *)tcg_field(r->env, r->guest->off_code_base);
     const struct tcg_jump_entry *e = tcg_field(r->env, r->guest->off_jump_cache);
 
-    e += (pc ^ pc >> TCG_JC_BITS) & (TCG_JC_SIZE - 1);
+    e += tcg_jump_slot(pc);
     if (e->pc == pc && e->mode == *(uint32_t *)tcg_field(r->env, r->guest->off_mode))
         r->next = (struct tcg_block *)(uintptr_t)e->code;
     else if (r->guest->lookup)

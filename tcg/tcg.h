@@ -64,7 +64,7 @@ struct tcg_tlb_entry {
 #define TCG_PAGE_BITS 12
 
 /* Cache of block entries by linear pc, for look-up in translated code:
- * slot = (pc ^ pc >> TCG_JC_BITS) & (TCG_JC_SIZE - 1). Emptied by the guest when address mappings change. */
+ * slot = tcg_jump_slot(pc). Emptied by the guest when address mappings change. */
 struct tcg_jump_entry {
     uint64_t pc;       /* linear: code_base + pc register */
     uint64_t mode;     /* mode bits; ~0: empty */
@@ -73,6 +73,7 @@ struct tcg_jump_entry {
 };
 #define TCG_JC_BITS 14
 #define TCG_JC_SIZE (1u << TCG_JC_BITS)
+static inline unsigned tcg_jump_slot(uint64_t pc) { return (pc ^ pc >> TCG_JC_BITS) & (TCG_JC_SIZE - 1); }
 #define TCG_HEAT_BITS 16
 #define TCG_HEAT_SIZE (1u << TCG_HEAT_BITS)
 

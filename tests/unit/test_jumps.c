@@ -156,7 +156,7 @@ END_TEST
 
 static struct tcg_jump_entry *entry(uint64_t pc)
 {
-    struct tcg_jump_entry *j = &cf.cpu->jump_cache[(pc ^ pc >> TCG_JC_BITS) & (TCG_JC_SIZE - 1)];
+    struct tcg_jump_entry *j = &cf.cpu->jump_cache[tcg_jump_slot(pc)];
 
     return j->pc == pc && j->mode == cf.cpu->mode ? j : NULL;
 }
@@ -201,8 +201,8 @@ START_TEST(test_two_ways)
     struct tcg_jump_entry *slot, *other;
 
     engine(_i);
-    slot = &cf.cpu->jump_cache[(ONE ^ ONE >> TCG_JC_BITS) & (TCG_JC_SIZE - 1)];
-    other = &cf.cpu->jump_cache[((ONE ^ ONE >> TCG_JC_BITS) & (TCG_JC_SIZE - 1)) ^ 1];
+    slot = &cf.cpu->jump_cache[tcg_jump_slot(ONE)];
+    other = &cf.cpu->jump_cache[tcg_jump_slot(ONE) ^ 1];
     cpu_write_cr4(cf.cpu, CR4_PGE);
     cf_poke(CF_PTE(ONE), (ONE & ~0xfff) | 7 | G, 4);
     mmu_flush(cf.cpu, true);

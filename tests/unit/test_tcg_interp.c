@@ -279,7 +279,7 @@ START_TEST(look_up_goes_through_the_jump_cache)
     ck_assert_ptr_null(run(first, &n));
     ck_assert_uint_eq(env->pc, 0x5000);
     ck_assert_uint_eq(env->reg[2], 0);
-    env->jump[(0x15000 ^ 0x15000 >> TCG_JC_BITS) & (TCG_JC_SIZE - 1)] =
+    env->jump[tcg_jump_slot(0x15000)] =
         (struct tcg_jump_entry){ .pc = 0x15000, .mode = 3, .code = second };
     run(first, &n);
     ck_assert_uint_eq(env->reg[2], 7);
@@ -354,7 +354,7 @@ START_TEST(side_exits_leave)
     ck_assert_uint_eq(env->reg[1], UINT32_MAX);
     env->pc = env->reg[1] = 3;
     env->reg[2] = 0x5000;
-    env->jump[(0x5000 ^ 0x5000 >> TCG_JC_BITS) & (TCG_JC_SIZE - 1)] = (struct tcg_jump_entry){ .pc = 0x5000, .code = loop };
+    env->jump[tcg_jump_slot(0x5000)] = (struct tcg_jump_entry){ .pc = 0x5000, .code = loop };
     ck_assert_ptr_eq(run(blk, &n), loop);
     ck_assert_uint_eq(env->reg[1], 1);
     ck_assert_uint_eq(env->pc, 0x5000);

@@ -697,7 +697,7 @@ END_TEST
 
 static void cache_entry(uint64_t pc, uint64_t mode, const struct tcg_block *blk)
 {
-    bt_jit->jump_cache[(pc ^ pc >> TCG_JC_BITS) & (TCG_JC_SIZE - 1)] =
+    bt_jit->jump_cache[tcg_jump_slot(pc)] =
         (struct tcg_jump_entry){ .pc = pc, .mode = mode, .code = blk->code };
 }
 

@@ -194,4 +194,9 @@ struct loc loc_of(const struct emit *c, ir_ref v);
 /* Write the thunks at enc->at; `avx`: vector registers have 256 bits. */
 void x86_thunks_emit(struct x86_thunks *t, struct enc *e, const struct tcg_guest *g, bool avx);
 
+/* Look in the jump cache for the linear pc in rax and the mode of the moment, which the block may have changed: rcx is
+ * then what x86_jump_found() goes by. `miss`: jumps to be patched (32 bits), when it is not there. Loses rdx. */
+void x86_find_jump(struct enc *e, const struct tcg_guest *g, uint8_t *miss[2]);
+void x86_jump_found(struct enc *e, const struct tcg_guest *g);
+
 #endif

@@ -1,6 +1,5 @@
 /* Entry and ends of a block. */
 #include <assert.h>
-#include <stddef.h>
 
 #include "tcg/host/x86_64/emit.h"
 
@@ -76,30 +75,18 @@ static void set_pc(struct emit *c, unsigned type, int32_t delta)
  * whose targets the host's processor learns. */
 static void look_up(struct emit *c)
 {
-    uint32_t cache = c->guest->off_jump_cache;
-    struct x86_mem entry = mem_indexed(RBP, RCX, 0);
+    uint8_t *miss[2];
 
-    _Static_assert(TCG_JC_BITS <= 16, "the index comes from the low half of the pc");
     if (!c->ir->hot) {
         enc_jmp_to(&c->enc, c->thunks.lookup_rax);
         return;
     }
-    enc_mov_rr(&c->enc, W32, RCX, RAX);
-    enc_shift_ri(&c->enc, SH_SHR, W32, RCX, TCG_JC_BITS);
-    enc_alu_rr(&c->enc, ALU_XOR, W32, RCX, RAX);
-    enc_alu_ri(&c->enc, ALU_AND, W32, RCX, TCG_JC_SIZE - 1);
-    enc_shift_ri(&c->enc, SH_SHL, W32, RCX, 5);
-    entry.disp = (int32_t)(cache + offsetof(struct tcg_jump_entry, pc));
-    enc_alu_rm(&c->enc, ALU_CMP, W64, RAX, entry);
-    enc_jcc_to(&c->enc, CC_NE, c->thunks.lookup_rax);
-    entry.disp = (int32_t)(cache + offsetof(struct tcg_jump_entry, mode));
-    enc_load(&c->enc, W32, RDX, env_mem(c->guest->off_mode)); /* the block may have changed it */
-    enc_alu_rm(&c->enc, ALU_CMP, W64, RDX, entry);
-    enc_jcc_to(&c->enc, CC_NE, c->thunks.lookup_rax);
+    x86_find_jump(&c->enc, c->guest, miss);
+    for (unsigned k = 0; k < 2; k++)
+        enc_patch32(miss[k], c->thunks.lookup_rax);
     enc_alu_ri(&c->enc, ALU_AND, W64, RAX, -(1 << TCG_PAGE_BITS));
     enc_store(&c->enc, W64, env_mem(c->guest->off_pc), RAX);
-    entry.disp = (int32_t)(cache + offsetof(struct tcg_jump_entry, code));
-    enc_jmp_mem(&c->enc, entry);
+    x86_jump_found(&c->enc, c->guest);
 }
 
 /* A jump whose displacement can be patched while others execute it: it is four aligned bytes. Unchained, it

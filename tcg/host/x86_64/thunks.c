@@ -108,34 +108,47 @@ static const uint8_t *make_lookup_miss(struct enc *e, const struct tcg_guest *g,
     return entry;
 }
 
-/* The jump cache: linear pc and mode must match. */
-static void make_lookup(struct x86_thunks *t, struct enc *e, const struct tcg_guest *g, const uint8_t *ask)
+void x86_find_jump(struct enc *e, const struct tcg_guest *g, uint8_t *miss[2])
 {
     uint32_t cache = g->off_jump_cache;
-    uint8_t *miss[2];
 
     _Static_assert(sizeof(struct tcg_jump_entry) == 32, "slots are scaled by shifting");
+    _Static_assert(TCG_JC_BITS <= 16, "the slot comes from the low half of the pc");
+    enc_mov_rr(e, W32, RCX, RAX);
+    enc_shift_ri(e, SH_SHR, W32, RCX, TCG_JC_BITS);
+    enc_alu_rr(e, ALU_XOR, W32, RCX, RAX);
+    enc_alu_ri(e, ALU_AND, W32, RCX, TCG_JC_SIZE - 1);
+    enc_shift_ri(e, SH_SHL, W32, RCX, 5);
+    enc_alu_rm(e, ALU_CMP, W64, RAX,
+               mem_indexed(RBP, RCX, (int32_t)(cache + offsetof(struct tcg_jump_entry, pc))));
+    miss[0] = enc_jcc32(e, CC_NE);
+    enc_load(e, W32, RDX, env_mem(g->off_mode));
+    enc_alu_rm(e, ALU_CMP, W64, RDX,
+               mem_indexed(RBP, RCX, (int32_t)(cache + offsetof(struct tcg_jump_entry, mode))));
+    miss[1] = enc_jcc32(e, CC_NE);
+}
+
+void x86_jump_found(struct enc *e, const struct tcg_guest *g)
+{
+    uint32_t code = g->off_jump_cache + (uint32_t)offsetof(struct tcg_jump_entry, code);
+
+    enc_jmp_mem(e, mem_indexed(RBP, RCX, (int32_t)code));
+}
+
+static void make_lookup(struct x86_thunks *t, struct enc *e, const struct tcg_guest *g, const uint8_t *ask)
+{
+    uint8_t *miss[2];
+
     t->lookup = align_entry(e);
     enc_load(e, W64, RAX, env_mem(g->off_pc));
     t->lookup_rax = e->at;
     enc_mov_rr(e, W64, RSI, RAX);
     enc_alu_rm(e, ALU_ADD, W64, RAX, env_mem(g->off_code_base));
-    enc_mov_rr(e, W64, RCX, RAX);
-    enc_shift_ri(e, SH_SHR, W64, RCX, TCG_JC_BITS);
-    enc_alu_rr(e, ALU_XOR, W64, RCX, RAX);
-    enc_alu_ri(e, ALU_AND, W32, RCX, TCG_JC_SIZE - 1);
-    enc_shift_ri(e, SH_SHL, W32, RCX, 5);
-    enc_alu_rm(e, ALU_CMP, W64, RAX,
-               mem_indexed(RBP, RCX, (int32_t)(cache + offsetof(struct tcg_jump_entry, pc))));
-    miss[0] = enc_jcc8(e, CC_NE);
-    enc_load(e, W32, RDX, env_mem(g->off_mode));
-    enc_alu_rm(e, ALU_CMP, W64, RDX,
-               mem_indexed(RBP, RCX, (int32_t)(cache + offsetof(struct tcg_jump_entry, mode))));
-    miss[1] = enc_jcc8(e, CC_NE);
+    x86_find_jump(e, g, miss);
     enter_page(e, g, RSI, RAX);
-    enc_jmp_mem(e, mem_indexed(RBP, RCX, (int32_t)(cache + offsetof(struct tcg_jump_entry, code))));
+    x86_jump_found(e, g);
     for (unsigned k = 0; k < 2; k++)
-        enc_patch8(miss[k], e->at);
+        enc_patch32(miss[k], e->at);
     enc_store(e, W64, env_mem(g->off_pc), RSI);
     enc_jmp_to(e, ask);
 }
