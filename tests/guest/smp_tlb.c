@@ -201,7 +201,7 @@ static void shootdown(const char *name, bool cr3)
 /* ---- accessed and dirty ---- */
 
 static struct smp_barrier gate;
-static u32 turns;
+static volatile u32 turns;
 static volatile u32 cursor;   /* the page that processor 1 touches next */
 static volatile u32 finished; /* processors that have touched all */
 
@@ -210,6 +210,14 @@ static void entries(u32 flags)
     dir[WINDOW >> 22] = (u32)table | 3;
     for (u32 i = 0; i < PAGES; i++)
         table[i] = (FRAMES + i * 0x1000) | flags;
+}
+
+/* At the turn's last barrier: it is the last turn when the time is over. */
+static void end_turn(u32 turn, u64 end)
+{
+    if (tsc() > end)
+        turns = turn + 1;
+    smp_barrier(&gate);
 }
 
 /* The first accesses after CR3 was loaded: all read, and write every second page. */
@@ -259,6 +267,7 @@ static void bits(void)
 {
     static u32 count[PAGES];
     u32 accessed = 0, dirty = 0, clean = 0, other = 0, updates = 0;
+    u64 end = smp_in(10000);
 
     group("accessed and dirty bits");
     turns = smp_few ? 4 : smp_count > 2 ? 20 : 100;
@@ -271,7 +280,7 @@ static void bits(void)
         smp_barrier(&gate);
         smp_meet(&gate);
         update_entries(count);
-        smp_barrier(&gate);
+        end_turn(turn, end);
         for (u32 i = 0; i < PAGES; i++) {
             u32 own = (count[i] & 1 ? FREE | 0x800 : 0) | (count[i] ? 0x400 : 0);
             accessed += !(table[i] & A);
@@ -312,6 +321,7 @@ static void taken(void)
 {
     static u32 old[PAGES];
     u32 lost = 0, ghost = 0, undone = 0, faults = 0;
+    u64 end = smp_in(10000);
 
     group("entries taken away");
     gate.n = 2;
@@ -328,7 +338,7 @@ static void taken(void)
                 ;
             __asm__ volatile("xchgl %0, %1" : "+r"(old[i]), "+m"(*(volatile u32 *)&table[i]) : : "memory");
         }
-        smp_barrier(&gate);
+        end_turn(turn, end);
         for (u32 i = 0; i < PAGES; i++) {
             faults += outcome[i];
             lost += !outcome[i] && !(old[i] & D);
