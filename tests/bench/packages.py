@@ -59,11 +59,15 @@ def source(numbers, functions):
     return '\n'.join(lines + ['u32 all(u32 x, struct list *list)', '{', '    return x' + calls + ';', '}', ''])
 
 
-def write(directory, name, data):
+TIME = 1700000000  # of the files: an initramfs keeps whole seconds, so a host that kept more would find others newer
+
+
+def write(directory, name, data, time=TIME):
     path = os.path.join(directory, name)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, 'wb') as out:
         out.write(data if isinstance(data, bytes) else data.encode())
+    os.utime(path, (time, time))
     return path
 
 
@@ -78,7 +82,8 @@ def make_data(directory):
     write(directory, 'bytes', numbers.randbytes(4 * M))
     write(directory, 'source.c', source(numbers, 60))
     for i in range(160):
-        write(directory, 'tree/dir%d/file%d.c' % (i % 8, i), text(numbers, numbers.randrange(500, 6000)))
+        write(directory, 'tree/dir%d/file%d.c' % (i % 8, i), text(numbers, numbers.randrange(500, 6000)),
+              TIME + i // 8 % 3 - 1)  # older than the text, as old, newer
     for script in glob.glob(os.path.join(SCRIPTS, '*')):
         shutil.copy(script, directory)
     with sqlite3.connect(os.path.join(directory, 'database')) as database:
