@@ -1,5 +1,5 @@
 /* String instructions in bulk: runs of elements that lie in one page each, through host pointers; single
- * elements where there is none (I/O, watched pages, elements across pages).
+ * elements where there is none (I/O, elements across pages).
  *
  * A step does one run or one element: everything in it that may fault comes before the registers change, so
  * a fault finds the state after the last whole element. */
@@ -127,6 +127,20 @@ static uint8_t *run_element(const struct string_op *s, uint8_t *run, uint64_t i)
     return s->back ? run - i * s->size : run + i * s->size;
 }
 
+/* A run at rDI that is going to be written, as run_at(), also in a page whose stores are told: mmu_end_told() tells of
+ * the whole run. */
+static uint8_t *target_run(struct string_op *s, uint64_t *n, struct mmu_told *told)
+{
+    uint8_t *host = run_at(s, R_DI, true, n);
+    uint64_t bytes = *n * s->size, below = s->back ? bytes - s->size : 0;
+
+    told->size = 0;
+    if (host || !*n)
+        return host;
+    host = mmu_begin_told(s->cpu, element_address(s, R_DI, true) - below, (unsigned)bytes, told);
+    return host ? host + below : NULL;
+}
+
 /* ---- MOVS ---- */
 
 /* Do the runs overlap so that an element is read after an earlier one wrote it? */
@@ -179,11 +193,13 @@ static void run_copy(const struct string_op *s, uint8_t *dst, uint8_t *src, uint
 static uint64_t step_movs(struct string_op *s, uint64_t max)
 {
     uint64_t n = max;
+    struct mmu_told told;
     uint8_t *src = run_at(s, R_SI, false, &n);
-    uint8_t *dst = run_at(s, R_DI, true, &n);
+    uint8_t *dst = target_run(s, &n, &told);
 
     if (src && dst) {
         run_copy(s, dst, src, n);
+        mmu_end_told(s->cpu, &told);
     } else {
         element_store(s, R_DI, element_load(s, R_SI));
         n = 1;
@@ -231,10 +247,12 @@ static void run_fill(const struct string_op *s, uint8_t *dst, uint64_t v, uint64
 static uint64_t step_stos(struct string_op *s, uint64_t max)
 {
     uint64_t n = max, v = get_acc(s);
-    uint8_t *dst = run_at(s, R_DI, true, &n);
+    struct mmu_told told;
+    uint8_t *dst = target_run(s, &n, &told);
 
     if (dst) {
         run_fill(s, dst, v, n);
+        mmu_end_told(s->cpu, &told);
     } else {
         element_store(s, R_DI, v);
         n = 1;

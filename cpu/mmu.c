@@ -421,15 +421,23 @@ uint64_t mmu_load(void *env, uint64_t addr, uint32_t size, uint32_t mem)
     return load_at(cpu, addr, size, mem & IR_MEM_RMW ? ACC_WRITE : ACC_READ, mmu_set_of(cpu, mem));
 }
 
-/* The common store of a watched page: data beside code. It is within a page, so that a tag that matches says all of the
- * address; nothing else than the page asks for this way. */
+/* Is there nothing but flags of the page that keep stores from their direct way? The access is within a page, so that a
+ * tag that matches says all of the address. */
+static bool only_watched(const struct tcg_tlb_entry *e, uint64_t addr, unsigned size)
+{
+    uint64_t page = addr & PAGE_MASK;
+
+    return e->tag_write == (page | TLB_SLOW) && e->tag_read == page && ((addr + size - 1) & PAGE_MASK) == page;
+}
+
+/* The common store of a watched page: data beside code. */
 static bool store_beside_code(struct cpu *cpu, uint64_t addr, uint64_t value, unsigned size, unsigned mmu)
 {
     struct tcg_tlb_entry *e = &cpu->tlb[mmu][tlb_index(addr)];
-    uint64_t page = addr & PAGE_MASK, phys = tlb_phys_of(cpu, addr, mmu);
+    uint64_t phys = tlb_phys_of(cpu, addr, mmu);
     const struct mem_range *r;
 
-    if (e->tag_write != (page | TLB_SLOW) || e->tag_read != page || ((addr + size - 1) & PAGE_MASK) != page)
+    if (!only_watched(e, addr, size))
         return false;
     r = mmu_range(cpu, phys);
     if (!r->writable)
@@ -449,6 +457,31 @@ void mmu_store(void *env, uint64_t addr, uint64_t value, uint32_t size, uint32_t
     if (cpu->dr[7] & DR7_ENABLES)
         cpu_check_data_breakpoints(cpu, addr, size, true);
     store_at(cpu, addr, value, size, mmu_set_of(cpu, mem));
+}
+
+/* ---- many stores told at once ---- */
+
+uint8_t *mmu_begin_told(struct cpu *cpu, uint64_t addr, unsigned size, struct mmu_told *told)
+{
+    unsigned mmu = cpu_mmu_set(cpu);
+    struct tcg_tlb_entry *e = &cpu->tlb[mmu][tlb_index(addr)];
+    uint64_t phys = tlb_phys_of(cpu, addr, mmu);
+    const struct mem_range *r;
+
+    if (!only_watched(e, addr, size))
+        return NULL;
+    r = mmu_range(cpu, phys);
+    if (!r->writable)
+        return NULL;
+    *told = (struct mmu_told){ .ram_off = r->ram_off + (phys - r->start), .size = size };
+    code_about_to_change(cpu, told->ram_off, size);
+    return (uint8_t *)(uintptr_t)(addr + e->addend);
+}
+
+void mmu_end_told(struct cpu *cpu, const struct mmu_told *told)
+{
+    if (told->size)
+        mmu_code_stored(cpu, told->ram_off, told->size);
 }
 
 /* ---- atomic accesses ---- */

@@ -389,6 +389,11 @@ void mmu_probe_store(struct cpu *cpu, uint64_t addr, unsigned size, uint32_t mem
 /* Host pointer to linear address `addr` for bulk work up to the end of its page, or NULL when it is not plain RAM
  * (I/O, ROM for writes, page with code): then use mmu_load/mmu_store. Raises page faults. *room = bytes to the page's end. */
 uint8_t *mmu_host(struct cpu *cpu, uint64_t addr, enum mmu_access acc, unsigned *room);
+/* The same for `size` bytes that are going to be written in one page where nothing but its page flags forbids the direct
+ * way, else NULL: mmu_end_told() then tells of all of them. May restart the instruction. */
+struct mmu_told { uint64_t ram_off; unsigned size; };
+uint8_t *mmu_begin_told(struct cpu *cpu, uint64_t addr, unsigned size, struct mmu_told *told);
+void mmu_end_told(struct cpu *cpu, const struct mmu_told *told);  /* size 0: there is nothing to tell */
 /* Host pointer to `size` bytes (1 to a page) at linear `addr` of TLB set `mmu` where translated code may access them by
  * itself, else NULL. Raises nothing. */
 static inline uint8_t *mmu_direct(struct cpu *cpu, unsigned mmu, uint64_t addr, unsigned size, bool write)

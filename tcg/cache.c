@@ -164,7 +164,7 @@ static void page_add(struct tcg_page *p, struct tcg_block *blk)
 {
     SET(blk->next_page[link_no(blk, p->number)], p->blocks);
     SET(p->blocks, blk);
-    p->idle = 0;
+    p->idle = p->losses = 0;
     SET(p->granules, p->granules | block_granules(blk, p->number));
 }
 
@@ -513,20 +513,23 @@ unsigned tcg_rewritten(struct tcg *t, uint64_t ram_off, struct ir_live live[IR_L
 }
 
 /* Bytes [first, last] as far as they lie in this page; its granules are counted afresh from the blocks that
- * stay. */
+ * stay. A page that is overwritten bit by bit loses the rest of its blocks at once: looking for the next ones to be
+ * dropped among all the others, for each store, costs more than the page is worth. */
 static unsigned drop_in_page(struct tcg *t, struct tcg_page *p, uint64_t first, uint64_t last)
 {
     uint64_t start = p->number << TCG_PAGE_BITS, kept = 0;
     struct tcg_block *blk, **at = &p->blocks, *gone = NULL;
     unsigned dropped = 0;
+    bool all;
 
     first = MAX_OF(first, start);
     last = MIN_OF(last, start + PAGE_SIZE - 1);
     if (!page_has(p, first, last))
         return 0;
     spin_lock(&p->lock);
+    all = p->losses >= TCG_MAX_LOSSES;
     while ((blk = *at)) {
-        if (overlaps(blk, first, last) && close_block(t, blk)) {
+        if ((all || overlaps(blk, first, last)) && close_block(t, blk)) {
             SET(*at, next_in_page(p, blk));
             blk->next_gone = gone;
             gone = blk;
@@ -536,6 +539,7 @@ static unsigned drop_in_page(struct tcg *t, struct tcg_page *p, uint64_t first, 
         at = &blk->next_page[link_no(blk, p->number)];
     }
     SET(p->granules, kept);
+    p->losses += gone && !all;
     if (gone && last - first < TCG_REWRITE_LEN)
         note_rewrite(p, first, last);
     spin_unlock(&p->lock);

@@ -24,6 +24,7 @@ struct tcg_rewrite {
 };
 #define TCG_REWRITE_LEN 8     /* no immediate is longer */
 #define TCG_REWRITE_OFTEN 2
+#define TCG_MAX_LOSSES 32     /* so many stores in a row that drop blocks: a page becomes something else */
 
 /* A RAM page that has or had blocks. */
 struct tcg_page {
@@ -35,6 +36,7 @@ struct tcg_page {
     uint32_t watch;           /* ticket of the tcg_watch() that was begun last, 0: none; under lock, as the rest */
     bool watched;             /* every store to the page is told */
     uint8_t idle;             /* how many were told since it had blocks */
+    uint8_t losses;           /* how many have dropped blocks since one was added */
     struct tcg_rewrite rewrite[IR_LIVES];
     uint8_t lock;             /* base/spin.h */
 };

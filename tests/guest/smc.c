@@ -39,6 +39,15 @@ static void snippets(void)
       .x = { { DX, 2 }, { CX, 1 } });
     T("rep stosb ahead", P32, "rep stosb; nop; nop; nop; nop", .ax = 0x42, .cx = 4, .di = CODE + 2,
       .x = { { DX, 4 } });
+    T("rep stosb ahead, downwards", P32, "std; rep stosb; nop; nop; nop; nop; cld", .ax = 0x42, .cx = 4, .di = CODE + 6,
+      .x = { { DX, 4 } });
+    T("rep stosw ahead, downwards", P32, "std; rep stosw; nop; nop; nop; nop; cld", .ax = 0x4243, .cx = 2, .di = CODE + 6,
+      .x = { { DX, 2 }, { BX, DATA + 2 } });
+    T("rep movsw over a loop, downwards", P32, "mov ebp, 2; 1: call 2f; std; rep movsw; cld; dec ebp; jnz 1b; jmp 3f\n"
+      AT(0x40) "2: inc eax; nop; nop; nop; ret; 3:", .si = DATA + 2, .cx = 2, .di = CODE + 0x42,
+      .d = { 0x42424242 }, .x = { { AX, 1 }, { DX, 4 } });
+    T("rep movsb copies code over itself", P32, "mov ebp, 2; 1: call 2f; rep movsb; dec ebp; jnz 1b; jmp 3f\n"
+      AT(0x40) "2: inc eax; nop; nop; nop; ret; 3:", .si = CODE + 0x40, .cx = 3, .di = CODE + 0x41, .x = { { AX, 5 } });
     T("add to an immediate by lock", P32, "lock add dword ptr [edi], 2; mov eax, 1", .di = CODE + 5,
       .x = { { AX, 3 } });
     T("cmpxchg8b over code", P32, "cmpxchg8b [edi]; nop; nop; nop; nop; nop; nop; nop; nop",

@@ -99,6 +99,27 @@ START_TEST(invalidates_exactly)
 }
 END_TEST
 
+/* Stores that drop one block after the other, with and without others that are made in between. */
+START_TEST(page_that_is_overwritten_loses_the_rest)
+{
+    for (unsigned i = 0; i < 60; i++)
+        simple(0x1000 + 16 * i, 8);
+    for (unsigned i = 0; i < 32; i++)
+        ck_assert_uint_eq(tcg_invalidate(t, 0x1000 + 16 * i, 1), 1);
+    simple(0x1ff0, 8);
+    for (unsigned i = 32; i < 59; i++)
+        ck_assert_uint_eq(tcg_invalidate(t, 0x1000 + 16 * i, 1), 1);
+    ck_assert(tcg_find(t, 0x1ff0, UINT64_MAX, 0));
+    for (unsigned i = 0; i < 60; i++)
+        simple(0x2000 + 16 * i, 8);
+    for (unsigned i = 0; i < 32; i++)
+        ck_assert_uint_eq(tcg_invalidate(t, 0x2000 + 16 * i, 1), 1);
+    ck_assert_uint_eq(tcg_invalidate(t, 0x2800, 8), 0);
+    ck_assert_uint_eq(tcg_invalidate(t, 0x2000 + 16 * 40, 1), 28);
+    ck_assert(!tcg_page_has_code(t, 0x2000));
+}
+END_TEST
+
 START_TEST(cross_page_blocks_are_in_both_pages)
 {
     struct tcg_block *a = block(0x1ffe, 0x5000, 0, 6, false);
@@ -551,6 +572,7 @@ Suite *tcg_cache_suite(void)
     tcase_add_test(tc, finds_by_whole_key);
     tcase_add_test(tc, one_insn_blocks_are_not_found);
     tcase_add_test(tc, invalidates_exactly);
+    tcase_add_test(tc, page_that_is_overwritten_loses_the_rest);
     tcase_add_test(tc, cross_page_blocks_are_in_both_pages);
     tcase_add_test(tc, block_that_wraps_into_its_own_page);
     tcase_add_test(tc, live_bytes);
