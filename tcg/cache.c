@@ -321,7 +321,7 @@ void tcg_chain(struct tcg *t, struct tcg_block *from, unsigned n, struct tcg_blo
     struct tcg_block *none = NULL, *head;
 
     if (tcg_is_dropped(from) || from->one_insn || to->one_insn || has_tail(to) ||
-        (t->host && from->exit[n].jump_at == UINT32_MAX))
+        (t->host && !from->exit[n].jump_at))
         return;
     if (!__atomic_compare_exchange_n(&from->exit[n].target, &none, to, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
         return;

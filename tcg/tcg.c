@@ -258,8 +258,6 @@ static struct tcg_block *describe(struct tcg *t, const struct ir_block *ir, bool
         return NULL;
     blk->exit = (struct tcg_exit *)(blk + 1);
     blk->num_exits = num_exits;
-    for (unsigned n = 0; n < num_exits; n++)
-        blk->exit[n].jump_at = UINT32_MAX;
     blk->phys = ir->phys;
     blk->phys2 = ir->phys2;
     blk->mode = ir->mode;
@@ -342,20 +340,36 @@ struct tcg_block *tcg_translate(struct tcg *t, struct ir_block *ir, bool one_ins
 
 /* ---- running ---- */
 
-struct tcg_block *tcg_run(struct tcg *t, void *env, struct tcg_block *blk, unsigned *exit_no)
+static struct tcg_block *run_host(struct tcg *t, void *env, const void *code, unsigned *exit_no)
 {
     uintptr_t left;
+    struct tcg_block *blk;
 
-    *(uint64_t *)tcg_field(env, t->guest->off_pc) -= blk->page_off;
-    if (t->host) {
-        t->running = true;
-        left = t->host->enter(t->host_state, env, blk->code);
-        t->running = false;
-    } else {
-        left = tcg_interp_run(t, t->guest, env, blk);
-    }
+    t->running = true;
+    left = t->host->enter(t->host_state, env, code);
+    t->running = false;
+    if (!left)
+        return NULL;
+    blk = tcg_space_block_at(t->cache, left - 1);
+    *exit_no = t->host->left(t->host_state, env, blk, left);
+    return *exit_no == TCG_EXIT_NONE ? NULL : blk;
+}
+
+static struct tcg_block *run_interp(struct tcg *t, void *env, struct tcg_block *blk, unsigned *exit_no)
+{
+    uintptr_t left = tcg_interp_run(t, t->guest, env, blk);
+
     *exit_no = left & MASK(TCG_EXIT_BITS);
-    blk = (struct tcg_block *)(left & ~(uintptr_t)MASK(TCG_EXIT_BITS));
+    return (struct tcg_block *)(left & ~(uintptr_t)MASK(TCG_EXIT_BITS));
+}
+
+struct tcg_block *tcg_run(struct tcg *t, void *env, struct tcg_block *blk, unsigned *exit_no)
+{
+    *(uint64_t *)tcg_field(env, t->guest->off_pc) -= blk->page_off;
+    if (t->host)
+        blk = run_host(t, env, blk->code, exit_no);
+    else
+        blk = run_interp(t, env, blk, exit_no);
     return blk && !tcg_is_dropped(blk) && !blk->one_insn ? blk : NULL;
 }
 

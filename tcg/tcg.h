@@ -154,10 +154,14 @@ struct tcg_options {
  * entered once more. */
 #define TCG_EXIT_BITS 6
 #define TCG_MAX_EXITS 48
+#define TCG_JUMP_MASK 0x3fffffff
 #define TCG_EXIT_HOT 63
+#define TCG_EXIT_NONE 62
 
 struct tcg_exit {
-    uint32_t jump_at;            /* jit: offset of its patchable jump, or ~0 */
+    uint32_t jump_at : 30;       /* jit: offset of its patchable jump, 0: it has none. With one: */
+    uint32_t type : 2;           /* of the pc that it leads to */
+    int32_t delta;               /* which is so far behind the block's first byte */
     struct tcg_block *target;    /* chained to; atomic */
     struct tcg_block *next_in;   /* list of exits chained to the same target, see incoming */
 };
@@ -312,8 +316,10 @@ struct tcg_host {
     void (*link)(void *host, struct tcg_block *from, unsigned n, const void *to);
     /* From now on the block's entry leads to the run loop. Others may be entering it. */
     void (*close)(void *host, struct tcg_block *blk);
-    /* Run from `code`. Returns (uintptr_t)block | exit number or TCG_EXIT_HOT, or 0. */
+    /* Run from `code`. Returns 0, or an address in or just behind the code of the block that was left. */
     uintptr_t (*enter)(void *host, void *env, const void *code);
+    /* Which exit of `blk`, TCG_EXIT_HOT or TCG_EXIT_NONE, that was: sets the pc. */
+    unsigned (*left)(void *host, void *env, const struct tcg_block *blk, uintptr_t left);
     void (*disassemble)(FILE *out, const uint8_t *code, size_t len);
 };
 /* NULL when this host has no backend: the interpreter serves. */

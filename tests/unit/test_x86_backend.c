@@ -662,7 +662,7 @@ static void goto_block(struct tcg_block *blk, uint16_t page_off, unsigned ip, in
 static uintptr_t enter_at(const struct tcg_block *blk, uint64_t pc)
 {
     bt_jit->pc = pc - blk->page_off;
-    return bt_host->enter(bt_state, bt_jit, blk->code);
+    return bt_enter(bt_jit, blk->code);
 }
 
 START_TEST(test_chaining)
@@ -707,7 +707,7 @@ START_TEST(test_lookup)
 
     goto_block(&a, 0xff8, IR_I16, 0x10, IR_FAR(0), 3);
     goto_block(&b, 0x008, IR_I64, 4, 0, 10);
-    ck_assert_uint_eq(a.exit[0].jump_at, UINT32_MAX);
+    ck_assert_uint_eq(a.exit[0].jump_at, 0);
     bt_reset(bt_jit, 1);
     bt_jit->gpr[10] = 0;
     bt_jit->code_base = 0x123000;
@@ -721,6 +721,26 @@ START_TEST(test_lookup)
     ck_assert_uint_eq(enter_at(&a, 0xfff8), 0);
     cache_entry(0x123008, UINT64_C(0x100000005), &b);
     ck_assert_uint_eq(enter_at(&a, 0xfff8), 0);
+}
+END_TEST
+
+/* To other pages, upwards and downwards, by every width of pc, which wraps. */
+START_TEST(test_far_exits)
+{
+    static const struct { uint8_t ip; uint64_t from; int32_t delta; uint64_t to; } way[] = {
+        { IR_I16, 0xfff8, 0x10, 8 }, { IR_I16, 0x8, -0x10, 0xfff8 }, { IR_I32, 0xfffffff8, 0x7fffffff, 0x7ffffff7 },
+        { IR_I32, 0x10, -0x18, 0xfffffff8 }, { IR_I64, UINT64_C(0x7fff00000ff8), 0x10, UINT64_C(0x7fff00001008) },
+        { IR_I64, UINT64_C(0xffffffff80000000), -0x1000, UINT64_C(0xffffffff7ffff000) },
+        { IR_I64, 0x7ffff00c, INT32_MIN, UINT64_C(0xfffffffffffff00c) },
+    };
+    struct tcg_block a __attribute__((aligned(64)));
+
+    bt_ir.hot = _i >= (int)ARRAY_LEN(way);
+    _i %= (int)ARRAY_LEN(way);
+    goto_block(&a, way[_i].from & 0xfff, way[_i].ip, way[_i].delta, IR_FAR(0), 3);
+    bt_reset(bt_jit, 1);
+    ck_assert_uint_eq(enter_at(&a, way[_i].from), 0);
+    ck_assert_uint_eq(bt_jit->pc, way[_i].to);
 }
 END_TEST
 
@@ -772,7 +792,7 @@ static void run_side_exit(bool taken, unsigned carry, uint64_t seed)
     bt_reset(bt_reader, seed);
     bt_jit->field[4] = bt_reader->field[4] = taken;
     bt_jit->field[2] = bt_reader->field[2] = carry;
-    left = bt_host->enter(bt_state, bt_jit, blk.code);
+    left = bt_enter(bt_jit, blk.code);
     end = bt_read(bt_reader);
     ck_assert_int_eq(end->op == IR_EXITIF || end->op == IR_GOTOIF, taken);
     ck_assert_uint_eq(left, taken && end->op == IR_EXITIF && !end->aux ? (uintptr_t)&blk : 0);
@@ -953,6 +973,7 @@ Suite *x86_backend_suite(void)
     tcase_add_test(t, test_fuzz_shared_pressure);
     tcase_add_test(t, test_chaining);
     tcase_add_test(t, test_lookup);
+    tcase_add_loop_test(t, test_far_exits, 0, 14);
     tcase_add_loop_test(t, test_side_exit_flags, 0, 48);
     tcase_add_test(t, test_many_exits);
     tcase_add_loop_test(t, test_side_exits_look_up, 0, 2);

@@ -269,7 +269,7 @@ static uintptr_t all_turns(struct tcg_block *blk, bool back)
     uintptr_t left;
 
     do
-        left = bt_host->enter(bt_state, bt_jit, blk->code);
+        left = bt_enter(bt_jit, blk->code);
     while (!blk->loop_at && left == ((uintptr_t)blk | !back));
     return left;
 }

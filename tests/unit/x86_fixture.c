@@ -337,6 +337,14 @@ void bt_set_field(unsigned type, unsigned n, ir_ref v) { bt_add(IR_STE, type, v,
 static struct tcg_exit exits[8][TCG_MAX_EXITS];
 static unsigned next_exits;
 
+/* The latest blocks: where a test left host code. */
+static struct made {
+    uintptr_t code;
+    uint32_t size;
+    struct tcg_block *blk;
+} made[8];
+static unsigned num_made;
+
 void bt_compile(struct tcg_block *blk)
 {
     char err[200];
@@ -347,17 +355,37 @@ void bt_compile(struct tcg_block *blk)
     blk->exit = exits[next_exits++ % ARRAY_LEN(exits)];
     blk->num_exits = bt_ir.num_exits + 2;
     for (unsigned n = 0; n < blk->num_exits; n++)
-        blk->exit[n] = (struct tcg_exit){ .jump_at = UINT32_MAX };
+        blk->exit[n] = (struct tcg_exit){ .delta = -1 };
     const char *wrong = ir_verify(&bt_ir, &bt_guest, err, sizeof(err));
     ck_assert_msg(!wrong, "%s", wrong);
     ck_assert_int_eq(bt_host->compile(bt_state, &bt_ir, &bt_buf, blk), 0);
     ck_assert_uint_lt(blk->code_size + blk->num_map * sizeof(*blk->map), x86_room(&bt_ir));
+    made[num_made++ % ARRAY_LEN(made)] = (struct made){ (uintptr_t)blk->code, blk->code_size, blk };
+}
+
+/* As the translator does it. */
+uintptr_t bt_enter(struct bt_env *e, const void *code)
+{
+    uintptr_t left = bt_host->enter(bt_state, e, code);
+    struct tcg_block *blk = NULL;
+    unsigned n;
+
+    if (!left)
+        return 0;
+    for (unsigned k = 1; k <= ARRAY_LEN(made) && !blk; k++) {
+        const struct made *m = &made[(num_made - k) % ARRAY_LEN(made)];
+        if (left - 1 - m->code < m->size)
+            blk = m->blk;
+    }
+    ck_assert_ptr_nonnull(blk);
+    n = bt_host->left(bt_state, e, blk, left);
+    return n == TCG_EXIT_NONE ? 0 : (uintptr_t)blk | n;
 }
 
 void bt_run(struct tcg_block *blk)
 {
     bt_jit->blk = blk;
-    ck_assert_uint_eq(bt_host->enter(bt_state, bt_jit, blk->code), 0);
+    ck_assert_uint_eq(bt_enter(bt_jit, blk->code), 0);
 }
 
 /* ---- the reader: ir.def word by word ---- */
@@ -651,7 +679,7 @@ static uintptr_t run_or_raise(struct tcg_block *blk)
 
     bt_jit->blk = blk;
     if (!setjmp(bt_jit->fault))
-        left = bt_host->enter(bt_state, bt_jit, blk->code);
+        left = bt_enter(bt_jit, blk->code);
     _mm_setcsr(host_csr);
     return left;
 }

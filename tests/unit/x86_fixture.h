@@ -83,6 +83,8 @@ unsigned bt_type(ir_ref v);
 
 /* Check the block by ir_verify and compile it. */
 void bt_compile(struct tcg_block *blk);
+/* From `code` on until something leaves: the block with its exit or TCG_EXIT_HOT, or 0. */
+uintptr_t bt_enter(struct bt_env *e, const void *code);
 void bt_run(struct tcg_block *blk);
 /* Returns the instruction that left the block. */
 const struct ir_insn *bt_read(struct bt_env *e);

@@ -8,10 +8,11 @@
 /* Entry points of the code that all blocks share (thunks.c). */
 struct x86_thunks {
     const uint8_t *enter;       /* C function: uintptr_t enter(void *env, const void *code) */
-    const uint8_t *leave;       /* jump here with the result in rax */
-    const uint8_t *leave_none;  /* the same with result 0 */
+    const uint8_t *leave_none;  /* jump here: the result is 0 */
+    const uint8_t *leave_here;  /* call: the result is the return address */
     const uint8_t *lookup;      /* jump here: next block by the pc field, or leave */
     const uint8_t *lookup_rax;  /* the same with the pc in rax */
+    const uint8_t *lookup_far[4];   /* the same with its distance from the pc field in eax; by its type, not I8 */
     /* Memory slow paths: arguments in the frame, nothing but rsp's frame and the host's flags is changed. */
     const uint8_t *load, *store, *load16, *store16, *atomic, *cas, *x87;
     /* Vector registers to the frame and back, around the slow paths. Moves only. */
@@ -167,6 +168,8 @@ void emit_side_exit(struct emit *c, unsigned i);    /* EXITIF GOTOIF */
 void emit_side_exit_taken(struct emit *c, const struct stub *s);
 void emit_entry(struct emit *c);
 void emit_entry_leave(struct emit *c);
+/* struct tcg_host */
+unsigned x86_left(void *host, void *env, const struct tcg_block *blk, uintptr_t ret);
 void emit_stubs(struct emit *c);
 
 /* ---- access to guest memory ---- */

@@ -1,7 +1,10 @@
 /* Entry and ends of a block. */
 #include <assert.h>
 
+#include "base/bits.h"
 #include "tcg/host/x86_64/emit.h"
+
+enum { JUMP_SIZE = 5, CALL_SIZE = 5 };
 
 /* A count below 0 stays there, and the block leaves each time, until the run loop has set it anew. */
 static void count_entry(struct emit *c)
@@ -32,25 +35,38 @@ void emit_entry(struct emit *c)
     enc_alu_mi(&c->enc, ALU_SUB, W64, budget, c->blk->insns);
 }
 
-static void restore_pc(struct emit *c)
-{
-    if (c->blk->page_off)
-        enc_alu_mi(&c->enc, ALU_ADD, W64, env_mem(c->guest->off_pc), c->blk->page_off);
-}
-
 void emit_entry_leave(struct emit *c)
 {
     for (unsigned k = 0; k < 2 && c->leave_from[k]; k++)
         enc_patch32(c->leave_from[k], c->enc.at);
     c->blk->leave_at = (uint32_t)(c->enc.at - c->start);
-    restore_pc(c);
-    enc_jmp_to(&c->enc, c->thunks.leave_none);
+    enc_call_to(&c->enc, c->thunks.leave_here);
     if (!c->hot_from)
         return;
     enc_patch32(c->hot_from, c->enc.at);
-    restore_pc(c);
-    enc_mov_ri(&c->enc, RAX, (uintptr_t)c->blk | TCG_EXIT_HOT);
-    enc_jmp_to(&c->enc, c->thunks.leave);
+    enc_call_to(&c->enc, c->thunks.leave_here);
+}
+
+/* By its return address, one of the calls above: behind the jump of an exit, or the first or second at leave_at. */
+unsigned x86_left(void *host, void *env, const struct tcg_block *blk, uintptr_t ret)
+{
+    const struct emit *c = host;
+    uint64_t *pc = (uint64_t *)(void *)((uint8_t *)env + c->guest->off_pc);
+    uint32_t call_at = (uint32_t)(ret - (uintptr_t)blk->code) - CALL_SIZE;
+
+    if (call_at >= blk->leave_at) {
+        *pc += blk->page_off;
+        return call_at == blk->leave_at ? TCG_EXIT_NONE : TCG_EXIT_HOT;
+    }
+    for (unsigned n = 0; n < blk->num_exits; n++) {
+        const struct tcg_exit *x = &blk->exit[n];
+        if (!x->jump_at || (uint32_t)x->jump_at + JUMP_SIZE != call_at)
+            continue;
+        *pc = (*pc + blk->page_off + (uint64_t)x->delta) & MASK(IR_BITS(x->type));
+        return n;
+    }
+    assert(!"every call is an exit");
+    return TCG_EXIT_NONE;
 }
 
 /* rax := the pc `delta` behind the block's first byte, as wide as T. */
@@ -90,20 +106,25 @@ static void look_up(struct emit *c)
 }
 
 /* A jump whose displacement can be patched while others execute it: it is four aligned bytes. Unchained, it
- * leads to the next instruction, its own leave stub. */
+ * leads to the next instruction, a call that leaves. */
 static void exit_chained(struct emit *c, unsigned type, int32_t delta, unsigned n)
 {
+    struct tcg_exit *x = &c->blk->exit[n];
+
     enc_nops(&c->enc, (unsigned)-(uintptr_t)(c->enc.at + 1) & 3);
-    c->blk->exit[n].jump_at = (uint32_t)(c->enc.at - c->start);
+    x->jump_at = (uint32_t)(c->enc.at - c->start) & TCG_JUMP_MASK;
+    x->type = type & 3;
+    x->delta = delta;
     enc_jmp32(&c->enc);
-    set_pc(c, type, delta);
-    enc_mov_ri(&c->enc, RAX, (uintptr_t)c->blk | n);
-    enc_jmp_to(&c->enc, c->thunks.leave);
+    enc_call_to(&c->enc, c->thunks.leave_here);
 }
 
 static void exit_to(struct emit *c, unsigned type, int32_t delta, bool far_exit, unsigned n)
 {
-    if (far_exit) {
+    if (far_exit && !c->ir->hot) {
+        enc_mov_ri(&c->enc, RAX, (uint32_t)delta + c->blk->page_off);
+        enc_jmp_to(&c->enc, c->thunks.lookup_far[type]);
+    } else if (far_exit) {
         compute_pc(c, type, delta);
         look_up(c);
     } else {

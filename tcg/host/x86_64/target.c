@@ -131,6 +131,8 @@ static void compile_once(struct emit *c, const struct ir_block *ir)
     c->guest_off = c->guest_insn = 0;
     c->flags_owner = 0;
     c->num_stubs = c->num_map = c->num_xlates = 0;
+    for (unsigned n = 0; n < c->blk->num_exits; n++)
+        c->blk->exit[n].jump_at = 0;
     ra_analyse(&c->ra, &c->enc, ir->insn, ir->num);
     vec_begin(c);
     emit_block(c);
@@ -176,7 +178,7 @@ static void x86_link(void *host, struct tcg_block *from, unsigned n, const void 
     uint8_t *jump = (uint8_t *)(uintptr_t)from->code + from->exit[n].jump_at;
 
     (void)host;
-    if (from->exit[n].jump_at == UINT32_MAX)
+    if (!from->exit[n].jump_at)
         return;
     __atomic_store_n((int32_t *)(void *)(jump + 1), to ? (int32_t)((const uint8_t *)to - (jump + 5)) : 0,
                      __ATOMIC_RELEASE);
@@ -213,5 +215,6 @@ const struct tcg_host tcg_host_x86_64 = {
     .link = x86_link,
     .close = x86_close,
     .enter = x86_enter,
+    .left = x86_left,
     .disassemble = x86_disassemble,
 };

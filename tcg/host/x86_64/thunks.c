@@ -59,9 +59,14 @@ static void leave_x87(struct enc *e, const struct tcg_guest *g)
 
 static void make_leave(struct x86_thunks *t, struct enc *e, const struct tcg_guest *g)
 {
+    uint8_t *to_leave;
+
+    t->leave_here = align_entry(e);
+    enc_pop(e, RAX);
+    to_leave = enc_jmp32(e);
     t->leave_none = align_entry(e);
     enc_mov_ri(e, RAX, 0);
-    t->leave = e->at;
+    enc_patch32(to_leave, e->at);
     store_pinned(e, g, NUM_PINNED);
     if (g->x87_leave)
         leave_x87(e, g);
@@ -135,6 +140,19 @@ void x86_jump_found(struct enc *e, const struct tcg_guest *g)
     enc_jmp_mem(e, mem_indexed(RBP, RCX, (int32_t)code));
 }
 
+static const uint8_t *make_lookup_far(const struct x86_thunks *t, struct enc *e, const struct tcg_guest *g,
+                                      unsigned type)
+{
+    const uint8_t *entry = align_entry(e);
+
+    enc_sext(e, W32, W64, RAX, RAX);
+    enc_alu_rm(e, ALU_ADD, W64, RAX, env_mem(g->off_pc));
+    if (type != IR_I64)
+        enc_zext(e, type, RAX, RAX);
+    enc_jmp_to(e, t->lookup_rax);
+    return entry;
+}
+
 static void make_lookup(struct x86_thunks *t, struct enc *e, const struct tcg_guest *g, const uint8_t *ask)
 {
     uint8_t *miss[2];
@@ -151,6 +169,8 @@ static void make_lookup(struct x86_thunks *t, struct enc *e, const struct tcg_gu
         enc_patch32(miss[k], e->at);
     enc_store(e, W64, env_mem(g->off_pc), RSI);
     enc_jmp_to(e, ask);
+    for (unsigned type = IR_I16; type <= IR_I64; type++)
+        t->lookup_far[type] = make_lookup_far(t, e, g, type);
 }
 
 /* ---- thunks that keep every register ---- */
