@@ -358,7 +358,6 @@ struct cpu *cpu_new(const struct cpu_options *opt, const struct cpu_bus *bus, st
         cpu->halted = HALT_SIPI;
         atomic_store(&cpu->awaits_sipi, 1);
     }
-    jumps_init(cpu);
     mmu_init(cpu);
     return cpu;
 }

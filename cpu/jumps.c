@@ -2,17 +2,26 @@
  *
  * An entry is a translation of an address and is forgotten like one: by INVLPG of its page (for a block across two
  * pages, of either), by a flush, and unless its pages are global by a write to CR3. Blocks that were dropped may stay,
- * because their code leads back to the run loop. */
+ * because their code leads back to the run loop.
+ *
+ * Laws:
+ * - An entry is good while its key is the processor's: mode bits, and the epoch of their level. A new epoch forgets all
+ *   entries of the level at once. Programs (level 3) get one with each write to CR3, which is as if they had no global
+ *   pages; for the others, entries that are not in global pages are few and listed.
+ * - All entries that begin in one page are in one group of as many slots as a page has bytes. */
 #include <string.h>
 
 #include "cpu/decode.h"
 #include "cpu/exec.h"
 
-#define EMPTY UINT64_MAX /* a mode that does not exist */
+#define GROUP_PAIRS (MEM_PAGE_SIZE / 2)
+_Static_assert(TCG_JC_BITS >= MEM_PAGE_SHIFT, "slots of a page are a group");
 
 static bool get_bit(const uint64_t *map, unsigned i) { return map[i / 64] >> i % 64 & 1; }
 static void set_bit(uint64_t *map, unsigned i) { map[i / 64] |= BIT(i % 64); }
 static void clear_bit(uint64_t *map, unsigned i) { map[i / 64] &= ~BIT(i % 64); }
+
+static unsigned is_program(uint32_t mode) { return (mode & MODE_CPL) == MODE_CPL; }
 
 /* ---- which pages have entries: a filter that never says no wrongly ---- */
 
@@ -20,61 +29,99 @@ static unsigned filter_bit(uint64_t addr)
 {
     uint64_t page = addr >> MEM_PAGE_SHIFT;
 
-    return (page ^ page >> 12 ^ page >> 24) % CPU_JUMP_FILTER;
+    return (page ^ page >> 14 ^ page >> 28) % CPU_JUMP_FILTER;
 }
 
 /* The address behind the longest instruction, as any mode sees it: in another page, the filter knows that too. */
 static void note_pages(struct cpu *cpu, uint64_t pc)
 {
-    set_bit(cpu->jump_filter, filter_bit(pc));
-    set_bit(cpu->jump_filter, filter_bit(cpu_code64(cpu) ? pc + INSN_MAX_LEN : (uint32_t)(pc + INSN_MAX_LEN)));
+    uint64_t *filter = cpu->jump_filter[is_program(cpu->mode)], end = pc + INSN_MAX_LEN;
+
+    set_bit(filter, filter_bit(pc));
+    if ((end ^ pc) >> MEM_PAGE_SHIFT)
+        set_bit(filter, filter_bit(cpu_code64(cpu) ? end : (uint32_t)end));
 }
 
 /* ---- forgetting ---- */
 
-static void forget(struct cpu *cpu, unsigned word, uint64_t slots)
+void jumps_update_key(struct cpu *cpu)
 {
-    cpu->jump_used[word] &= ~slots;
-    for (; slots; slots &= slots - 1)
-        cpu->jump_cache[64 * word + (unsigned)__builtin_ctzll(slots)].mode = EMPTY;
+    cpu->jump_epoch = cpu->jump_epochs[is_program(cpu->mode)];
 }
 
-void jumps_init(struct cpu *cpu)
+/* No entry has epoch 0: so zeroed memory is empty. */
+static void begin_epoch(struct cpu *cpu, unsigned program)
 {
-    for (unsigned i = 0; i < TCG_JC_SIZE; i++)
-        cpu->jump_cache[i].mode = EMPTY;
+    if (!++cpu->jump_epochs[program]) {
+        memset(cpu->jump_cache, 0, sizeof(cpu->jump_cache));
+        cpu->jump_epochs[program] = 1;
+    }
+    memset(cpu->jump_filter[program], 0, sizeof(cpu->jump_filter[program]));
+    if (!program)
+        cpu->num_local_jumps = 0;
+}
+
+static void forget_local(struct cpu *cpu)
+{
+    for (unsigned i = 0; i < cpu->num_local_jumps; i++)
+        for (unsigned way = 0; way < 2; way++) {
+            struct tcg_jump_entry *j = &cpu->jump_cache[cpu->local_jump[i] ^ way];
+            if (j->note)
+                j->key = 0;
+        }
+    cpu->num_local_jumps = 0;
 }
 
 void jumps_flush(struct cpu *cpu, bool global)
 {
-    for (unsigned i = 0; i < TCG_JC_SIZE / 64; i++)
-        forget(cpu, i, global ? cpu->jump_used[i] : cpu->jump_used[i] & ~cpu->jump_global[i]);
-    if (global)
-        memset(cpu->jump_filter, 0, sizeof(cpu->jump_filter));
+    begin_epoch(cpu, 1);
+    if (global || cpu->num_local_jumps > CPU_LOCAL_JUMPS)
+        begin_epoch(cpu, 0);
+    else
+        forget_local(cpu);
+    jumps_update_key(cpu);
 }
 
-/* Does a block that begins at `pc` have bytes in the page? The upper half of an address is not looked at: pages wrap
- * at 4 GiB, where there are no others. */
-static bool may_touch(uint64_t pc, uint64_t page)
+static bool is_good(const struct cpu *cpu, const struct tcg_jump_entry *j)
 {
-    return (uint32_t)(pc - page + INSN_MAX_LEN - 1) < MEM_PAGE_SIZE + INSN_MAX_LEN - 1;
+    return j->key >> 32 == cpu->jump_epochs[is_program((uint32_t)j->key)];
+}
+
+/* Those of two slots that begin in the page. */
+static void forget_pair(struct cpu *cpu, unsigned pair, uint64_t page)
+{
+    struct tcg_jump_entry *j = &cpu->jump_cache[2 * pair];
+    unsigned left = 0;
+
+    for (unsigned way = 0; way < 2; way++, j++) {
+        if (align_down(j->pc, MEM_PAGE_SIZE) == page)
+            j->key = 0;
+        left += is_good(cpu, j);
+    }
+    if (!left)
+        clear_bit(cpu->jump_used, pair);
+}
+
+static void forget_at(struct cpu *cpu, uint64_t pc)
+{
+    forget_pair(cpu, tcg_jump_slot(pc) / 2, align_down(pc, MEM_PAGE_SIZE));
 }
 
 void jumps_drop_page(struct cpu *cpu, uint64_t addr)
 {
     uint64_t page = align_down(addr, MEM_PAGE_SIZE);
+    unsigned bit = filter_bit(addr), word = (unsigned)align_down(tcg_jump_slot(page) / 2, GROUP_PAIRS) / 64;
 
-    if (!get_bit(cpu->jump_filter, filter_bit(addr)))
+    if (!get_bit(cpu->jump_filter[0], bit) && !get_bit(cpu->jump_filter[1], bit))
         return;
-    memset(cpu->jump_filter, 0, sizeof(cpu->jump_filter));
-    for (unsigned i = 0; i < TCG_JC_SIZE / 64; i++)
-        for (uint64_t left = cpu->jump_used[i]; left; left &= left - 1) {
-            unsigned slot = 64 * i + (unsigned)__builtin_ctzll(left);
-            if (may_touch(cpu->jump_cache[slot].pc, page))
-                forget(cpu, i, left & -left);
-            else
-                note_pages(cpu, cpu->jump_cache[slot].pc);
-        }
+    for (unsigned end = word + GROUP_PAIRS / 64; word < end; word++)
+        for (uint64_t left = cpu->jump_used[word]; left; left &= left - 1)
+            forget_pair(cpu, 64 * word + (unsigned)__builtin_ctzll(left), page);
+    /* What reaches into it: pages wrap at 4 GiB too. */
+    for (unsigned n = 1; n < INSN_MAX_LEN; n++) {
+        forget_at(cpu, page - n);
+        forget_at(cpu, (uint32_t)(page - n));
+    }
 }
 
 /* ---- remembering and finding ---- */
@@ -82,44 +129,39 @@ void jumps_drop_page(struct cpu *cpu, uint64_t addr)
 /* Two slots of a cache line serve as two ways. Translated code looks at one of them: the latest found is there. */
 static unsigned other_way(unsigned slot) { return slot ^ 1; }
 
-static void swap_bits(uint64_t *map, unsigned slot)
-{
-    unsigned low = slot % 64 & ~1u;
-    uint64_t pair = map[slot / 64] >> low & 3;
-
-    map[slot / 64] = (map[slot / 64] & ~(UINT64_C(3) << low)) | (pair >> 1 | (pair & 1) << 1) << low;
-}
-
 static void swap_ways(struct cpu *cpu, unsigned slot)
 {
     struct tcg_jump_entry j = cpu->jump_cache[slot];
 
     cpu->jump_cache[slot] = cpu->jump_cache[other_way(slot)];
     cpu->jump_cache[other_way(slot)] = j;
-    swap_bits(cpu->jump_used, slot);
-    swap_bits(cpu->jump_global, slot);
 }
 
 static bool holds(const struct cpu *cpu, unsigned slot, uint64_t pc)
 {
-    return cpu->jump_cache[slot].pc == pc && cpu->jump_cache[slot].mode == cpu->mode;
+    return cpu->jump_cache[slot].pc == pc && cpu->jump_cache[slot].key == cpu->jump_key;
+}
+
+static void note_local(struct cpu *cpu, unsigned slot)
+{
+    if (cpu->num_local_jumps < CPU_LOCAL_JUMPS)
+        cpu->local_jump[cpu->num_local_jumps] = slot;
+    cpu->num_local_jumps += cpu->num_local_jumps <= CPU_LOCAL_JUMPS;
 }
 
 void jumps_add(struct cpu *cpu, uint64_t pc, const struct tcg_block *blk)
 {
+    bool local = !is_program(cpu->mode) && !(blk->phys2 == UINT64_MAX && mmu_code_is_global(cpu, pc));
+    const void *code = cpu->opt.interp ? (const void *)blk : blk->code;
     unsigned slot = tcg_jump_slot(pc);
     struct tcg_jump_entry *j = &cpu->jump_cache[slot];
 
-    if (!holds(cpu, slot, pc))
+    if (!holds(cpu, slot, pc) && is_good(cpu, j))
         swap_ways(cpu, slot);
-    j->pc = pc;
-    j->mode = cpu->mode;
-    j->code = cpu->opt.interp ? (const void *)blk : blk->code;
-    set_bit(cpu->jump_used, slot);
-    if (blk->phys2 == UINT64_MAX && mmu_code_is_global(cpu, pc))
-        set_bit(cpu->jump_global, slot);
-    else
-        clear_bit(cpu->jump_global, slot);
+    *j = (struct tcg_jump_entry){ pc, cpu->jump_key, code, local };
+    set_bit(cpu->jump_used, slot / 2);
+    if (local)
+        note_local(cpu, slot);
     note_pages(cpu, pc);
 }
 

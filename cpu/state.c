@@ -93,6 +93,7 @@ static void complete_mode(struct cpu *cpu, uint32_t control)
     if ((m ^ cpu->mode) & MODE_AC)
         mmu_flush(cpu, true); /* the fast path may be used only while alignment is not checked */
     cpu->mode = m;
+    jumps_update_key(cpu);
     cpu->code_base = m & MODE_CODE64 ? 0 : cpu->seg[S_CS].base;
 }
 

@@ -138,7 +138,8 @@ static inline void fpu_set_ip(struct fpu *f, uint64_t ip)
 #define CPU_LEAF_TABLES 64
 #define CPU_LARGE_PAGES 64
 
-#define CPU_JUMP_FILTER 4096
+#define CPU_JUMP_FILTER 16384
+#define CPU_LOCAL_JUMPS 256
 
 /* Banks of machine check registers. */
 #define CPU_MC_BANKS 4
@@ -149,8 +150,15 @@ struct cpu {
     /* Hot fields first: translated code reaches them with 8-bit displacements. */
     uint64_t gpr[16];
     uint64_t rip;                   /* instruction pointer (offset in CS); in translated code that of the page */
-    uint32_t mode;                  /* enum cpu_mode */
+    union {
+        struct {
+            uint32_t mode;          /* enum cpu_mode */
+            uint32_t jump_epoch;    /* that of the level, jumps_update_key() */
+        };
+        uint64_t jump_key;          /* of the entries of the jump cache that are good in this mode */
+    };
     uint32_t exit_request;          /* not 0: leave translated code at the next block; atomic */
+    uint32_t pkru;
     uint64_t code_base;             /* CS.base, 0 in 64-bit code */
     struct tcg_flags fl;
     uint32_t eflags;                /* the rest of EFLAGS; bit 1 set, arithmetic bits 0 */
@@ -167,8 +175,6 @@ struct cpu {
     uint32_t mxcsr;                 /* control and mask bits as the guest wrote them; flags: OR of both words */
     uint64_t cr0, cr2, cr3, cr4, efer;
     uint64_t xcr0, xss;
-    uint32_t pkru;
-    uint32_t pad1;
     struct table_reg gdt, idt;
     uint64_t dr[8];
     uint64_t star, lstar, cstar, sfmask, kernel_gs_base;
@@ -253,9 +259,13 @@ struct cpu {
     uint64_t tlb_used[MMU_NUM][TCG_TLB_SIZE / 64], tlb_global[MMU_NUM][TCG_TLB_SIZE / 64];
 
     uint32_t heat[TCG_HEAT_SIZE];                   /* how often blocks may still be entered before they count as hot */
-    /* Of the jump cache (jumps.c): slots that are not empty, those of them that survive a write to CR3, and by a hash of
+    /* Of the jump cache (jumps.c), [1] of level 3, [0] of the others: counts how often all was forgotten; by a hash of
      * the address the pages that have entries. */
-    uint64_t jump_used[TCG_JC_SIZE / 64], jump_global[TCG_JC_SIZE / 64], jump_filter[CPU_JUMP_FILTER / 64];
+    uint32_t jump_epochs[2];
+    uint64_t jump_filter[2][CPU_JUMP_FILTER / 64];
+    uint64_t jump_used[TCG_JC_SIZE / 2 / 64];       /* pairs of slots that are not empty */
+    /* Slots [0] has to forget at a write to CR3; when there are more than have room, it forgets all. */
+    uint32_t num_local_jumps, local_jump[CPU_LOCAL_JUMPS];
     struct tcg_jump_entry jump_cache[TCG_JC_SIZE];
     struct tcg_tlb_entry tlb[MMU_NUM][TCG_TLB_SIZE];
 };
@@ -449,7 +459,8 @@ static inline unsigned cpu_mmu_set_implicit(const struct cpu *cpu)
 }
 
 /* ---- the jump cache (jumps.c) ---- */
-void jumps_init(struct cpu *cpu);
+/* The mode has changed. */
+void jumps_update_key(struct cpu *cpu);
 void jumps_flush(struct cpu *cpu, bool global);      /* global: also entries in global pages */
 /* The translation of the page at `addr` is no more. */
 void jumps_drop_page(struct cpu *cpu, uint64_t addr);

@@ -400,7 +400,7 @@ static void look_up(struct run *r)
     const struct tcg_jump_entry *e = tcg_field(r->env, r->guest->off_jump_cache);
 
     e += tcg_jump_slot(pc);
-    if (e->pc == pc && e->mode == *(uint32_t *)tcg_field(r->env, r->guest->off_mode))
+    if (e->pc == pc && e->key == *(uint64_t *)tcg_field(r->env, r->guest->off_jump_key))
         r->next = (struct tcg_block *)(uintptr_t)e->code;
     else if (r->guest->lookup)
         r->next = (struct tcg_block *)(uintptr_t)r->guest->lookup(r->env);

@@ -64,14 +64,14 @@ struct tcg_tlb_entry {
 #define TCG_PAGE_BITS 12
 
 /* Cache of block entries by linear pc, for look-up in translated code:
- * slot = tcg_jump_slot(pc). Emptied by the guest when address mappings change. */
+ * slot = tcg_jump_slot(pc). The guest forgets what is in it when address mappings change. */
 struct tcg_jump_entry {
     uint64_t pc;       /* linear: code_base + pc register */
-    uint64_t mode;     /* mode bits; ~0: empty */
+    uint64_t key;      /* good while the guest's key is this one */
     const void *code;  /* host entry point; interpreter: struct tcg_block * */
-    const void *pad;
+    uint64_t note;     /* the guest's own */
 };
-#define TCG_JC_BITS 14
+#define TCG_JC_BITS 16
 #define TCG_JC_SIZE (1u << TCG_JC_BITS)
 static inline unsigned tcg_jump_slot(uint64_t pc) { return (pc ^ pc >> TCG_JC_BITS) & (TCG_JC_SIZE - 1); }
 #define TCG_HEAT_BITS 16
@@ -85,7 +85,7 @@ struct tcg_guest {
      * jumps within a page leave it alone; outside, and when a helper has set it before LOOKUP or EXIT, the pc. */
     uint32_t off_pc;
     uint32_t off_code_base;           /* uint64_t added to pc for its linear address */
-    uint32_t off_mode;                /* uint32_t mode bits */
+    uint32_t off_jump_key;            /* uint64_t; follows from the mode */
     uint32_t off_flags;               /* struct tcg_flags */
     uint32_t off_exit_request;        /* uint32_t; not 0: leave at the next block entry */
     uint32_t off_heat;                /* uint32_t [TCG_HEAT_SIZE]: how often warm blocks may still be entered; blocks share them */

@@ -162,7 +162,7 @@ const struct tcg_guest fake_guest = {
                   "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15" },
     .off_pc = offsetof(struct fake_env, pc),
     .off_code_base = offsetof(struct fake_env, code_base),
-    .off_mode = offsetof(struct fake_env, mode),
+    .off_jump_key = offsetof(struct fake_env, key),
     .off_flags = offsetof(struct fake_env, flags),
     .off_exit_request = offsetof(struct fake_env, exit_request),
     .off_tlb = offsetof(struct fake_env, tlb),
@@ -193,7 +193,7 @@ struct fake_env *fake_new(void)
         for (unsigned i = 0; i < TCG_TLB_SIZE; i++)
             env->tlb[m][i] = (struct tcg_tlb_entry){ UINT64_MAX, UINT64_MAX, UINT64_MAX, 0 };
     for (unsigned i = 0; i < TCG_JC_SIZE; i++)
-        env->jump[i].mode = UINT64_MAX;
+        env->jump[i].key = UINT64_MAX;
     return env;
 }
 

@@ -14,8 +14,8 @@ struct fake_env {
     uint64_t pc, code_base, host_pc;
     struct tcg_flags flags;
     uint64_t field[FAKE_FIELDS];
-    uint64_t bound[2];
-    uint32_t mode, exit_request, mxcsr, slow_loads, slow_stores, slow_atomics, calls;
+    uint64_t bound[2], key;
+    uint32_t exit_request, mxcsr, slow_loads, slow_stores, slow_atomics, calls;
     uint64_t spill[TCG_NUM_SPILL];
     uint64_t raised;                 /* argument of fake_raise */
     jmp_buf *fault;                  /* where it goes */

@@ -158,7 +158,7 @@ static struct tcg_jump_entry *entry(uint64_t pc)
 {
     struct tcg_jump_entry *j = &cf.cpu->jump_cache[tcg_jump_slot(pc)];
 
-    return j->pc == pc && j->mode == cf.cpu->mode ? j : NULL;
+    return j->pc == pc && j->key == cf.cpu->jump_key ? j : NULL;
 }
 
 static void run_and_return_to(uint64_t pc)
@@ -209,16 +209,16 @@ START_TEST(test_two_ways)
     for (unsigned i = 0; i < 3; i++) {
         run_and_return_to(ONE);
         run_and_return_to(TWO);
-        ck_assert(entry(TWO) == slot && other->pc == ONE && other->mode == cf.cpu->mode);
+        ck_assert(entry(TWO) == slot && other->pc == ONE && other->key == cf.cpu->jump_key);
         cf.cpu->rip = ONE;
         ck_assert_ptr_eq(jumps_find(cf.cpu), slot->code);
-        ck_assert(entry(ONE) == slot && other->pc == TWO && other->mode == cf.cpu->mode);
+        ck_assert(entry(ONE) == slot && other->pc == TWO && other->key == cf.cpu->jump_key);
         if (i == 0)
             cpu_write_cr3(cf.cpu, CF_TABLES);
         else
             mmu_invlpg(cf.cpu, i == 1 ? TWO : ONE);
         ck_assert_uint_eq(entry(ONE) != NULL, i != 2);
-        ck_assert_uint_eq(other->mode == cf.cpu->mode, i == 2);
+        ck_assert_uint_eq(other->key == cf.cpu->jump_key, i == 2);
     }
 }
 END_TEST
@@ -240,6 +240,124 @@ START_TEST(test_page_zero_is_behind_the_last)
 }
 END_TEST
 
+/* ---- random life: what is found was added and not forgotten since ---- */
+
+enum { PLACES = 64, STEPS = 20000 };
+
+struct place {
+    uint64_t pc;
+    struct tcg_block blk;
+    bool there[2], global;      /* by level */
+};
+
+static uint64_t seed;
+
+static unsigned random_below(unsigned n)
+{
+    seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407;
+    return (unsigned)(seed >> 33) % n;
+}
+
+static bool touches(const struct place *p, uint64_t page)
+{
+    return align_down(p->pc, MEM_PAGE_SIZE) == page ||
+           (p->blk.phys2 != UINT64_MAX && align_down((uint32_t)(p->pc + 14), MEM_PAGE_SIZE) == page);
+}
+
+/* Few pages, many of whose places share slots; some of those near the end of a page reach into the next. */
+static void make_places(struct place *p)
+{
+    for (unsigned i = 0; i < PLACES; i++) {
+        unsigned off = i & 2 ? 0xff2 + i / 4 % 14 : i / 4 % 4 * 3;
+        p[i] = (struct place){ .pc = (i / 16 % 4 - 2) * 0x10000 + (i & 1) * 0xf000 + off };
+        p[i].blk.phys2 = off > 0xff1 && random_below(2) ? 0 : UINT64_MAX;
+        p[i].global = p[i].pc >> 12 & 1;
+        for (unsigned m = 0; p[i].global && m < MMU_NUM; m++)
+            cf.cpu->tlb_global[m][(p[i].pc >> 18) % (TCG_TLB_SIZE / 64)] |= UINT64_C(1) << (p[i].pc >> 12 & 63);
+    }
+}
+
+static void set_level(unsigned level)
+{
+    cf.cpu->mode = (cf.cpu->mode & ~(uint32_t)MODE_CPL) | (level ? MODE_CPL : 0);
+    jumps_update_key(cf.cpu);
+}
+
+static void forget_places(struct place *p, unsigned what)
+{
+    uint64_t page = align_down(p[random_below(PLACES)].pc + 14 * random_below(2), MEM_PAGE_SIZE) & UINT32_MAX;
+
+    if (what < 2)
+        jumps_flush(cf.cpu, what);
+    else
+        jumps_drop_page(cf.cpu, page);
+    for (unsigned i = 0; i < PLACES; i++)
+        for (unsigned level = 0; level < 2; level++)
+            if (what == 0 ? level || !p[i].global || p[i].blk.phys2 != UINT64_MAX : what == 1 || touches(&p[i], page))
+                p[i].there[level] = false;
+}
+
+/* Both ways. Returns how many are found that should be, and fails for others. */
+static unsigned count_found(const struct place *p)
+{
+    unsigned found = 0;
+
+    for (unsigned i = 0; i < PLACES; i++)
+        for (unsigned way = 0; way < 2; way++) {
+            const struct tcg_jump_entry *j = &cf.cpu->jump_cache[tcg_jump_slot(p[i].pc) ^ way];
+            if (j->pc != p[i].pc || j->key != cf.cpu->jump_key)
+                continue;
+            ck_assert(p[i].there[cpu_cpl(cf.cpu) == 3]);
+            found++;
+        }
+    return found;
+}
+
+START_TEST(test_random_life)
+{
+    static struct place p[PLACES];
+    unsigned found = 0;
+
+    engine(_i);
+    seed = 1 + (unsigned)_i;
+    make_places(p);
+    for (unsigned step = 0; step < STEPS; step++) {
+        unsigned i = random_below(PLACES), level = random_below(2);
+        if (step == STEPS / 2) {
+            cf.cpu->jump_epochs[0] = cf.cpu->jump_epochs[1] = UINT32_MAX - 20; /* comes around soon */
+            forget_places(p, 1);
+        }
+        set_level(level);
+        jumps_add(cf.cpu, p[i].pc, &p[i].blk);
+        p[i].there[level] = true;
+        if (!random_below(16))
+            forget_places(p, random_below(8));
+        found += count_found(p);
+    }
+    ck_assert_uint_gt(found, STEPS);
+}
+END_TEST
+
+/* More than the list of those that a write to CR3 forgets one by one holds. */
+START_TEST(test_many_local)
+{
+    struct tcg_block blk = { .phys2 = UINT64_MAX };
+    enum { MANY = CPU_LOCAL_JUMPS + 10 };
+
+    engine(_i);
+    cf.cpu->tlb_global[cpu_mmu_set(cf.cpu)][0] = 2;
+    for (unsigned num = CPU_LOCAL_JUMPS - 2; num <= MANY; num++) {
+        jumps_add(cf.cpu, 0x1000, &blk);
+        for (unsigned i = 0; i < num; i++)
+            jumps_add(cf.cpu, 0x2000 + 2 * i, &blk);
+        jumps_flush(cf.cpu, false);
+        for (unsigned i = 0; i < num; i++)
+            ck_assert_ptr_null(entry(0x2000 + 2 * i));
+        ck_assert_uint_eq(entry(0x1000) != NULL, num <= CPU_LOCAL_JUMPS);
+    }
+}
+END_TEST
+
 Suite *jumps_suite(void)
 {
     Suite *s = suite_create("jumps");
@@ -247,7 +365,7 @@ Suite *jumps_suite(void)
     const TTest *const tests[] = {
         test_spaces_to_and_fro, test_global_caller, test_invlpg, test_invlpg_of_global_page,
         test_invlpg_of_second_page, test_second_page_not_global, test_page_that_went, test_what_survives,
-        test_page_zero_is_behind_the_last, test_two_ways,
+        test_page_zero_is_behind_the_last, test_two_ways, test_random_life, test_many_local,
     };
 
     tcase_add_checked_fixture(t, NULL, cf_teardown);

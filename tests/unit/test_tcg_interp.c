@@ -275,16 +275,16 @@ START_TEST(look_up_goes_through_the_jump_cache)
     first = finish(0x100);
     env->reg[1] = 0x5000;
     env->code_base = 0x10000;
-    env->mode = 3;
+    env->key = 3;
     ck_assert_ptr_null(run(first, &n));
     ck_assert_uint_eq(env->pc, 0x5000);
     ck_assert_uint_eq(env->reg[2], 0);
     env->jump[tcg_jump_slot(0x15000)] =
-        (struct tcg_jump_entry){ .pc = 0x15000, .mode = 3, .code = second };
+        (struct tcg_jump_entry){ .pc = 0x15000, .key = 3, .code = second };
     run(first, &n);
     ck_assert_uint_eq(env->reg[2], 7);
     env->reg[2] = 0;
-    env->mode = 4;
+    env->key = 4;
     run(first, &n);
     ck_assert_uint_eq(env->reg[2], 0);
 }

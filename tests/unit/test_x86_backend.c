@@ -695,10 +695,10 @@ START_TEST(test_chaining)
 }
 END_TEST
 
-static void cache_entry(uint64_t pc, uint64_t mode, const struct tcg_block *blk)
+static void cache_entry(uint64_t pc, uint64_t key, const struct tcg_block *blk)
 {
     bt_jit->jump_cache[tcg_jump_slot(pc)] =
-        (struct tcg_jump_entry){ .pc = pc, .mode = mode, .code = blk->code };
+        (struct tcg_jump_entry){ .pc = pc, .key = key, .code = blk->code };
 }
 
 START_TEST(test_lookup)

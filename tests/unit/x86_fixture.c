@@ -241,7 +241,7 @@ const struct tcg_helper bt_helpers[] = {
 const struct tcg_guest bt_guest = {
     .off_reg = { GPR(0), GPR(1), GPR(2), GPR(3), GPR(4), GPR(5), GPR(6), GPR(7),
                  GPR(8), GPR(9), GPR(10), GPR(11), GPR(12), GPR(13), GPR(14), GPR(15) },
-    .off_pc = BT_OFF(pc), .off_code_base = BT_OFF(code_base), .off_mode = BT_OFF(mode),
+    .off_pc = BT_OFF(pc), .off_code_base = BT_OFF(code_base), .off_jump_key = BT_OFF(key),
     .off_flags = BT_OFF(fl),
     .off_exit_request = BT_OFF(exit_request), .off_heat = BT_OFF(heat), .off_tlb = BT_OFF(tlb), .off_jump_cache = BT_OFF(jump_cache),
     .off_host_pc = BT_OFF(host_pc), .off_mxcsr = BT_OFF(mxcsr), .off_spill = BT_OFF(spill), .num_mmu = 2,
@@ -288,7 +288,7 @@ void bt_reset(struct bt_env *e, uint64_t seed)
     e->code_base = e->exit_request = e->num_log = e->reader_off = 0;
     e->stop_at = 0;
     e->closes = e->stopped = false;
-    e->mode = 5;
+    e->key = 5;
     e->mxcsr = 0x1f80;
     e->fl = (struct tcg_flags){ .a = bt_hash(seed, 300), .b = bt_hash(seed, 301),
                                 .op = IR_FL_SUB, .type = IR_I32 };

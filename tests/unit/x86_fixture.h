@@ -22,8 +22,8 @@ struct bt_event {
 
 struct bt_env {
     uint64_t gpr[16];
-    uint64_t pc, code_base;
-    uint32_t mode, exit_request;
+    uint64_t pc, code_base, key;
+    uint32_t exit_request;
     struct tcg_flags fl;
     uint64_t host_pc;
     uint32_t mxcsr, pad;

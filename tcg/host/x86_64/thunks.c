@@ -127,9 +127,9 @@ void x86_find_jump(struct enc *e, const struct tcg_guest *g, uint8_t *miss[2])
     enc_alu_rm(e, ALU_CMP, W64, RAX,
                mem_indexed(RBP, RCX, (int32_t)(cache + offsetof(struct tcg_jump_entry, pc))));
     miss[0] = enc_jcc32(e, CC_NE);
-    enc_load(e, W32, RDX, env_mem(g->off_mode));
+    enc_load(e, W64, RDX, env_mem(g->off_jump_key));
     enc_alu_rm(e, ALU_CMP, W64, RDX,
-               mem_indexed(RBP, RCX, (int32_t)(cache + offsetof(struct tcg_jump_entry, mode))));
+               mem_indexed(RBP, RCX, (int32_t)(cache + offsetof(struct tcg_jump_entry, key))));
     miss[1] = enc_jcc32(e, CC_NE);
 }
 
