@@ -4,8 +4,9 @@
  * - A live block is in the hash once and in the list of each RAM page that it touches once; but a one_insn block
  *   that is not to be kept is in none. No one_insn block is ever chained.
  * - A dropped block cannot be entered: its first instruction leads to the run loop, whoever jumps to it (the
- *   interpreter looks at `dropped`). So chains and jump caches that still name it do no harm. It is in no list;
- *   its memory and code stay until the next flush, because somebody may be running it.
+ *   interpreter looks at `dropped`). So chains and jump caches that still name it do no harm. It is not in the hash;
+ *   its memory and code stay until the next flush, because somebody may be running it. One that a hot block has
+ *   replaced is in its page's list until somebody goes through that anyway: a page with dropped blocks has live ones.
  * - Finding, chaining and running take no lock. Lists change under the lock of their page or of their part of the
  *   hash; a reader that stands on an element that is taken out goes on along the old way.
  * - A page's blocks and a store to it: the writer stores, then looks for blocks; who enters a block makes it
@@ -168,15 +169,16 @@ static void page_add(struct tcg_page *p, struct tcg_block *blk)
     SET(p->granules, p->granules | block_granules(blk, p->number));
 }
 
-/* With the page's lock held. */
-static void page_remove(struct tcg_page *p, struct tcg_block *blk)
+/* With the page's lock held: take `blk` and all that were dropped out of its list. */
+static void page_remove(struct tcg_page *p, const struct tcg_block *blk)
 {
     struct tcg_block **at = &p->blocks;
 
-    while (*at && *at != blk)
-        at = &(*at)->next_page[link_no(*at, p->number)];
-    if (*at)
-        SET(*at, next_in_page(p, blk));
+    while (*at)
+        if (*at == blk || tcg_is_dropped(*at))
+            SET(*at, next_in_page(p, *at));
+        else
+            at = &(*at)->next_page[link_no(*at, p->number)];
 }
 
 /* Two guest pages may be the same page of RAM: then the block is in its list once. */
@@ -340,7 +342,7 @@ void tcg_chain(struct tcg *t, struct tcg_block *from, unsigned n, struct tcg_blo
 
 /* ---- closing ---- */
 
-/* Its pages are the caller's work. */
+/* Its pages are the caller's work, or that of who goes through their lists next. */
 static void drop(struct tcg *t, struct tcg_block *blk)
 {
     struct tcg_block *link, *next;
@@ -399,17 +401,6 @@ static bool bytes_same(const struct tcg_block *blk, const struct tcg_source *src
                     (!has_tail(blk) || same(src->host[1], src->copy[1], blk->size - rest)));
 }
 
-/* A hot block has taken the place of this one. With both pages locked. */
-static void replace(struct tcg *t, struct tcg_block *blk, struct tcg_page *head, struct tcg_page *tail)
-{
-    if (!close_block(t, blk))
-        return;
-    page_remove(head, blk);
-    if (tail)
-        page_remove(tail, blk);
-    drop(t, blk);
-}
-
 /* With both pages locked. */
 static struct tcg_block *enter(struct tcg *t, struct tcg_block *blk, struct tcg_page *head, struct tcg_page *tail,
                                const struct tcg_source *src, enum tcg_miss *why)
@@ -432,8 +423,8 @@ static struct tcg_block *enter(struct tcg *t, struct tcg_block *blk, struct tcg_
         return NULL;
     }
     hash_add(t->cache, blk);
-    if (other)
-        replace(t, other, head, tail);
+    if (other && close_block(t, other))
+        drop(t, other);
     return blk;
 }
 
@@ -470,7 +461,7 @@ static bool page_has(const struct tcg_page *p, uint64_t first, uint64_t last)
     if (!(GET(p->granules) & granules(MAX_OF(first, start), MIN_OF(last, start + PAGE_SIZE - 1))))
         return false;
     for (struct tcg_block *blk = GET(p->blocks); blk; blk = next_in_page(p, blk))
-        if (overlaps(blk, first, last))
+        if (overlaps(blk, first, last) && !tcg_is_dropped(blk))
             return true;
     return false;
 }
@@ -529,10 +520,12 @@ static unsigned drop_in_page(struct tcg *t, struct tcg_page *p, uint64_t first, 
     spin_lock(&p->lock);
     all = p->losses >= TCG_MAX_LOSSES;
     while ((blk = *at)) {
-        if ((all || overlaps(blk, first, last)) && close_block(t, blk)) {
-            SET(*at, next_in_page(p, blk));
+        if (!tcg_is_dropped(blk) && (all || overlaps(blk, first, last)) && close_block(t, blk)) {
             blk->next_gone = gone;
             gone = blk;
+        }
+        if (tcg_is_dropped(blk)) {
+            SET(*at, next_in_page(p, blk));
             continue;
         }
         kept |= block_granules(blk, p->number);

@@ -270,6 +270,25 @@ START_TEST(hot_takes_the_place)
 }
 END_TEST
 
+/* What was replaced does not count, wherever its bytes are, and goes with the last that lives. */
+START_TEST(replaced_blocks_are_gone)
+{
+    for (unsigned i = 0; i < 8; i++) {
+        simple(0x1100 + 0x40 * i, 0x20);
+        hot(t, 0x1100 + 0x40 * i, 0, 4, NULL);
+    }
+    ck_assert(!tcg_has_code(t, 0x1104, 0x1c));
+    ck_assert_uint_eq(tcg_invalidate(t, 0x1104, 0x1c), 0);
+    ck_assert_uint_eq(tcg_invalidate(t, 0x1100, 0x100), 4);
+    ck_assert(tcg_page_has_code(t, 0x1000) && !tcg_has_code(t, 0x1000, 0x200));
+    block(0x1ffe, 0x2000, 0, 6, false);
+    ck_assert_uint_eq(tcg_invalidate(t, 0x1200, 0x100), 4);
+    ck_assert_uint_eq(tcg_invalidate(t, 0x1100, 0x100), 0);
+    ck_assert_uint_eq(tcg_invalidate(t, 0x2000, 1), 1);
+    ck_assert(!tcg_page_has_code(t, 0x1000) && !tcg_page_has_code(t, 0x2000));
+}
+END_TEST
+
 START_TEST(hot_undoes_chains)
 {
     struct tcg_block *a = simple(0x1100, 4), *c = simple(0x1200, 4), *h;
@@ -581,6 +600,7 @@ Suite *tcg_cache_suite(void)
     tcase_add_test(tc, dropping_unchains);
     tcase_add_test(tc, an_exit_stays_where_it_is_chained);
     tcase_add_test(tc, hot_takes_the_place);
+    tcase_add_test(tc, replaced_blocks_are_gone);
     tcase_add_test(tc, hot_undoes_chains);
     tcase_add_test(tc, hot_with_bytes_in_front);
     tcase_add_test(tc, hot_of_changed_bytes);
