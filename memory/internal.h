@@ -7,7 +7,6 @@
 #define MEM_TREE_DEPTH 32 /* deeper nesting (an alias of its own ancestor) is not followed */
 
 struct memory {
-    int fd;
     uint8_t *base;
     uint64_t max_size;
     uint64_t used; /* bytes handed out */

@@ -5,7 +5,7 @@
  * sorted list of ranges that is rebuilt when the tree changes. Both the memory
  * space and the port space are address spaces.
  *
- * All RAM and ROM of a machine lives in one memfd, so that a page of it has a
+ * All RAM and ROM of a machine lives in one mapping, so that a page of it has a
  * number, its RAM offset (`ram_off`). Everything that is remembered about a page
  * (translated code, dirty bits) is kept by RAM offset, whatever guest address
  * it is seen at.
@@ -23,13 +23,13 @@
 
 struct log;
 struct error;
-struct memory;     /* all RAM of one machine: the memfd and the page flags */
+struct memory;     /* all RAM of one machine: the mapping and the page flags */
 struct mem_region;
 struct mem_space;
 
 /* ---- RAM backing ---- */
 
-/* Page flags, one byte per page of the memfd. A page with any of them set must
+/* Page flags, one byte per page of it. A page with any of them set must
  * not be written through a fast path: mem_ram_written() has to be told. */
 enum mem_page_flag {
     MEM_PAGE_CODE = 1,        /* translations exist: the code listener is told of writes */
@@ -94,7 +94,7 @@ struct mem_ops {
  * are copied. Sizes are in bytes; the port space is 65536 bytes. */
 struct mem_region *mem_container_new(const char *name, uint64_t size);
 struct mem_region *mem_io_new(const char *name, uint64_t size, const struct mem_ops *ops, void *opaque);
-/* RAM from the memfd, rounded up to pages, zeroed. NULL with err set when the reservation is exhausted. */
+/* RAM, rounded up to pages, zeroed. NULL with err set when the reservation is exhausted. */
 struct mem_region *mem_ram_new(struct memory *mem, const char *name, uint64_t size, struct error *err);
 /* As RAM for reads and execution; guest writes are dropped and logged. */
 struct mem_region *mem_rom_new(struct memory *mem, const char *name, uint64_t size, struct error *err);

@@ -1,11 +1,10 @@
-/* RAM backing: one memfd, handed out page by page, and the page flags.
+/* RAM backing: one mapping, handed out page by page, and the page flags.
  * Pieces are never given back: a machine's RAM lives as long as the machine. */
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "base/bits.h"
 #include "base/error.h"
@@ -13,13 +12,9 @@
 
 static int memory_map(struct memory *mem, struct error *err)
 {
-    mem->fd = memfd_create("mimus-ram", MFD_CLOEXEC);
-    if (mem->fd < 0)
-        return error_set(err, -errno, "cannot create guest RAM: %s", strerror(errno));
-    if (ftruncate(mem->fd, (off_t)mem->max_size) < 0)
-        return error_set(err, -errno, "cannot size guest RAM to %llu bytes: %s",
-                         (unsigned long long)mem->max_size, strerror(errno));
-    void *p = mmap(NULL, mem->max_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, mem->fd, 0);
+    /* Not shared, no file behind it: on Linux a page's first touch costs half as much. */
+    void *p = mmap(NULL, mem->max_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
     if (p == MAP_FAILED)
         return error_set(err, -errno, "cannot map %llu bytes of guest RAM: %s",
                          (unsigned long long)mem->max_size, strerror(errno));
@@ -49,8 +44,6 @@ void memory_free(struct memory *mem)
         return;
     if (mem->base)
         munmap(mem->base, mem->max_size);
-    if (mem->fd >= 0)
-        close(mem->fd);
     free(mem->page_flags);
     free(mem->written);
     free(mem);
