@@ -165,6 +165,8 @@ static void page_add(struct tcg_page *p, struct tcg_block *blk)
 {
     SET(blk->next_page[link_no(blk, p->number)], p->blocks);
     SET(p->blocks, blk);
+    SET(p->gap[0], 0);
+    SET(p->gap[1], 0);
     p->idle = p->losses = 0;
     SET(p->granules, p->granules | block_granules(blk, p->number));
 }
@@ -454,16 +456,64 @@ struct tcg_block *tcg_cache_insert(struct tcg *t, struct tcg_block *blk, const s
 
 /* ---- dropping what was written to ---- */
 
-static bool page_has(const struct tcg_page *p, uint64_t first, uint64_t last)
+/* Make the gap [lo, hi) around bytes [first, last] end where bytes [from, to] are. */
+static void narrow(uint64_t *lo, uint64_t *hi, uint64_t first, uint64_t last, uint64_t from, uint64_t to)
+{
+    if (to >= first)
+        *hi = MIN_OF(*hi, from);
+    if (from <= last)
+        *lo = MAX_OF(*lo, to + 1);
+}
+
+/* No block of the page holds these bytes: what there is around them is remembered, the latest first, until a block is
+ * added. Bytes that blocks read when they run leave no gap: lo > first, or hi <= last. With the page's lock held. */
+static void note_gap(struct tcg_page *p, uint64_t first, uint64_t last)
+{
+    uint64_t start = p->number << TCG_PAGE_BITS, lo = start, hi = start + PAGE_SIZE;
+
+    for (const struct tcg_block *blk = p->blocks; blk; blk = next_in_page(p, blk)) {
+        if (tcg_is_dropped(blk))
+            continue;
+        if (page_of(blk->phys) == p->number)
+            narrow(&lo, &hi, first, last, head_start(blk), blk->phys + rest_size(blk) - 1);
+        if (has_tail(blk) && page_of(blk->phys2) == p->number)
+            narrow(&lo, &hi, first, last, blk->phys2, blk->phys2 + tail_size(blk) - 1);
+    }
+    if (lo > first || hi <= last)
+        return;
+    SET(p->gap[1], p->gap[0]);
+    SET(p->gap[0], (uint32_t)(lo - start) | (uint32_t)(hi - start) << 16);
+}
+
+static bool in_gap(const struct tcg_page *p, uint64_t first, uint64_t last)
+{
+    uint32_t from = first & (PAGE_SIZE - 1), to = last & (PAGE_SIZE - 1);
+
+    for (unsigned n = 0; n < ARRAY_LEN(p->gap); n++) {
+        uint32_t gap = GET(p->gap[n]);
+        if (from >= (gap & UINT16_MAX) && to < gap >> 16)
+            return true;
+    }
+    return false;
+}
+
+/* Bytes [first, last] as far as they lie in this page. */
+static bool page_has(struct tcg_page *p, uint64_t first, uint64_t last)
 {
     uint64_t start = p->number << TCG_PAGE_BITS;
+    bool found = false;
 
-    if (!(GET(p->granules) & granules(MAX_OF(first, start), MIN_OF(last, start + PAGE_SIZE - 1))))
+    first = MAX_OF(first, start);
+    last = MIN_OF(last, start + PAGE_SIZE - 1);
+    if (!(GET(p->granules) & granules(first, last)) || in_gap(p, first, last))
         return false;
-    for (struct tcg_block *blk = GET(p->blocks); blk; blk = next_in_page(p, blk))
-        if (overlaps(blk, first, last) && !tcg_is_dropped(blk))
-            return true;
-    return false;
+    spin_lock(&p->lock);
+    for (const struct tcg_block *blk = p->blocks; blk && !found; blk = next_in_page(p, blk))
+        found = overlaps(blk, first, last) && !tcg_is_dropped(blk);
+    if (!found)
+        note_gap(p, first, last);
+    spin_unlock(&p->lock);
+    return found;
 }
 
 /* Blocks were dropped because of a store to these bytes. What is rewritten least makes room. With the page's lock

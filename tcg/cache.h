@@ -37,9 +37,13 @@ struct tcg_page {
     bool watched;             /* every store to the page is told */
     uint8_t idle;             /* how many were told since it had blocks */
     uint8_t losses;           /* how many have dropped blocks since one was added */
-    struct tcg_rewrite rewrite[IR_LIVES];
     uint8_t lock;             /* base/spin.h */
+    struct tcg_rewrite rewrite[IR_LIVES];
+    /* Bytes of the page that no block touches, where data beside code were stored last: the first one | the one behind
+     * the last << 16; 0: nothing. */
+    uint32_t gap[2];
 };
+_Static_assert(sizeof(struct tcg_page) == 64, "one cache line; TCG_MAX_PAGES of them are reserved");
 
 /* Memory handed out upwards and given back all at once. */
 struct tcg_arena {

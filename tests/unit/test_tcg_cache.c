@@ -144,6 +144,28 @@ START_TEST(block_that_wraps_into_its_own_page)
 }
 END_TEST
 
+/* What is known of bytes between blocks is true no longer when a block is added, also by the tail of one. */
+START_TEST(gaps_between_blocks)
+{
+    simple(0x1000, 0x10);
+    simple(0x1020, 0x10);
+    simple(0x1034, 0x8);
+    for (unsigned n = 0; n < 3; n++) {
+        ck_assert(!tcg_has_code(t, 0x1014, 4) && !tcg_has_code(t, 0x1010, 16) && !tcg_has_code(t, 0x1030, 4));
+        ck_assert(tcg_has_code(t, 0x100f, 2) && tcg_has_code(t, 0x101f, 2) && tcg_has_code(t, 0x1010, 0x20));
+        ck_assert(tcg_has_code(t, 0x1030, 5) && !tcg_has_code(t, 0x103c, 4) && !tcg_has_code(t, 0x103c, 0xfc4));
+        ck_assert(tcg_has_code(t, 0xfff, 2) && !tcg_has_code(t, 0xfff, 1) && !tcg_has_code(t, 0x103c, 0x1000));
+    }
+    simple(0x1016, 1);
+    ck_assert(tcg_has_code(t, 0x1014, 4) && !tcg_has_code(t, 0x1014, 2) && !tcg_has_code(t, 0x1017, 9));
+    block(0x5ffe, 0x1000, 1, 0x16, false);
+    ck_assert(tcg_has_code(t, 0x1013, 1) && !tcg_has_code(t, 0x1014, 2));
+    ck_assert_uint_eq(tcg_invalidate(t, 0x1014, 2), 0);
+    ck_assert_uint_eq(tcg_invalidate(t, 0x1013, 4), 2);
+    ck_assert(!tcg_has_code(t, 0x1010, 16));
+}
+END_TEST
+
 /* A store to nothing but bytes that a block reads when it runs leaves the block alone. */
 START_TEST(live_bytes)
 {
@@ -594,6 +616,7 @@ Suite *tcg_cache_suite(void)
     tcase_add_test(tc, page_that_is_overwritten_loses_the_rest);
     tcase_add_test(tc, cross_page_blocks_are_in_both_pages);
     tcase_add_test(tc, block_that_wraps_into_its_own_page);
+    tcase_add_test(tc, gaps_between_blocks);
     tcase_add_test(tc, live_bytes);
     tcase_add_test(tc, rewritten_bytes);
     tcase_add_test(tc, huge_ranges);
