@@ -2,8 +2,9 @@
  *
  * Accesses whose addresses are the same value plus constants form a group, if they lie near each other and no helper is
  * called between them. In front of the first one comes an XLATE of the whole range, and all of them get it as operand: if
- * the range lies in one page with a direct way, none needs a probe of its own. A load may be in a group that is for
- * writing; a store, or a load that is checked for writing, in no other. */
+ * the range lies in one page with a direct way, none needs a probe of its own. One that writes makes the group one for
+ * writing: a program that reads a structure and stores to it has done both before. Addresses that are constants away
+ * from the pc are all taken from the first such one. */
 #include "tcg/tcg.h"
 
 /* Bytes from the first to the last of a group. The wider, the more often it lies in two pages and gains nothing. */
@@ -22,6 +23,7 @@ struct share {
     struct group group[IR_MAX_INSNS];
     ir_ref group_of[IR_MAX_INSNS];      /* number of the group + 1; 0: none */
     ir_ref map[IR_MAX_INSNS];           /* old number -> new number */
+    ir_ref pc;                          /* the first PC that is an address; 0: none */
 };
 
 static bool is_access(const struct ir_insn *in)
@@ -35,53 +37,71 @@ static int32_t last_of(const struct ir_insn *in)
     return (int32_t)(in->imm >> 32) + (int32_t)ir_access_size(in) - 1;
 }
 
-static bool may_join(const struct group *g, const struct ir_insn *in, bool writes)
+static bool may_join(const struct group *g, const struct ir_insn *in)
 {
     int64_t disp = (int32_t)(in->imm >> 32), last = last_of(in);
     int64_t lo = disp < g->lo ? disp : g->lo, hi = last > g->hi ? last : g->hi;
 
-    return g->base == in->a && (g->writes || !writes) && hi - lo < MAX_RANGE;
+    return g->base == in->a && hi - lo < MAX_RANGE;
 }
 
 static void join(struct group *g, const struct ir_insn *in)
 {
     int32_t disp = (int32_t)(in->imm >> 32), last = last_of(in);
 
+    g->writes |= in->op == IR_ST || in->op == IR_STV || (in->aux & IR_MEM_RMW);
     g->lo = disp < g->lo ? disp : g->lo;
     g->hi = last > g->hi ? last : g->hi;
     g->members++;
 }
 
-/* The latest group first: one for writing comes after one for reading. */
 static void add_access(struct share *s, unsigned i)
 {
     const struct ir_insn *in = &s->blk->insn[i];
-    bool writes = in->op == IR_ST || in->op == IR_STV || (in->aux & IR_MEM_RMW);
     unsigned n = s->num_groups, stop = s->first_open;
 
     if (n > IR_OPEN_XLATES && stop < n - IR_OPEN_XLATES)
         stop = n - IR_OPEN_XLATES;
-    while (n > stop && !may_join(&s->group[n - 1], in, writes))
+    while (n > stop && !may_join(&s->group[n - 1], in))
         n--;
     if (n == stop) {
         n = ++s->num_groups;
-        s->group[n - 1] = (struct group){ .base = in->a, .first = (ir_ref)i, .writes = writes,
-                                          .lo = (int32_t)(in->imm >> 32), .hi = last_of(in) };
+        s->group[n - 1] = (struct group){ .base = in->a, .first = (ir_ref)i, .lo = (int32_t)(in->imm >> 32),
+                                          .hi = last_of(in) };
     }
     join(&s->group[n - 1], in);
     s->group_of[i] = (ir_ref)n;
 }
 
+/* An access at a PC becomes one at the first such PC, if the distance is a displacement. */
+static void take_first_pc(struct share *s, struct ir_insn *in)
+{
+    const struct ir_insn *insn = s->blk->insn;
+    int64_t disp;
+
+    if (insn[in->a].op != IR_PC || insn[in->a].type != IR_I64)
+        return;
+    if (!s->pc)
+        s->pc = in->a;
+    disp = (int64_t)(insn[in->a].imm - insn[s->pc].imm + (uint64_t)(int64_t)(int32_t)(in->imm >> 32));
+    if (disp < INT32_MIN || disp > IR_MAX_DISP)
+        return;
+    in->a = s->pc;
+    in->imm = (uint32_t)in->imm | (uint64_t)disp << 32;
+}
+
 static void find_groups(struct share *s, const struct tcg_guest *guest)
 {
     for (unsigned i = 1; i < s->blk->num; i++) {
-        const struct ir_insn *in = &s->blk->insn[i];
+        struct ir_insn *in = &s->blk->insn[i];
 
         s->group_of[i] = 0;
-        if (is_access(in))
+        if (is_access(in)) {
+            take_first_pc(s, in);
             add_access(s, i);
-        else if (in->op == IR_CALL && !tcg_helper_only_reads(&guest->helpers[in->imm]))
+        } else if (in->op == IR_CALL && !tcg_helper_only_reads(&guest->helpers[in->imm])) {
             s->first_open = s->num_groups;
+        }
     }
 }
 
@@ -127,6 +147,7 @@ void ir_opt_share(struct ir_block *blk, const struct tcg_guest *guest)
 
     s.blk = blk;
     s.num_groups = s.first_open = 0;
+    s.pc = 0;
     find_groups(&s, guest);
     added = number(&s);
     if (!added || blk->num + added > IR_MAX_INSNS)

@@ -370,31 +370,32 @@ START_TEST(range_is_limited)
 }
 END_TEST
 
-START_TEST(writing_has_a_group_of_its_own)
+START_TEST(a_store_makes_a_group_one_for_writing)
 {
-    ir_ref x = ir_get(b, IR_I64, 1);
+    ir_ref x = ir_get(b, IR_I64, 1), y = ir_get(b, IR_I64, 2);
 
-    load(x, 0);     /* group for reading */
-    store(x, 8);    /* group for writing, which the loads behind it join */
-    load(x, 16);
-    store(x, 24);
     load(x, 0);
-    ck_assert_uint_eq(shared(), 1);
-    ck_assert_uint_eq(access_no(0)->d, 0);
-    assert_range(xlate_of(1), 0, 31, true);
-    for (unsigned n = 2; n < 5; n++)
-        ck_assert_uint_eq(access_no(n)->d, access_no(1)->d);
+    load(y, 0);
+    store(x, 8);
+    load(x, 16);
+    load(y, 8);
+    ck_assert_uint_eq(shared(), 2);
+    assert_range(xlate_of(0), 0, 23, true);
+    ck_assert_uint_eq(access_no(2)->d, access_no(0)->d);
+    ck_assert_uint_eq(access_no(3)->d, access_no(0)->d);
+    assert_range(xlate_of(1), 0, 15, false);
+    ck_assert_uint_eq(access_no(4)->d, access_no(1)->d);
 }
 END_TEST
 
-START_TEST(a_store_joins_no_group_for_reading)
+START_TEST(a_store_joins_what_it_reaches)
 {
     ir_ref x = ir_get(b, IR_I64, 1);
 
     load(x, 0);
     load(x, 8);
     store(x, 0x100);
-    load(x, 16); /* in reach of both */
+    load(x, 16); /* in reach of both: the latest */
     store(x, 24);
     ck_assert_uint_eq(shared(), 2);
     assert_range(xlate_of(0), 0, 15, false);
@@ -410,11 +411,31 @@ START_TEST(read_modify_write)
     ir_ref x = ir_get(b, IR_I64, 1), at = base_plus(x, 4);
 
     load(x, 0);
-    ir_st(b, IR_I32, at, ir_ld(b, IR_I32, at, IR_MEM_RMW), 0);
+    ir_ld(b, IR_I32, at, IR_MEM_RMW);
     ck_assert_uint_eq(shared(), 1);
-    ck_assert_uint_eq(access_no(0)->d, 0);
-    assert_range(xlate_of(1), 4, 7, true);
-    ck_assert_uint_eq(access_no(2)->d, access_no(1)->d);
+    assert_range(xlate_of(0), 0, 7, true);
+    ck_assert_uint_eq(access_no(1)->d, access_no(0)->d);
+}
+END_TEST
+
+/* Those near each other share, and all have the first one as base; that has no end of the address space between. */
+START_TEST(pcs_have_one_base)
+{
+    load(ir_pc(b, IR_I64, 0x1000), 0);
+    load(ir_pc(b, IR_I64, 0x100000), 0);
+    store(ir_pc(b, IR_I64, 0x0ff0), 0);
+    load(ir_pc(b, IR_I64, 0x1000 + INT64_C(0x7fffffc1)), 0);
+    load(ir_pc(b, IR_I64, 0x1000 - INT64_C(0x80000000)), 0);
+    load(ir_zext(b, IR_I64, ir_pc(b, IR_I32, 0x1000)), 0);
+    ck_assert_uint_eq(shared(), 1);
+    assert_range(xlate_of(0), -16, 7, true);
+    ck_assert_uint_eq(access_no(2)->d, access_no(0)->d);
+    ck_assert_uint_eq(access_no(1)->a, access_no(0)->a);
+    ck_assert_uint_eq(access_no(1)->imm >> 32, 0xff000);
+    ck_assert_uint_ne(access_no(3)->a, access_no(0)->a);
+    ck_assert_uint_eq(access_no(4)->a, access_no(0)->a);
+    ck_assert_uint_eq(access_no(4)->imm >> 32, 0x80000000);
+    ck_assert_uint_ne(access_no(5)->a, access_no(0)->a);
 }
 END_TEST
 
@@ -549,7 +570,7 @@ START_TEST(operands_are_renumbered)
     ck_assert_uint_eq(insn[access_no(1)->b].op, IR_CONST);
     ck_assert(access_no(1)->d == access_no(2)->d && access_no(1)->d);
     ir_opt_dead(ir_block(b), &fake_guest);
-    ck_assert_uint_eq(find(IR_XLATE)->uses, 2);
+    ck_assert_uint_eq(find(IR_XLATE)->uses, 3);
     ck_assert_uint_eq(insn[access_no(2)->d].op, IR_XLATE);
 }
 END_TEST
@@ -557,15 +578,16 @@ END_TEST
 /* All the XLATEs fit, or none comes in. */
 START_TEST(full_blocks)
 {
-    ir_ref x;
+    ir_ref x, y;
 
     for (unsigned free = 0; free < 3; free++) {
         ir_start(b);
         x = ir_get(b, IR_I64, 1);
+        y = ir_get(b, IR_I64, 2);
         load(x, 0);
         load(x, 8);
-        store(x, 0);
-        store(x, 8);
+        store(y, 0);
+        store(y, 8);
         while (ir_block(b)->num < IR_MAX_INSNS - 1 - free)
             ir_insn_start(b, 0, 1);
         ck_assert_uint_eq(shared(), free < 2 ? 0 : 2);
@@ -909,9 +931,10 @@ Suite *ir_opt_suite(void)
     tcase_add_test(share, loads_share);
     tcase_add_test(share, single_accesses_probe);
     tcase_add_test(share, range_is_limited);
-    tcase_add_test(share, writing_has_a_group_of_its_own);
-    tcase_add_test(share, a_store_joins_no_group_for_reading);
+    tcase_add_test(share, a_store_makes_a_group_one_for_writing);
+    tcase_add_test(share, a_store_joins_what_it_reaches);
     tcase_add_test(share, read_modify_write);
+    tcase_add_test(share, pcs_have_one_base);
     tcase_add_test(share, vectors_share);
     tcase_add_test(share, others_do_not_share);
     tcase_add_test(share, bases_are_values);

@@ -103,6 +103,17 @@ static void gen_shift(void)
     keep(bt_add(op, t, a, n, 0, 0));
 }
 
+/* An address with a scaled index: the shift may have other users. */
+static void gen_scaled(void)
+{
+    unsigned t = 1 + rnd(3);
+    ir_ref a = any(t), x = any(t), n = bt_const(IR_I32, 1 + rnd(4)), s = bt_add(IR_SHL, t, x, n, 0, 0);
+
+    if (rnd(3) == 0)
+        keep(s);
+    keep(rnd(4) ? bt_add(IR_ADD, t, a, s, 0, 0) : bt_add(IR_ADD, t, s, a, 0, 0));
+}
+
 static void gen_unary(void)
 {
     static const uint8_t ops[] = { IR_NOT, IR_NEG, IR_BSWAP, IR_CTZ, IR_CLZ };
@@ -436,7 +447,7 @@ static void gen_vmask(void)
 static void gen_insn(void)
 {
     static void (*const gens[])(void) = {
-        gen_arith, gen_arith, gen_arith, gen_shift, gen_unary, gen_resize, gen_resize, gen_field, gen_select,
+        gen_arith, gen_arith, gen_arith, gen_scaled, gen_shift, gen_unary, gen_resize, gen_resize, gen_field, gen_select,
         gen_regs, gen_regs, gen_regs, gen_env, gen_flags, gen_alu_insn, gen_alu_insn, gen_flag_use,
         gen_flag_use, gen_memory, gen_memory, gen_atomic, gen_x87, gen_call, gen_vop, gen_vmask, gen_side_exit,
     };
@@ -459,7 +470,7 @@ static void gen_end(unsigned len)
         put_flags(g.pending);
     if (rnd(2)) {
         b = boolean();
-        bt_add(IR_BR, IR_I64, b, 0, 0, (uint32_t)rnd(5000) | (uint64_t)-(int64_t)rnd(3000) << 32);
+        bt_add(IR_BR, IR_I64, b, 0, 0, (1 + rnd(5000)) | (uint64_t)-(1 + (int64_t)rnd(3000)) << 32); /* no loop */
     } else {
         bt_add(IR_EXIT, IR_I64, 0, 0, 0, (uint32_t)((int32_t)random_imm() / 2));
     }

@@ -194,6 +194,9 @@ START_TEST(test_width_forms_c)
     CHECK("0fcf", enc_bswap(e, W32, RDI));
     CHECK("428d94267fffffff", enc_lea(e, W32, RDX, mem_indexed(RSI, R12, -129)));
     CHECK("458d0c24", enc_lea(e, W32, R9, mem_at(R12, 0)));
+    CHECK("4a8d14e6", enc_lea(e, W64, RDX, mem_scaled(RSI, R12, 3)));
+    CHECK("458d4c4500", enc_lea(e, W32, R9, mem_scaled(R13, RAX, 1)));
+    CHECK("488d049c", enc_lea(e, W64, RAX, mem_scaled(RSP, RBX, 2)));
     CHECK("49f7e1", enc_unary(e, UN_MUL, W64, R9));
     CHECK("48f7ef", enc_unary(e, UN_IMUL, W64, RDI));
     CHECK("4c0fbcc2", enc_bit_scan(e, OP_BSF, W64, R8, RDX));

@@ -49,6 +49,29 @@ START_TEST(test_last_use)
 }
 END_TEST
 
+/* An addition of a scaled index looks at the index; the shift is made only for others. */
+START_TEST(test_scaled)
+{
+    ir_ref a = load(1), x = load(2), n = add(IR_CONST, IR_I32, 0, 0, 3), s = add(IR_SHL, IR_I64, x, n, 0);
+    ir_ref first = add(IR_ADD, IR_I64, a, s, 0), second = add(IR_ADD, IR_I64, first, s, 0), other;
+
+    code[n].imm = 3;
+    other = store(second);
+    add(IR_EXIT, IR_I64, 0, 0, 0);
+    analyse();
+    ck_assert(ra_is_silent(ra, s));
+    ck_assert_uint_eq(ra->val[x].last_use, second);
+    code[other].a = s;
+    analyse();
+    ck_assert_uint_eq(ra->val[s].last_use, other);
+    code[other].a = second;
+    code[n].imm = 4;
+    analyse();
+    ck_assert_uint_eq(ra->val[s].last_use, second);
+    ck_assert_uint_eq(ra->val[x].last_use, s);
+}
+END_TEST
+
 /* Flags pending at a faulting instruction keep their operands. */
 START_TEST(test_pending_flags)
 {
@@ -238,6 +261,7 @@ Suite *x86_regalloc_suite(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, test_last_use);
     tcase_add_test(t, test_pending_flags);
+    tcase_add_test(t, test_scaled);
     tcase_add_test(t, test_deferred);
     tcase_add_test(t, test_resolve);
     tcase_add_test(t, test_hints);

@@ -70,8 +70,23 @@ static void binary_mul(struct emit *c, const struct binary *o)
     enc_imul_rr(&c->enc, o->w, o->dst, o->b);
 }
 
+/* a + (x << 1, 2 or 3): no flags are wanted of it. */
+static void add_scaled(struct emit *c, unsigned i)
+{
+    const struct ir_insn *in = &c->insn[i], *shift = &c->insn[in->b];
+    unsigned a = ra_use(&c->ra, in->a), x = ra_use(&c->ra, shift->a);
+
+    ra_kill(&c->ra, i);
+    unsigned dst = ra_def(&c->ra, (ir_ref)i, a, 0, IR_BITS(in->type));
+    enc_lea(&c->enc, reg_width(in->type), dst, mem_scaled(a, x, (unsigned)c->insn[shift->b].imm));
+}
+
 void emit_arith(struct emit *c, unsigned i)
 {
+    if (adds_scaled(&c->ra, i)) {
+        add_scaled(c, i);
+        return;
+    }
     const struct ir_insn *in = &c->insn[i];
     bool commutes = in->op != IR_SUB, swap = commutes && is_const(c, in->a);
     ir_ref a = swap ? in->b : in->a, b = swap ? in->a : in->b;

@@ -40,7 +40,7 @@ static void put_modrm_mem(struct enc *e, unsigned reg, struct x86_mem m)
 
     put8(e, mod << 6 | field | (sib ? RSP : rm));
     if (sib)
-        put8(e, (m.index == NO_REG ? SIB_NO_INDEX : m.index & 7u) << 3 | rm);
+        put8(e, (unsigned)m.shift << 6 | (m.index == NO_REG ? SIB_NO_INDEX : m.index & 7u) << 3 | rm);
     if (mod == 1)
         put8(e, (uint8_t)m.disp);
     else if (mod == 2)

@@ -43,9 +43,9 @@ enum x86_opcode {
     OP_MOVQ_LOAD = 0x0f7e, OP_MOVQ_STORE = 0x0fd6, OP_MOVMSK = 0x0f50, OP_PMOVMSKB = 0x0fd7, OP_PXOR = 0x0fef,
 };
 
-/* [base + index + disp]; index NO_REG: none. */
+/* [base + (index << shift) + disp], shift 0..3; index NO_REG: none. */
 struct x86_mem {
-    uint8_t base, index;
+    uint8_t base, index, shift;
     int32_t disp;
 };
 
@@ -55,12 +55,17 @@ struct enc {
 
 static inline struct x86_mem mem_at(unsigned base, int32_t disp)
 {
-    return (struct x86_mem){ (uint8_t)base, NO_REG, disp };
+    return (struct x86_mem){ (uint8_t)base, NO_REG, 0, disp };
 }
 
 static inline struct x86_mem mem_indexed(unsigned base, unsigned index, int32_t disp)
 {
-    return (struct x86_mem){ (uint8_t)base, (uint8_t)index, disp };
+    return (struct x86_mem){ (uint8_t)base, (uint8_t)index, 0, disp };
+}
+
+static inline struct x86_mem mem_scaled(unsigned base, unsigned index, unsigned shift)
+{
+    return (struct x86_mem){ (uint8_t)base, (uint8_t)index, (uint8_t)shift, 0 };
 }
 
 static inline bool fits_int8(int64_t v) { return v == (int8_t)v; }

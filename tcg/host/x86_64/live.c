@@ -189,6 +189,10 @@ static void scan_uses(struct regalloc *ra, const struct ir_insn *in, unsigned i)
     case IR_CALL:
         use_call(ra, in, i);
         break;
+    case IR_ADD:
+        use(ra, in->a, i);
+        use(ra, adds_scaled(ra, i) ? ra->insn[in->b].a : in->b, i);
+        break;
     default:
         use_operands(ra, in, i);
         break;

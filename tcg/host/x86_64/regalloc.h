@@ -84,6 +84,21 @@ static inline bool ra_is_silent(const struct regalloc *ra, unsigned i)
         return !(ra->val[i].mark & RA_WORD);
     return !ra->val[i].last_use;
 }
+/* Is v = x << 1, 2 or 3 of the width of addresses, which an addition to it makes itself? */
+static inline bool is_scaled(const struct ir_insn *insn, ir_ref v)
+{
+    const struct ir_insn *in = &insn[v];
+
+    return in->op == IR_SHL && in->type >= IR_I32 && insn[in->b].op == IR_CONST && insn[in->b].imm - 1 < 3;
+}
+/* Operand b of ADD i is such a value: that addition looks at the operand of the shift. */
+static inline bool adds_scaled(const struct regalloc *ra, unsigned i)
+{
+    const struct ir_insn *in = &ra->insn[i];
+
+    return in->op == IR_ADD && is_scaled(ra->insn, in->b) && ra->insn[in->a].op != IR_CONST &&
+           !(ra->val[i].mark & RA_FLAGS_WANTED);
+}
 /* Flags operation that is kept as a word when its bits are needed. */
 static inline bool flags_in_word(const struct ir_insn *f) { return f->op == IR_GETFL || f->op == IR_FL_SETC; }
 
