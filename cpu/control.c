@@ -72,7 +72,6 @@ void cpu_write_cr0(struct cpu *cpu, uint64_t value)
     fpu_update_pending(cpu); /* CR0.NE */
 }
 
-/* Translations are cached for the current PCID alone, so that every change of it drops what is not global. */
 void cpu_write_cr3(struct cpu *cpu, uint64_t value)
 {
     uint64_t written = value;
@@ -86,8 +85,12 @@ void cpu_write_cr3(struct cpu *cpu, uint64_t value)
         raise_gp(cpu);
     if (pae_paging(cpu->cr0, cpu->cr4, cpu->efer))
         mmu_load_pdptes(cpu, value);
-    cpu->cr3 = value;
-    mmu_flush(cpu, false);
+    if (cpu->cr4 & CR4_PCIDE) {
+        spaces_switch(cpu, value, written & CR3_KEEP);
+    } else {
+        cpu->cr3 = value;
+        mmu_flush(cpu, false);
+    }
     strict_cr3(cpu, written);
 }
 
@@ -140,7 +143,7 @@ void cpu_write_cr4(struct cpu *cpu, uint64_t value)
 
 enum { INVPCID_ADDRESS, INVPCID_CONTEXT, INVPCID_ALL, INVPCID_ALL_BUT_GLOBAL };
 
-/* Nothing is cached for other contexts than the current one. */
+/* Of an address in another context all that is kept of that context goes. */
 uint64_t helper_invpcid(struct cpu *cpu, uint64_t type, uint64_t low, uint64_t linear)
 {
     uint64_t current = cpu->cr4 & CR4_PCIDE ? cpu->cr3 & CR3_PCID : 0;
@@ -151,9 +154,11 @@ uint64_t helper_invpcid(struct cpu *cpu, uint64_t type, uint64_t low, uint64_t l
     if (type == INVPCID_ADDRESS && !cpu_canonical_base(cpu, linear))
         raise_gp(cpu);
     strict_invpcid(cpu, (unsigned)type, (unsigned)low, linear);
+    if (type == INVPCID_ALL_BUT_GLOBAL)
+        spaces_forget_all(cpu);
     if (by_pcid && low != current)
-        return 0;
-    if (type == INVPCID_ADDRESS)
+        spaces_forget(cpu, (unsigned)low);
+    else if (type == INVPCID_ADDRESS)
         mmu_invlpg(cpu, linear);
     else
         mmu_flush(cpu, type == INVPCID_ALL);

@@ -38,9 +38,15 @@ static void tlb_clear(struct tcg_tlb_entry *e)
         for (uint64_t left_ = (cpu)->tlb_used[m][word_], i = 0; \
              left_ && (i = 64 * word_ + (unsigned)__builtin_ctzll(left_), true); left_ &= left_ - 1)
 
+_Static_assert(TCG_TLB_SIZE / 64 == 64, "tlb_local has a bit for each word");
+
 static void flush_set(struct cpu *cpu, unsigned m, bool global)
 {
-    for (unsigned word = 0; word < TCG_TLB_SIZE / 64; word++) {
+    uint64_t words = global ? UINT64_MAX : cpu->tlb_local[m];
+
+    cpu->tlb_local[m] = 0;
+    for (; words; words &= words - 1) {
+        unsigned word = (unsigned)__builtin_ctzll(words);
         uint64_t gone = cpu->tlb_used[m][word] & (global ? UINT64_MAX : ~cpu->tlb_global[m][word]);
         cpu->tlb_used[m][word] &= ~gone;
         for (; gone; gone &= gone - 1)
@@ -85,8 +91,10 @@ void mmu_flush(struct cpu *cpu, bool global)
         cpu->tlb_large[i].lo = UINT64_MAX;
         cpu->tlb_large[i].hi = 0;
     }
-    if (global)
+    if (global) {
         cpu->range_known = false;
+        spaces_forget_all(cpu);
+    }
     jumps_flush(cpu, global);
 }
 
@@ -182,6 +190,7 @@ static bool tlb_fill(struct cpu *cpu, uint64_t addr, enum mmu_access acc, unsign
     cpu->tlb_fills++;
     cpu->tlb_used[mmu][i / 64] |= BIT(i % 64);
     cpu->tlb_global[mmu][i / 64] = (cpu->tlb_global[mmu][i / 64] & ~BIT(i % 64)) | (uint64_t)w.global << i % 64;
+    cpu->tlb_local[mmu] |= (uint64_t)!w.global << i / 64;
     if (w.page_size > MEM_PAGE_SIZE)
         note_large_page(cpu, addr, w.page_size);
     cpu->tlb_phys[mmu][i] = w.phys & PAGE_MASK;
@@ -741,6 +750,14 @@ void mmu_revoke_stores(struct cpu *cpu)
         }
 }
 
+void mmu_check_stores(struct cpu *cpu, struct tcg_tlb_entry *e)
+{
+    const uint8_t *flags = direct_store_flags(cpu, e);
+
+    if (flags && __atomic_load_n(flags, __ATOMIC_SEQ_CST))
+        e->tag_write |= TLB_SLOW;
+}
+
 void mmu_watch_code(struct cpu *cpu, uint64_t ram_off)
 {
     uint32_t ticket = tcg_watch(cpu->tcg, ram_off);
@@ -756,4 +773,5 @@ void mmu_forget_blocks(struct cpu *cpu)
 {
     cpu->generation = tcg_generation(cpu->tcg);
     jumps_flush(cpu, true);
+    spaces_forget_all(cpu);
 }

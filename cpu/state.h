@@ -141,6 +141,20 @@ static inline void fpu_set_ip(struct fpu *f, uint64_t ip)
 #define CPU_JUMP_FILTER 16384
 #define CPU_LOCAL_JUMPS 256
 
+/* Address spaces that are kept beside the current one, and how much of each (spaces.c). */
+#define CPU_SPACES 6
+#define CPU_KEPT_PAGES 256
+
+/* An entry of TLB set `mmu`, with its place there. */
+struct kept_page { struct tcg_tlb_entry e; uint64_t phys; uint16_t slot; uint8_t mmu, key; };
+struct kept_space {
+    uint64_t cr3;                   /* with the PCID */
+    uint32_t pkru;                  /* under which the pages were entered */
+    bool valid;
+    uint16_t pages;
+    struct kept_page page[CPU_KEPT_PAGES];
+};
+
 /* Banks of machine check registers. */
 #define CPU_MC_BANKS 4
 
@@ -257,6 +271,9 @@ struct cpu {
     uint8_t tlb_key[MMU_NUM][TCG_TLB_SIZE];         /* protection key that the entry obeys, 16: none */
     /* Entries that are not empty, and those of them that survive a write to CR3. */
     uint64_t tlb_used[MMU_NUM][TCG_TLB_SIZE / 64], tlb_global[MMU_NUM][TCG_TLB_SIZE / 64];
+    uint64_t tlb_local[MMU_NUM];                    /* the words of these two where some do not, and perhaps more */
+    struct kept_space space[CPU_SPACES];
+    unsigned next_space;                            /* the one that gives way when all are in use */
 
     uint32_t heat[TCG_HEAT_SIZE];                   /* how often blocks may still be entered before they count as hot */
     /* Of the jump cache (jumps.c), [1] of level 3, [0] of the others: counts how often all was forgotten; by a hash of
@@ -437,12 +454,15 @@ static inline const struct mem_range *mmu_range(struct cpu *cpu, uint64_t phys)
 }
 /* Take back the direct way of storing to pages that have got a flag. */
 void mmu_revoke_stores(struct cpu *cpu);
+/* The same for an entry of the TLB that was out of its reach. */
+void mmu_check_stores(struct cpu *cpu, struct tcg_tlb_entry *e);
 /* RAM at `ram_off`, `size` bytes of one page, was stored to by another way than mmu_store(), maybe where blocks are. */
 void mmu_code_stored(struct cpu *cpu, uint64_t ram_off, unsigned size);
 /* The translator's cache was emptied: forget entry points. */
 void mmu_forget_blocks(struct cpu *cpu);
 void mmu_init(struct cpu *cpu);                      /* of a new processor: nothing is cached */
-void mmu_flush(struct cpu *cpu, bool global);        /* global: also global pages */
+/* global: also global pages and the spaces that are kept. */
+void mmu_flush(struct cpu *cpu, bool global);
 void mmu_invlpg(struct cpu *cpu, uint64_t addr);
 bool mmu_try_load_pdptes(struct cpu *cpu, uint64_t cr3); /* as below; false instead of #GP(0) */
 void mmu_load_pdptes(struct cpu *cpu, uint64_t cr3); /* PAE outside long mode; raises #GP(0) on reserved bits, changing nothing */
@@ -457,6 +477,13 @@ static inline unsigned cpu_mmu_set_implicit(const struct cpu *cpu)
 {
     return cpu->cr4 & CR4_SMAP ? MMU_SMAP : MMU_SUPER;
 }
+
+/* ---- spaces of other PCIDs (spaces.c) ---- */
+/* A write to CR3 with CR4.PCIDE set: sets cpu->cr3. keep: what is cached for the new PCID may stay. */
+void spaces_switch(struct cpu *cpu, uint64_t cr3, bool keep);
+/* Nothing is kept any more of `pcid`, which is not the current one; of any. */
+void spaces_forget(struct cpu *cpu, unsigned pcid);
+void spaces_forget_all(struct cpu *cpu);
 
 /* ---- the jump cache (jumps.c) ---- */
 /* The mode has changed. */

@@ -150,6 +150,11 @@ static void invpcid(void)
         T("shows the new frame", L64, "mov ecx, [rsi]; add dword ptr [rdi], 0x1000; invpcid rax, [rbx]; "
           "mov edx, [rsi]", .ax = type, .si = WIN + 0x2000, .di = (u32)&table[2], .d = { 0, 0, WIN + 0x2000 },
           .x = { { CX, 1 }, { DX, 2 } });
+        table[2] = (FRAME + 0x2000) | P | W | U;
+        T("of another context", L64, PCIDE_ON "mov ecx, [rsi]; mov r9, cr3; lea r10, [r9+5]; bts r10, 63; "
+          "mov cr3, r10; add dword ptr [rdi], 0x1000; invpcid rax, [rbx]; bts r9, 63; mov cr3, r9; "
+          "mov r10d, [rsi]" PCIDE_OFF, .ax = type, .si = WIN + 0x2000, .di = (u32)&table[2],
+          .d = { 0, 0, WIN + 0x2000 }, .x = { { CX, 1 }, { R10, 2 } });
     }
     build(true);
 }

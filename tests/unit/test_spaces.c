@@ -1,0 +1,218 @@
+/* What is cached of address spaces that are not the current one: SDM vol. 3, 4.10.1 (PCIDs), 4.10.4.1 (what forgets
+ * them), 4.6.2 (protection keys). */
+#include <check.h>
+
+#include "cpu/helpers.h"
+#include "cpu_fixture.h"
+
+/* Spaces A and B, PCIDs 1 and 2: page X is XA and XB in memory, through tables of 4 KiB pages of their own. */
+enum { A = CF_TABLES, B = 0x600000, TABLE_A = 0x700000, TABLE_B = 0x701000, X = 0x200000, XA = 0x400000, XB = 0x401000 };
+enum { U = 7, G = 0x100, DIR = 0x2000 };
+#define KEEP BIT(63)
+
+static uint64_t load(uint64_t addr) { return mmu_load(cf.cpu, addr, 4, 0); }
+static void go(uint64_t cr3) { cpu_write_cr3(cf.cpu, cr3); }
+static void map(uint64_t table, unsigned page, uint64_t pte) { cf_poke(table + 8 * page, pte, 8); }
+
+static void setup(void)
+{
+    cf_setup(NULL);
+    cf_enter_long();
+    for (unsigned i = 0; i < 0x6000; i += 8)
+        cf_poke(B + i, cf_peek(A + i, 8), 8);
+    cf_poke(B, (B + 0x1000) | U, 8);
+    cf_poke(B + 0x1000, (B + DIR) | U, 8);
+    cf_poke(A + DIR + 8, TABLE_A | U, 8);
+    cf_poke(B + DIR + 8, TABLE_B | U, 8);
+    for (unsigned i = 0; i < 512; i++) {
+        map(TABLE_A, i, (XA + 0x2000 * (i & 1)) | U);
+        map(TABLE_B, i, (XB + 0x2000 * (i & 1)) | U);
+    }
+    cf_poke(XA, 0xa, 4);
+    cf_poke(XB, 0xb, 4);
+    cpu_write_cr4(cf.cpu, cf.cpu->cr4 | CR4_PCIDE | CR4_PGE);
+    go(A | 1);
+}
+
+/* Walks that it takes to read X. */
+static uint64_t walks_for(uint64_t value)
+{
+    uint64_t before = cf.cpu->tlb_fills;
+
+    ck_assert_uint_eq(load(X), value);
+    return cf.cpu->tlb_fills - before;
+}
+
+START_TEST(test_to_and_fro)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        ck_assert_uint_eq(walks_for(0xa), i == 0);
+        go(B | 2 | KEEP);
+        ck_assert_uint_eq(walks_for(0xb), i == 0);
+        go(A | 1 | KEEP);
+    }
+    go(A | 1 | KEEP);
+    ck_assert_uint_eq(walks_for(0xa), 0);
+}
+END_TEST
+
+/* Without bit 63 nothing stays of the new PCID, and all of others. */
+START_TEST(test_flushing_write)
+{
+    load(X);
+    go(B | 2);
+    load(X);
+    map(TABLE_A, 0, XB | U);
+    go(A | 1);
+    ck_assert_uint_eq(walks_for(0xb), 1);
+    go(B | 2 | KEEP);
+    ck_assert_uint_eq(walks_for(0xb), 0);
+    go(B | 2);
+    ck_assert_uint_eq(walks_for(0xb), 1);
+}
+END_TEST
+
+START_TEST(test_other_table_under_the_pcid)
+{
+    load(X);
+    go(B | 2 | KEEP);
+    load(X);
+    go(B | 1 | KEEP);
+    ck_assert_uint_eq(load(X), 0xb);
+    go(A | 1 | KEEP);
+    ck_assert_uint_eq(load(X), 0xa);
+}
+END_TEST
+
+/* Each way to forget, while B is current: 0-3 types of INVPCID, 4 PCIDE, 5 PGE, 6 a request. */
+START_TEST(test_what_forgets)
+{
+    load(X);
+    go(B | 2 | KEEP);
+    map(TABLE_A, 0, XB | U);
+    if (_i < 4)
+        helper_invpcid(cf.cpu, (unsigned)_i, _i < 2 ? 1 : 0, X + 0x123);
+    if (_i == 4) {
+        go(B);
+        cpu_write_cr4(cf.cpu, cf.cpu->cr4 & ~(uint64_t)CR4_PCIDE);
+        cpu_write_cr4(cf.cpu, cf.cpu->cr4 | CR4_PCIDE);
+    }
+    if (_i == 5)
+        cpu_write_cr4(cf.cpu, cf.cpu->cr4 & ~(uint64_t)CR4_PGE);
+    if (_i == 6)
+        mmu_flush(cf.cpu, true);
+    go(A | 1 | KEEP);
+    ck_assert_uint_eq(walks_for(0xb), 1);
+}
+END_TEST
+
+/* INVPCID of a third context and INVLPG, which is for the current one, leave it alone. */
+START_TEST(test_what_does_not)
+{
+    load(X);
+    go(B | 2 | KEEP);
+    helper_invpcid(cf.cpu, 1, 3, 0);
+    helper_invpcid(cf.cpu, 0, 2, X);
+    mmu_invlpg(cf.cpu, X);
+    go(A | 1 | KEEP);
+    ck_assert_uint_eq(walks_for(0xa), 0);
+}
+END_TEST
+
+/* A global page is in no space: INVLPG finds it under any PCID, and so does what comes back. */
+START_TEST(test_global)
+{
+    map(TABLE_A, 0, XA | U | G);
+    load(X);
+    go(B | 2 | KEEP);
+    ck_assert_uint_eq(walks_for(0xa), 0);
+    mmu_invlpg(cf.cpu, X);
+    ck_assert_uint_eq(walks_for(0xb), 1);
+    go(A | 1 | KEEP);
+    ck_assert_uint_eq(walks_for(0xa), 1);
+    map(TABLE_A, 0, XA | U);
+    mmu_invlpg(cf.cpu, X);
+    load(X);
+    go(B | 2);
+    map(TABLE_B, 0, XB | U | G);
+    ck_assert_uint_eq(load(X), 0xb);
+    go(A | 1 | KEEP);
+    ck_assert_uint_eq(walks_for(0xb), 0);
+}
+END_TEST
+
+/* Rights of keys are PKRU's of the moment. */
+START_TEST(test_keys)
+{
+    cpu_write_cr4(cf.cpu, cf.cpu->cr4 | CR4_PKE);
+    map(TABLE_A, 0, XA | U | 5ULL << 59);
+    map(TABLE_A, 1, XA | U | 6ULL << 59);
+    load(X);
+    load(X + 0x1000);
+    go(B | 2 | KEEP);
+    cpu_set_pkru(cf.cpu, 1u << 10);
+    go(A | 1 | KEEP);
+    ck_assert_int_eq(CF_RAISED(load(X)), EX_PF);
+    ck_assert_int_eq(CF_RAISED(load(X + 0x1000)), -1);
+    go(B | 2 | KEEP);
+    cpu_set_pkru(cf.cpu, 0);
+    go(A | 1 | KEEP);
+    ck_assert_int_eq(CF_RAISED(load(X)), -1);
+}
+END_TEST
+
+/* A page that got code while its space was away: the store drops the block. */
+START_TEST(test_code_came)
+{
+    mmu_store(cf.cpu, X, 0x90909090, 4, 0);
+    ck_assert_ptr_nonnull(mmu_direct(cf.cpu, MMU_SUPER, X, 4, true));
+    go(B | 2 | KEEP);
+    CF_CODE_AT(XA, 0x90, CF_STOP);
+    cf_run(XA);
+    go(A | 1 | KEEP);
+    ck_assert_ptr_null(mmu_direct(cf.cpu, MMU_SUPER, X, 4, true));
+    mmu_store(cf.cpu, X + 2, 0x12, 1, 0);
+    cf.num_out = 0;
+    CF_CODE_AT(XA + 1, CF_OUT_AL, CF_STOP);
+    cf_run(X);
+    ck_assert_uint_eq(cf.num_out, 1);
+}
+END_TEST
+
+/* More pages than are kept, and more spaces than there are places. */
+START_TEST(test_more_than_fits)
+{
+    for (unsigned i = 0; i < 512; i++)
+        load(X + 0x1000 * i);
+    for (unsigned pcid = 2; pcid < 20; pcid++) {
+        go(B | pcid | KEEP);
+        for (unsigned i = 0; i < 16; i++)
+            ck_assert_uint_eq(load(X + 0x2000 * i), 0xb);
+    }
+    go(A | 1 | KEEP);
+    for (unsigned i = 0; i < 256; i++)
+        ck_assert_uint_eq(load(X + 0x2000 * i), 0xa);
+    go(B | 19 | KEEP);
+    ck_assert_uint_eq(walks_for(0xb), 0);
+    go(A | 1 | KEEP);
+    for (unsigned i = 0; i < 256; i++)
+        ck_assert_uint_eq(load(X + 0x2000 * i), 0xa);
+}
+END_TEST
+
+Suite *spaces_suite(void)
+{
+    Suite *s = suite_create("spaces");
+    TCase *t = tcase_create("spaces");
+    const TTest *const tests[] = {
+        test_to_and_fro, test_flushing_write, test_other_table_under_the_pcid, test_what_does_not, test_global,
+        test_keys, test_code_came, test_more_than_fits,
+    };
+
+    tcase_add_checked_fixture(t, setup, cf_teardown);
+    for (unsigned i = 0; i < ARRAY_LEN(tests); i++)
+        tcase_add_test(t, tests[i]);
+    tcase_add_loop_test(t, test_what_forgets, 0, 7);
+    suite_add_tcase(s, t);
+    return s;
+}
