@@ -9,7 +9,7 @@
 
 struct string_op {
     struct cpu *cpu;
-    unsigned size;          /* bytes of an element */
+    unsigned size, shift;   /* bytes of an element, and the power of 2 that they are */
     uint64_t mask;          /* of the address size */
     unsigned addrsize;
     unsigned seg;           /* of rSI */
@@ -40,7 +40,7 @@ static void reg_put(const struct string_op *s, unsigned reg, uint64_t v)
 
 static void reg_advance(const struct string_op *s, unsigned reg, uint64_t n)
 {
-    uint64_t bytes = n * s->size;
+    uint64_t bytes = n << s->shift;
 
     reg_put(s, reg, reg_get(s, reg) + (s->back ? -bytes : bytes));
 }
@@ -90,8 +90,8 @@ static uint64_t elements_within(const struct string_op *s, uint64_t at, uint64_t
     if (at < lo || at > hi || hi - at < s->size - 1)
         return 0;
     if (s->back)
-        return (at - lo) / s->size + 1;
-    return (hi - at - (s->size - 1)) / s->size + 1;
+        return ((at - lo) >> s->shift) + 1;
+    return ((hi - at - (s->size - 1)) >> s->shift) + 1;
 }
 
 /* Elements of the segment before its limit or the wrap of the index. */
@@ -228,15 +228,74 @@ static void fill_up(const struct string_op *s, uint8_t *dst, uint64_t v, uint64_
     else
         __asm__ volatile("rep stosq" : "+D"(dst), "+c"(n) : "a"(v) : "memory");
 }
+
+/* A multiple of 128 bytes at an address aligned to 32. A store of 32 bytes splits no aligned element. */
+static void fill_vectors(uint8_t *dst, uint64_t pattern, uint64_t bytes)
+{
+    __asm__ volatile("vmovq %[v], %%xmm0\n\t"
+                     "vpbroadcastq %%xmm0, %%ymm0\n"
+                     "1:\n\t"
+                     "vmovdqa %%ymm0, (%[p])\n\t"
+                     "vmovdqa %%ymm0, 32(%[p])\n\t"
+                     "vmovdqa %%ymm0, 64(%[p])\n\t"
+                     "vmovdqa %%ymm0, 96(%[p])\n\t"
+                     "sub $-128, %[p]\n\t"
+                     "sub $128, %[n]\n\t"
+                     "jnz 1b\n\t"
+                     "vzeroupper"
+                     : [p] "+r"(dst), [n] "+r"(bytes)
+                     : [v] "r"(pattern)
+                     : "xmm0", "cc", "memory");
+}
 #else
 #define fill_up fill_elements
+
+static void fill_vectors(uint8_t *dst, uint64_t pattern, uint64_t bytes)
+{
+    for (; bytes; bytes -= 8, dst += 8)
+        store_shared_le(dst, 8, pattern);
+}
 #endif
 
 #define FEW 8 /* elements for which the host's string instruction takes longer to begin than a loop to end */
+#define MANY_BYTES 512 /* for which the host's string instruction takes longer than vectors */
+
+/* 8 bytes of elements. */
+static inline uint64_t element_pattern(uint64_t v, unsigned size)
+{
+    static const uint64_t ones[] = { [1] = UINT64_C(0x0101010101010101), [2] = UINT64_C(0x0001000100010001),
+                                     [4] = UINT64_C(0x0000000100000001), [8] = 1 };
+
+    return (v & MASK(8 * size)) * ones[size];
+}
+
+static void fill_end(const struct string_op *s, uint8_t *dst, uint64_t v, uint64_t n)
+{
+    if (s->size == 1)
+        fill_shared(dst, (uint8_t)v, n);
+    else
+        fill_elements(s, dst, v, n);
+}
+
+/* Elements that are aligned, upwards: the ends by elements, each byte once. */
+static void fill_many(const struct string_op *s, uint8_t *dst, uint64_t v, uint64_t n)
+{
+    uint64_t before = (-(uintptr_t)dst & 31) >> s->shift, bytes, left;
+
+    bytes = align_down((n - before) << s->shift, 128);
+    left = n - before - (bytes >> s->shift);
+    fill_end(s, dst, v, before);
+    dst += before << s->shift;
+    fill_vectors(dst, element_pattern(v, s->size), bytes);
+    fill_end(s, dst + bytes, v, left);
+}
 
 static void run_fill(const struct string_op *s, uint8_t *dst, uint64_t v, uint64_t n)
 {
-    if (s->size == 1)
+    if (!s->back && n << s->shift >= MANY_BYTES && !((uintptr_t)dst & (s->size - 1)) &&
+        (s->cpu->host_isa & TCG_ISA_AVX2))
+        fill_many(s, dst, v, n);
+    else if (s->size == 1)
         fill_shared(s->back ? dst - (n - 1) : dst, (uint8_t)v, n);
     else if (s->back || n < FEW)
         fill_elements(s, dst, v, n);
@@ -416,6 +475,7 @@ static struct string_op string_op(struct cpu *cpu, uint64_t desc)
         .repne = desc & STR_REPNE,
     };
 
+    s.shift = (unsigned)__builtin_ctz(s.size);
     s.mask = MASK(8 * s.addrsize);
     return s;
 }
@@ -494,21 +554,17 @@ static inline void fill_few(uint8_t *dst, uint64_t v, unsigned bytes)
     }
 }
 
-/* 8 bytes of elements. */
-static inline uint64_t element_pattern(uint64_t v, unsigned size)
-{
-    static const uint64_t ones[] = { [1] = UINT64_C(0x0101010101010101), [2] = UINT64_C(0x0001000100010001),
-                                     [4] = UINT64_C(0x0000000100000001), [8] = 1 };
-
-    return (v & MASK(8 * size)) * ones[size];
-}
-
 /* The caller has the registers' values from before and writes what follows from the number of elements done: only what
- * raises leaves them changed. */
-static uint64_t run_for_caller(struct cpu *cpu, uint64_t desc, uint64_t count, string_step *step)
+ * raises leaves them changed. `ahead` elements are done already. */
+static uint64_t run_for_caller(struct cpu *cpu, uint64_t desc, uint64_t count, uint64_t ahead, string_step *step)
 {
     uint64_t cx = cpu->gpr[R_CX], si = cpu->gpr[R_SI], di = cpu->gpr[R_DI], left;
 
+    if (ahead) {
+        struct string_op s = string_op(cpu, desc);
+        reg_put(&s, R_CX, count - ahead);
+        reg_advance(&s, R_DI, ahead);
+    }
     string_run(cpu, desc, step);
     left = cpu->gpr[R_CX] & MASK(8 * (desc >> STR_ADDR_SHIFT & 0xf));
     cpu->gpr[R_CX] = cx;
@@ -517,9 +573,14 @@ static uint64_t run_for_caller(struct cpu *cpu, uint64_t desc, uint64_t count, s
     return count - left;
 }
 
+static inline bool is_direct(const struct cpu *cpu, uint64_t desc)
+{
+    return (desc & (STR_LINEAR | STR_ONE)) == STR_LINEAR && !(cpu->eflags & FL_DF);
+}
+
 static inline bool is_few(const struct cpu *cpu, uint64_t desc, uint64_t count)
 {
-    return (desc & STR_LINEAR) && !(cpu->eflags & FL_DF) && count - 1 < FEW_BYTES / (desc & STR_SIZE);
+    return is_direct(cpu, desc) && count - 1 < FEW_BYTES / (desc & STR_SIZE);
 }
 
 uint64_t helper_movs_run(struct cpu *cpu, uint64_t desc, uint64_t count, uint64_t di, uint64_t si)
@@ -535,7 +596,28 @@ uint64_t helper_movs_run(struct cpu *cpu, uint64_t desc, uint64_t count, uint64_
             return count;
         }
     }
-    return run_for_caller(cpu, desc, count, step_movs);
+    return run_for_caller(cpu, desc, count, 0, step_movs);
+}
+
+/* Upwards through linear addresses, page by page, as far as translated code could store by itself. Returns how many of
+ * `count` elements are done. */
+static uint64_t fill_pages(struct cpu *cpu, uint64_t desc, uint64_t count, uint64_t di, uint64_t v)
+{
+    struct string_op s = string_op(cpu, desc);
+    unsigned mmu = cpu_mmu_set(cpu);
+    uint64_t done = 0;
+
+    while (done < count && !(done && exit_requested(cpu))) {
+        uint64_t n = MIN_OF(count - done, (MEM_PAGE_SIZE - (di & (MEM_PAGE_SIZE - 1))) >> s.shift);
+        uint8_t *dst = n ? mmu_direct(cpu, mmu, di, (unsigned)(n << s.shift), true) : NULL;
+
+        if (!dst || s.mask - di < n << s.shift)
+            break;
+        run_fill(&s, dst, v, n);
+        done += n;
+        di += n << s.shift;
+    }
+    return done;
 }
 
 uint64_t helper_stos_run(struct cpu *cpu, uint64_t desc, uint64_t count, uint64_t di, uint64_t acc)
@@ -549,8 +631,16 @@ uint64_t helper_stos_run(struct cpu *cpu, uint64_t desc, uint64_t count, uint64_
             fill_few(dst, element_pattern(acc, size), bytes);
             return count;
         }
+    } else if (is_direct(cpu, desc)) {
+        uint64_t done = fill_pages(cpu, desc, count, di, acc);
+
+        if (done == count || (done && exit_requested(cpu))) {
+            cpu->rep_partial = done < count;
+            return done;
+        }
+        return run_for_caller(cpu, desc, count, done, step_stos);
     }
-    return run_for_caller(cpu, desc, count, step_stos);
+    return run_for_caller(cpu, desc, count, 0, step_stos);
 }
 
 /* Processors check the permission of a repetition with count 0 too. */

@@ -148,6 +148,32 @@ static void faults(void)
     page_set(5, true);
 }
 
+/* Long fills: every element whole, nothing before them and behind. */
+static void fill_at(u32 size, u32 start, u32 bytes)
+{
+    u32 count = bytes / size, wrong = 0, end = start + count * size;
+    u32 first = start < 64 ? 0 : start - 64, last = end + 64;
+
+    for (u32 i = first; i < last; i++)
+        *window_byte(i) = (u8)i;
+    test_run(&(struct test){ .name = "rep stos, long", .mode = P32U, .code = code_of(STOS, size), .ax = 0x84838281,
+      .cx = count, .di = WIN + start, .x = { { CX, 0 }, { DI, WIN + end } } });
+    for (u32 i = first; i < last; i++)
+        wrong += *window_byte(i) != (i >= start && i < end ? 0x81 + (i - start) % size : (u8)i);
+    check("bytes that differ", wrong, 0);
+}
+
+static void fills(void)
+{
+    static const u32 starts[] = { 0, 1, 4, 0x1e, 0xe3c, 0xfff }, lengths[] = { 0x200, 0x27c, 0x1804 };
+
+    group("fills");
+    for (u32 size = 1; size <= 4; size *= 2)
+        for (u32 i = 0; i < sizeof(starts) / 4; i++)
+            for (u32 j = 0; j < sizeof(lengths) / 4; j++)
+                fill_at(size, starts[i], lengths[j]);
+}
+
 static void overlaps(void)
 {
     static const struct { u32 si, di, count; bool down; } rows[] = {
@@ -282,6 +308,7 @@ void program(const char *line)
     cr3_set((u32)dir);
     cr0_set(cr0_get() | 0x80010000);
     faults();
+    fills();
     overlaps();
     flags_and_ends();
     cr0_set(cr0_get() & 0x7fffffff);
