@@ -37,12 +37,12 @@ static void implicit_length(struct string *s, uint64_t imm)
 }
 
 /* The register's magnitude, as far as there are elements. */
-static void explicit_length(struct string *s, uint64_t reg, uint64_t imm)
+static unsigned explicit_length(uint64_t reg, uint64_t imm)
 {
     int64_t length = imm & STRING_LENGTH64 ? (int64_t)reg : (int32_t)reg;
     uint64_t magnitude = length < 0 ? -(uint64_t)length : (uint64_t)length;
 
-    s->valid = magnitude < elements(imm) ? (unsigned)magnitude : elements(imm);
+    return magnitude < elements(imm) ? (unsigned)magnitude : elements(imm);
 }
 
 static bool in_set(const struct string *set, int32_t v)
@@ -100,14 +100,13 @@ static uint32_t compare(const struct string *a, const struct string *b, uint64_t
     return result;
 }
 
-static uint64_t flags_and_index(const struct string *a, const struct string *b, uint64_t imm, uint32_t result)
+static uint64_t flags_and_index(const struct string_result *r, uint64_t imm)
 {
-    unsigned n = elements(imm), index = n;
+    unsigned index = elements(imm);
 
-    if (result)
-        index = imm & STR_LAST ? 31 - (unsigned)__builtin_clz(result) : (unsigned)__builtin_ctz(result);
-    return (uint64_t)index << STRING_INDEX_SHIFT | (result ? FL_CF : 0) | (b->valid < n ? FL_ZF : 0) |
-           (a->valid < n ? FL_SF : 0) | (result & 1 ? FL_OF : 0);
+    if (r->bits)
+        index = imm & STR_LAST ? 31 - (unsigned)__builtin_clz(r->bits) : (unsigned)__builtin_ctz(r->bits);
+    return (uint64_t)index << STRING_INDEX_SHIFT | (r->bits ? FL_CF : 0) | r->ends | (r->bits & 1 ? FL_OF : 0);
 }
 
 static void put_mask(union vec128 *dst, uint64_t imm, uint32_t result)
@@ -123,24 +122,40 @@ static void put_mask(union vec128 *dst, uint64_t imm, uint32_t result)
     *dst = r;
 }
 
-static uint64_t compare_strings(struct cpu *cpu, uint64_t fields, uint64_t imm, bool lengths, bool mask)
+/* As explicit_length() gives them, or NULL: up to the first zero element. */
+static struct string_result compare_elements(const union vec128 *x, const union vec128 *y, uint64_t imm,
+                                             const unsigned lengths[2])
 {
     struct string a, b;
-    uint32_t result;
+    uint32_t bits;
 
-    load_elements(&a, cpu_vec_first(cpu, fields), imm);
-    load_elements(&b, cpu_vec_second(cpu, fields), imm);
+    load_elements(&a, x, imm);
+    load_elements(&b, y, imm);
+    implicit_length(&a, imm);
+    implicit_length(&b, imm);
     if (lengths) {
-        explicit_length(&a, cpu->gpr[R_AX], imm);
-        explicit_length(&b, cpu->gpr[R_DX], imm);
-    } else {
-        implicit_length(&a, imm);
-        implicit_length(&b, imm);
+        a.valid = lengths[0];
+        b.valid = lengths[1];
     }
-    result = compare(&a, &b, imm);
+    bits = compare(&a, &b, imm);
+    return (struct string_result){ bits, (b.valid < elements(imm) ? FL_ZF : 0) | (a.valid < elements(imm) ? FL_SF : 0) };
+}
+
+static uint64_t compare_strings(struct cpu *cpu, uint64_t fields, uint64_t imm, bool explicit, bool mask)
+{
+    const union vec128 *a = cpu_vec_first(cpu, fields), *b = cpu_vec_second(cpu, fields);
+    unsigned lengths[2] = { explicit_length(cpu->gpr[R_AX], imm), explicit_length(cpu->gpr[R_DX], imm) };
+    struct string_result r;
+
+    if (!(cpu->host_isa & TCG_ISA_SSE42))
+        r = compare_elements(a, b, imm, explicit ? lengths : NULL);
+    else if (explicit)
+        r = compare_by_length(a, b, (unsigned)imm, (int)lengths[0], (int)lengths[1]);
+    else
+        r = compare_by_zero(a, b, (unsigned)imm);
     if (mask)
-        put_mask(&cpu->xmm[0], imm, result);
-    return flags_and_index(&a, &b, imm, result);
+        put_mask(&cpu->xmm[0], imm, r.bits);
+    return flags_and_index(&r, imm);
 }
 
 uint64_t helper_pcmpestri(struct cpu *cpu, uint64_t fields, uint64_t imm)
