@@ -25,9 +25,7 @@ static ir_ref is_zero(struct emit *e, enum ir_type t, ir_ref v)
 /* S and Z of `res`, C as told, O = 0. A and P are undefined in all instructions that use this. */
 static void put_flags_carry(struct emit *e, enum ir_type t, ir_ref res, ir_ref c)
 {
-    ir_ref logic = ir_flags(e->b, IR_FL_LOGIC, t, res, 0, 0);
-
-    ir_putfl(e->b, ir_flags(e->b, IR_FL_SETC, IR_I32, logic, c, 0));
+    ir_putfl(e->b, ir_flags(e->b, IR_FL_BITS, t, res, c, 0));
 }
 
 /* ---- counting bits ---- */
@@ -175,37 +173,27 @@ void emit_shift_x(struct emit *e)
     emit_store(e, 0, ir_bin(e->b, e->insn->row->arg, t, v, n));
 }
 
-/* Operand 0 := operand 0 + operand 1 + the boolean `in`. *out: the carry. */
-static void add_with(struct emit *e, ir_ref in, ir_ref *out)
+/* Operand 0 := operand 0 + operand 1 + C or (`of`) O, which then is the carry; all other flags stay. Such additions
+ * come in chains, so both are kept as booleans. */
+static void add_with(struct emit *e, bool of)
 {
     enum ir_type t = op_type(e);
-    ir_ref y = emit_load(e, 1), part = ir_bin(e->b, IR_ADD, t, emit_load(e, 0), y);
-    ir_ref sum = ir_bin(e->b, IR_ADD, t, part, ir_zext(e->b, t, in));
+    ir_ref fl = ir_getfl(e->b), c = ir_cond(e->b, CC_B, fl), o = ir_cond(e->b, CC_O, fl);
+    ir_ref y = emit_load(e, 1), sum = ir_tri(e->b, IR_ADC, t, emit_load(e, 0), y, of ? o : c), out;
 
-    *out = ir_bin(e->b, IR_OR, IR_I32, ir_cmp(e->b, IR_CMP_LTU, t, part, y),
-                  ir_cmp(e->b, IR_CMP_LTU, t, sum, part));
+    out = ir_cond(e->b, CC_B, ir_flags(e->b, IR_FL_ADC, t, sum, y, of ? o : c));
     emit_store(e, 0, sum);
+    ir_putfl(e->b, ir_flags(e->b, IR_FL_CO, IR_I32, ir_eflags(e->b, fl), of ? c : out, of ? out : o));
 }
 
-/* Carry in and out is C. */
 void emit_adcx(struct emit *e)
 {
-    ir_ref fl = ir_getfl(e->b), out;
-
-    add_with(e, ir_cond(e->b, CC_B, fl), &out);
-    ir_putfl(e->b, ir_flags(e->b, IR_FL_SETC, IR_I32, fl, out, 0));
+    add_with(e, false);
 }
 
-/* Carry in and out is O. */
 void emit_adox(struct emit *e)
 {
-    ir_ref fl = ir_getfl(e->b), out, word;
-
-    add_with(e, ir_cond(e->b, CC_O, fl), &out);
-    word = ir_bini(e->b, IR_AND, IR_I32, ir_eflags(e->b, fl), IR_FLAGS6 & ~IR_OF);
-    out = ir_bini(e->b, IR_SHL, IR_I32, out, (unsigned)__builtin_ctz(IR_OF));
-    word = ir_bin(e->b, IR_OR, IR_I32, word, out);
-    ir_putfl(e->b, ir_flags(e->b, IR_FL_RAW, IR_I32, word, 0, 0));
+    add_with(e, true);
 }
 
 /* ---- others ---- */

@@ -21,18 +21,8 @@ static ir_ref carry(struct emit *e)
 /* Numbers as in ModRM.reg of 80..83. */
 enum alu { ALU_ADD, ALU_OR, ALU_ADC, ALU_SBB, ALU_AND, ALU_SUB, ALU_XOR, ALU_CMP };
 
-/* ADC and SBB: x op (y + carry). */
-static ir_ref alu_carry(struct emit *e, enum ir_type t, bool sub, ir_ref x, ir_ref y, ir_ref *fl)
-{
-    ir_ref c = carry(e), res;
-    enum ir_op op = sub ? IR_SUB : IR_ADD;
-
-    res = ir_bin(e->b, op, t, ir_bin(e->b, op, t, x, y), ir_zext(e->b, t, c));
-    *fl = ir_flags(e->b, sub ? IR_FL_SBB : IR_FL_ADC, t, res, y, c);
-    return res;
-}
-
-static ir_ref alu(struct emit *e, enum ir_type t, enum alu op, ir_ref x, ir_ref y, ir_ref *fl)
+/* `c`: the carry for ADC and SBB. */
+static ir_ref alu(struct emit *e, enum ir_type t, enum alu op, ir_ref x, ir_ref y, ir_ref c, ir_ref *fl)
 {
     static const uint8_t logic[8] = { [ALU_OR] = IR_OR, [ALU_AND] = IR_AND, [ALU_XOR] = IR_XOR };
     ir_ref res;
@@ -40,7 +30,9 @@ static ir_ref alu(struct emit *e, enum ir_type t, enum alu op, ir_ref x, ir_ref 
     switch (op) {
     case ALU_ADC:
     case ALU_SBB:
-        return alu_carry(e, t, op == ALU_SBB, x, y, fl);
+        res = ir_tri(e->b, op == ALU_SBB ? IR_SBB : IR_ADC, t, x, y, c);
+        *fl = ir_flags(e->b, op == ALU_SBB ? IR_FL_SBB : IR_FL_ADC, t, res, y, c);
+        return res;
     case ALU_ADD:
     case ALU_SUB:
         res = ir_bin(e->b, op == ALU_SUB ? IR_SUB : IR_ADD, t, x, y);
@@ -54,34 +46,35 @@ static ir_ref alu(struct emit *e, enum ir_type t, enum alu op, ir_ref x, ir_ref 
 }
 
 /* x before the locked x op y; the old value of the destination is all that result and flags need. */
-static ir_ref alu_locked(struct emit *e, enum ir_type t, enum alu op, ir_ref y)
+static ir_ref alu_locked(struct emit *e, enum ir_type t, enum alu op, ir_ref y, ir_ref c)
 {
     static const uint8_t kind[8] = { [ALU_OR] = IR_ATOMIC_OR, [ALU_AND] = IR_ATOMIC_AND,
                                      [ALU_XOR] = IR_ATOMIC_XOR };
 
     if (op == ALU_ADC || op == ALU_SBB)
-        y = ir_bin(e->b, IR_ADD, t, y, ir_zext(e->b, t, carry(e)));
+        y = ir_bin(e->b, IR_ADD, t, y, ir_zext(e->b, t, c));
     if (op == ALU_SUB || op == ALU_SBB)
         y = ir_un(e->b, IR_NEG, t, y);
     _Static_assert(IR_ATOMIC_ADD == 0, "ADD, ADC, SUB, SBB");
     return emit_atomic(e, (enum ir_atomic)kind[op], y);
 }
 
+/* The carry is asked for first: before an access to memory it still is in the host's flags. */
 void emit_alu(struct emit *e)
 {
     enum ir_type t = emit_type(op_size(e));
     enum alu op = e->insn->row->arg;
-    ir_ref y = emit_load(e, 1), x, addr, fl, res;
+    ir_ref c = op == ALU_ADC || op == ALU_SBB ? carry(e) : 0, y = emit_load(e, 1), x, addr, fl, res;
 
     if (op == ALU_CMP) {
         ir_putfl(e->b, ir_flags(e->b, IR_FL_CMP, t, emit_load(e, 0), y, 0));
         return;
     }
     if (emit_locked(e)) {
-        alu(e, t, op, alu_locked(e, t, op, y), y, &fl);
+        alu(e, t, op, alu_locked(e, t, op, y, c), y, c, &fl);
     } else {
         x = emit_load_rmw(e, 0, &addr);
-        res = alu(e, t, op, x, y, &fl);
+        res = alu(e, t, op, x, y, c, &fl);
         emit_store_rmw(e, 0, addr, res);
     }
     ir_putfl(e->b, fl);
@@ -196,39 +189,107 @@ void emit_imul(struct emit *e)
     ir_putfl(e->b, mul_flags(e, t, true, low, ir_bin(e->b, IR_MULHS, t, x, y)));
 }
 
-/* The dividend of 2 * size bytes: AX, DX:AX, EDX:EAX. */
-static ir_ref dividend(struct emit *e, unsigned size)
+/* #DE if the boolean is true. */
+static void trap_divide(struct emit *e, ir_ref v)
 {
-    ir_ref low, high;
-
-    if (size == 1)
-        return ir_zext(e->b, IR_I64, emit_get_reg(e, R_AX, 2));
-    low = ir_zext(e->b, IR_I64, emit_get_reg(e, R_AX, size));
-    high = ir_zext(e->b, IR_I64, emit_get_reg(e, R_DX, size));
-    return ir_bin(e->b, IR_OR, IR_I64, low, ir_bini(e->b, IR_SHL, IR_I64, high, 8 * size));
+    ir_trapif(e->b, v, HELP_raise, raise_arg(EX_DE));
 }
 
-/* DIV, IDIV (arg 1). */
+/* high:low of type t in twice the width, at least I32. */
+static ir_ref dividend(struct emit *e, enum ir_type t, ir_ref low, ir_ref high)
+{
+    enum ir_type wide = t == IR_I32 ? IR_I64 : IR_I32;
+
+    return ir_bin(e->b, IR_OR, wide, ir_zext(e->b, wide, low),
+                  ir_bini(e->b, IR_SHL, wide, ir_zext(e->b, wide, high), IR_BITS(t)));
+}
+
+struct division {
+    ir_ref quotient, rest;
+};
+
+/* The quotient fits if the upper half of the dividend is less than the divisor, which then is not 0. */
+static struct division divide(struct emit *e, enum ir_type t, ir_ref low, ir_ref high, ir_ref divisor)
+{
+    enum ir_type at = t < IR_I32 ? IR_I32 : t;
+
+    trap_divide(e, ir_cmp(e->b, IR_CMP_GEU, t, high, divisor));
+    if (t < IR_I32) {
+        low = dividend(e, t, low, high);
+        high = ir_const(e->b, at, 0);
+        divisor = ir_zext(e->b, at, divisor);
+    }
+    return (struct division){ ir_tri(e->b, IR_DIVU, at, low, divisor, high),
+                              ir_tri(e->b, IR_REMU, at, low, divisor, high) };
+}
+
+/* x / y in type `at`; the quotient must fit in t. */
+static struct division divide_signed(struct emit *e, enum ir_type t, enum ir_type at, ir_ref x, ir_ref y)
+{
+    ir_ref least = ir_bini(e->b, IR_XOR, at, x, (uint64_t)1 << (IR_BITS(at) - 1));
+    ir_ref over = ir_bin(e->b, IR_OR, at, least, ir_un(e->b, IR_NOT, at, y));
+    struct division d;
+
+    trap_divide(e, ir_cmp(e->b, IR_CMP_EQ, at, y, ir_const(e->b, at, 0)));
+    trap_divide(e, ir_cmp(e->b, IR_CMP_EQ, at, over, ir_const(e->b, at, 0)));
+    d.quotient = ir_tri(e->b, IR_DIVS, at, x, y, 0);
+    d.rest = ir_tri(e->b, IR_REMS, at, x, y, 0);
+    if (t != at)
+        trap_divide(e, ir_cmp(e->b, IR_CMP_NE, at, d.quotient,
+                              ir_sext(e->b, at, ir_zext(e->b, t, d.quotient))));
+    return d;
+}
+
+/* Is `high` known to be the sign of `low`? So it is behind CWD and its kin. */
+static bool is_extended(struct emit *e, enum ir_type t, ir_ref low, ir_ref high)
+{
+    uint64_t same;
+    ir_ref sign = ir_bini(e->b, IR_SAR, t, low, IR_BITS(t) - 1);
+
+    return ir_is_const(e->b, ir_cmp(e->b, IR_CMP_EQ, t, high, sign), &same) && same;
+}
+
+/* IDIV. A dividend of 128 bits is divided by C. */
+static bool emit_idiv(struct emit *e, enum ir_type t, ir_ref low, ir_ref high, ir_ref divisor, struct division *d)
+{
+    enum ir_type at = t == IR_I32 ? IR_I64 : IR_I32;
+
+    if (t >= IR_I32 && is_extended(e, t, low, high)) {
+        *d = divide_signed(e, t, t, low, divisor);
+    } else if (t == IR_I64) {
+        ir_call(e->b, HELP_idiv64, divisor, 0, 0, 0);
+        return false;
+    } else {
+        ir_ref x = dividend(e, t, low, high);
+        x = t == IR_I8 ? ir_sext(e->b, at, ir_zext(e->b, IR_I16, x)) : x;
+        *d = divide_signed(e, t, at, x, ir_sext(e->b, at, divisor));
+    }
+    return true;
+}
+
+/* DIV, IDIV (arg 1) of AX, DX:AX, EDX:EAX, RDX:RAX. */
 void emit_div(struct emit *e)
 {
-    bool is_signed = e->insn->row->arg;
     unsigned size = op_size(e);
-    ir_ref divisor = ir_zext(e->b, IR_I64, emit_load(e, 0)), both, rest;
+    enum ir_type t = emit_type(size);
+    ir_ref divisor = emit_load(e, 0), low = emit_get_reg(e, R_AX, size), high;
+    struct division d;
 
-    if (size == 8) {
-        ir_call(e->b, is_signed ? HELP_idiv64 : HELP_div64, divisor, 0, 0, 0);
+    if (size == 1)
+        high = ir_zext(e->b, t, ir_bini(e->b, IR_SHR, IR_I16, emit_get_reg(e, R_AX, 2), 8));
+    else
+        high = emit_get_reg(e, R_DX, size);
+    if (!e->insn->row->arg)
+        d = divide(e, t, low, high, divisor);
+    else if (!emit_idiv(e, t, low, high, divisor, &d))
         return;
-    }
-    both = ir_call(e->b, is_signed ? HELP_idiv : HELP_div, dividend(e, size), divisor,
-                   ir_const(e->b, IR_I32, size), 0);
-    rest = ir_zext(e->b, IR_I32, ir_bini(e->b, IR_SHR, IR_I64, both, 32));
-    both = ir_zext(e->b, IR_I32, both);
     if (size == 1) {
-        emit_put_reg(e, R_AX, 2, ir_zext(e->b, IR_I16, ir_deposit(e->b, IR_I32, both, 8, 8, rest)));
+        d.quotient = ir_deposit(e->b, IR_I32, d.quotient, 8, 8, d.rest);
+        emit_put_reg(e, R_AX, 2, ir_zext(e->b, IR_I16, d.quotient));
         return;
     }
-    emit_put_reg(e, R_AX, size, ir_zext(e->b, emit_type(size), both));
-    emit_put_reg(e, R_DX, size, ir_zext(e->b, emit_type(size), rest));
+    emit_put_reg(e, R_AX, size, ir_zext(e->b, t, d.quotient));
+    emit_put_reg(e, R_DX, size, ir_zext(e->b, t, d.rest));
 }
 
 /* ---- moves ---- */

@@ -79,44 +79,7 @@ uint64_t seg_address(struct cpu *cpu, unsigned seg, uint64_t ea, unsigned size, 
 
 /* ---- division ---- */
 
-uint64_t helper_div(struct cpu *cpu, uint64_t dividend, uint64_t divisor, uint64_t size)
-{
-    uint64_t quotient;
-
-    if (!divisor)
-        cpu_raise_exception(cpu, EX_DE);
-    quotient = dividend / divisor;
-    if (quotient > MASK(8 * size))
-        cpu_raise_exception(cpu, EX_DE);
-    return quotient | dividend % divisor << 32;
-}
-
-uint64_t helper_idiv(struct cpu *cpu, uint64_t dividend, uint64_t divisor, uint64_t size)
-{
-    unsigned bits = 8 * (unsigned)size;
-    int64_t x = bits_sext(dividend, 2 * bits), y = bits_sext(divisor, bits), quotient;
-
-    if (!y || (x == INT64_MIN && y == -1))
-        cpu_raise_exception(cpu, EX_DE);
-    quotient = x / y;
-    if (quotient != bits_sext((uint64_t)quotient, bits))
-        cpu_raise_exception(cpu, EX_DE);
-    return (uint32_t)quotient | (uint64_t)(x % y) << 32;
-}
-
 __extension__ typedef unsigned __int128 uint128;
-
-uint64_t helper_div64(struct cpu *cpu, uint64_t divisor)
-{
-    uint64_t high = cpu->gpr[R_DX], low = cpu->gpr[R_AX];
-    uint128 x = (uint128)high << 64 | low;
-
-    if (high >= divisor)
-        cpu_raise_exception(cpu, EX_DE);
-    cpu->gpr[R_AX] = high ? (uint64_t)(x / divisor) : low / divisor;
-    cpu->gpr[R_DX] = high ? (uint64_t)(x % divisor) : low % divisor;
-    return 0;
-}
 
 /* By magnitudes: the most negative dividend has no positive counterpart. */
 uint64_t helper_idiv64(struct cpu *cpu, uint64_t divisor)

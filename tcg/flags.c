@@ -68,6 +68,10 @@ uint32_t ir_flags_eval(unsigned op, unsigned t, uint64_t a, uint64_t b, uint64_t
         return flags_szp(a, bits) | flag_if(IR_CF, b & 1) | flag_if(IR_OF, (a ^ b) & min);
     case IR_FL_MUL:
         return flags_szp(a, bits) | flag_if(IR_CF | IR_OF, b & 1);
+    case IR_FL_BITS:
+        return flags_szp(a, bits) | flag_if(IR_CF, b & 1);
+    case IR_FL_CO:
+        return ((uint32_t)a & IR_FLAGS6 & ~(uint32_t)(IR_CF | IR_OF)) | flag_if(IR_CF, b & 1) | flag_if(IR_OF, c & 1);
     default:
         return (uint32_t)a & IR_FLAGS6;
     }
@@ -141,6 +145,22 @@ static uint64_t eval_mulh(unsigned op, unsigned bits, uint64_t a, uint64_t b)
     return high;
 }
 
+__extension__ typedef unsigned __int128 uint128;
+
+/* Where the result is not defined: 0. */
+static uint64_t eval_div(unsigned op, unsigned bits, uint64_t a, uint64_t b, uint64_t c)
+{
+    uint128 x = (uint128)(c & MASK(bits)) << bits | (a & MASK(bits));
+    int64_t sx = bits_sext(a, bits), sy = bits_sext(b, bits);
+
+    b &= MASK(bits);
+    if (op == IR_DIVU || op == IR_REMU)
+        return (c & MASK(bits)) >= b ? 0 : (uint64_t)(op == IR_DIVU ? x / b : x % b);
+    if (!sy || (sy == -1 && (a & MASK(bits)) == BIT(bits - 1)))
+        return 0;
+    return (uint64_t)(op == IR_DIVS ? sx / sy : sx % sy);
+}
+
 static uint64_t eval_un(unsigned op, unsigned bits, unsigned src_bits, uint64_t a)
 {
     uint64_t v = a & MASK(bits);
@@ -170,7 +190,13 @@ uint64_t ir_eval(unsigned op, unsigned t, unsigned cc, uint64_t imm, unsigned sr
     case IR_AND: v = a & b; break;
     case IR_OR: v = a | b; break;
     case IR_XOR: v = a ^ b; break;
+    case IR_ADC: v = a + b + (c & 1); break;
+    case IR_SBB: v = a - b - (c & 1); break;
     case IR_MUL: v = a * b; break;
+    case IR_DIVU:
+    case IR_REMU:
+    case IR_DIVS:
+    case IR_REMS: v = eval_div(op, bits, a, b, c); break;
     case IR_MULHU:
     case IR_MULHS: v = eval_mulh(op, bits, a, b); break;
     case IR_SHL:

@@ -159,6 +159,8 @@ ir_ref ir_extract(struct ir_builder *b, enum ir_type t, ir_ref a, unsigned pos, 
 ir_ref ir_deposit(struct ir_builder *b, enum ir_type t, ir_ref a, unsigned pos, unsigned len, ir_ref field);
 ir_ref ir_cmp(struct ir_builder *b, enum ir_cmp cc, enum ir_type t, ir_ref x, ir_ref y);
 ir_ref ir_select(struct ir_builder *b, enum ir_type t, ir_ref cond, ir_ref yes, ir_ref no);
+/* ADC SBB (carry z: I32), DIVU REMU DIVS REMS (z: 0). */
+ir_ref ir_tri(struct ir_builder *b, enum ir_op op, enum ir_type t, ir_ref x, ir_ref y, ir_ref z);
 /* Flags of kind op (FL_*); unused operands 0. t is the operation's width. */
 ir_ref ir_flags(struct ir_builder *b, enum ir_op op, enum ir_type t, ir_ref x, ir_ref y, ir_ref z);
 ir_ref ir_getfl(struct ir_builder *b);

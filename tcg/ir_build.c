@@ -281,6 +281,11 @@ ir_ref ir_bini(struct ir_builder *b, enum ir_op op, enum ir_type t, ir_ref x, ui
     return ir_bin(b, op, t, x, ir_const(b, ir_ops[op].b == '4' ? IR_I32 : t, imm));
 }
 
+ir_ref ir_tri(struct ir_builder *b, enum ir_op op, enum ir_type t, ir_ref x, ir_ref y, ir_ref z)
+{
+    return ir_value(b, ir_low(op, t, 0, 0, x, y), ir_high(z, 0), 0);
+}
+
 static ir_ref resize(struct ir_builder *b, enum ir_op wider, enum ir_type to, ir_ref a)
 {
     enum ir_type from = ir_type_of(b, a);

@@ -392,6 +392,25 @@ static ir_ref fold_cmp(struct ir_builder *b, struct ir_insn *in)
     return 0;
 }
 
+/* Nothing but the carry is what programs make of it by adding it to 0. */
+static ir_ref fold_adc(struct ir_builder *b, struct ir_insn *in)
+{
+    if (is_value(b, in->c, 0))
+        return ir_bin(b, IR_ADD, in->type, in->a, in->b);
+    if (is_value(b, in->a, 0) && is_value(b, in->b, 0))
+        return ir_zext(b, in->type, in->c);
+    return 0;
+}
+
+static ir_ref fold_sbb(struct ir_builder *b, struct ir_insn *in)
+{
+    if (is_value(b, in->c, 0))
+        return ir_bin(b, IR_SUB, in->type, in->a, in->b);
+    if (in->a == in->b)
+        return ir_un(b, IR_NEG, in->type, ir_zext(b, in->type, in->c));
+    return 0;
+}
+
 static ir_ref fold_select(struct ir_builder *b, struct ir_insn *in)
 {
     const struct ir_insn *d = def(b, in->a);
@@ -507,6 +526,21 @@ static ir_ref cond_with_carry(struct ir_builder *b, unsigned cc, const struct ir
     return cond_of_result(b, cc, fl->type, fl->a);
 }
 
+/* The other bits of the word but C and O, whose conditions are operands. */
+static ir_ref cond_of_co(struct ir_builder *b, unsigned cc, const struct ir_insn *fl)
+{
+    ir_ref word;
+
+    if (cc >> 1 == CC_B || cc >> 1 == CC_O)
+        return invert_if(b, cc & 1, cc >> 1 == CC_B ? fl->b : fl->c);
+    if (fl->type != IR_I32 || cc >> 1 == CC_L || cc >> 1 == CC_LE)
+        return 0;
+    if (cc >> 1 != CC_BE)
+        return cond_of_raw(b, cc, fl->a);
+    word = ir_flags(b, IR_FL_RAW, IR_I32, fl->a, 0, 0);
+    return invert_if(b, cc & 1, ir_bin(b, IR_OR, IR_I32, fl->b, ir_cond(b, CC_Z << 1, word)));
+}
+
 static ir_ref cond_of_shift(struct ir_builder *b, unsigned cc, const struct ir_insn *fl)
 {
     if (cc >> 1 != CC_B)
@@ -542,7 +576,9 @@ static ir_ref fold_cond(struct ir_builder *b, struct ir_insn *in)
     case IR_FL_SBB: return cond_of_result(b, cc, fl->type, fl->a);
     case IR_FL_INC:
     case IR_FL_DEC:
+    case IR_FL_BITS:
     case IR_FL_MUL: return cond_with_carry(b, cc, fl);
+    case IR_FL_CO: return cond_of_co(b, cc, fl);
     case IR_FL_SHL:
     case IR_FL_SHR: return cond_of_shift(b, cc, fl);
     case IR_FL_RAW: return cond_of_raw(b, cc, fl->a);
@@ -582,6 +618,18 @@ static ir_ref fold_fl_carry(struct ir_builder *b, struct ir_insn *in)
     return ir_flags(b, in->op == IR_FL_ADC ? IR_FL_ADD : IR_FL_SUB, in->type, in->a, in->b, 0);
 }
 
+/* C and O of the word do not count: what has replaced them before is left out. */
+static ir_ref fold_fl_co(struct ir_builder *b, struct ir_insn *in)
+{
+    const struct ir_insn *word = def(b, in->a), *fl = def(b, word->a);
+
+    if (word->op == IR_EFLAGS && fl->op == IR_FL_CO && fl->type == in->type)
+        in->a = fl->a;
+    else if (word->op == IR_EFLAGS && fl->op == IR_FL_SETC)
+        in->a = ir_eflags(b, fl->a);
+    return 0;
+}
+
 /* Only the six bits of the word count. */
 static ir_ref fold_raw(struct ir_builder *b, struct ir_insn *in)
 {
@@ -599,7 +647,7 @@ static ir_ref fold_raw(struct ir_builder *b, struct ir_insn *in)
 /* A later C replaces an earlier one; the C that is there already changes nothing. */
 static ir_ref fold_setc(struct ir_builder *b, struct ir_insn *in)
 {
-    const struct ir_insn *d = def(b, in->b);
+    const struct ir_insn *d = def(b, in->b), *fl;
     uint32_t value;
     uint64_t c;
 
@@ -607,6 +655,9 @@ static ir_ref fold_setc(struct ir_builder *b, struct ir_insn *in)
         return in->a;
     if (is_op(b, in->a, IR_FL_SETC))
         in->a = def(b, in->a)->a;
+    fl = def(b, in->a);
+    if (fl->op == IR_FL_CO)
+        return ir_flags(b, IR_FL_CO, fl->type, fl->a, in->b, fl->c);
     if (!ir_is_const(b, in->b, &c) || !flags_const(b, in->a, &value))
         return 0;
     value = (value & ~(uint32_t)IR_CF) | (uint32_t)c;
@@ -623,7 +674,7 @@ static rule *const rules[IR_NUM_OPS] = {
     [IR_SEXT] = fold_sext, [IR_TRUNC] = fold_trunc, [IR_EXTRACT] = fold_extract, [IR_DEPOSIT] = fold_deposit,
     [IR_CMP] = fold_cmp, [IR_SELECT] = fold_select, [IR_FL_ADD] = fold_fl_add, [IR_FL_ADC] = fold_fl_carry,
     [IR_FL_SUB] = fold_fl_sub, [IR_FL_SBB] = fold_fl_carry, [IR_FL_CMP] = fold_fl_sub, [IR_FL_RAW] = fold_raw,
-    [IR_FL_SETC] = fold_setc,
+    [IR_FL_SETC] = fold_setc, [IR_FL_CO] = fold_fl_co, [IR_ADC] = fold_adc, [IR_SBB] = fold_sbb,
     [IR_EFLAGS] = fold_eflags, [IR_COND] = fold_cond,
 };
 

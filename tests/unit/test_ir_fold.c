@@ -233,6 +233,31 @@ START_TEST(comparisons)
 }
 END_TEST
 
+START_TEST(carries)
+{
+    ir_ref x = ir_get(b, IR_I32, 1), y = ir_get(b, IR_I32, 2), zero = ir_const(b, IR_I32, 0);
+    ir_ref c = ir_cmp(b, IR_CMP_LTU, IR_I32, x, y), o = ir_cmp(b, IR_CMP_EQ, IR_I32, x, y), fl, co, two;
+
+    ck_assert_uint_eq(ir_tri(b, IR_ADC, IR_I32, x, y, zero), ir_bin(b, IR_ADD, IR_I32, x, y));
+    ck_assert_uint_eq(ir_tri(b, IR_SBB, IR_I32, x, y, zero), ir_bin(b, IR_SUB, IR_I32, x, y));
+    ck_assert_uint_eq(ir_tri(b, IR_ADC, IR_I32, zero, zero, c), c);
+    ck_assert_uint_eq(ir_tri(b, IR_SBB, IR_I32, x, x, c), ir_un(b, IR_NEG, IR_I32, c));
+    ck_assert_uint_eq(def(ir_tri(b, IR_ADC, IR_I32, x, zero, c))->op, IR_ADC);
+    assert_const(ir_tri(b, IR_ADC, IR_I32, ir_const(b, IR_I32, 7), ir_const(b, IR_I32, 8), ir_const(b, IR_I32, 1)), 16);
+    assert_const(ir_tri(b, IR_DIVU, IR_I32, ir_const(b, IR_I32, 7), ir_const(b, IR_I32, 2), ir_const(b, IR_I32, 1)),
+                 0x80000003);
+    assert_const(ir_tri(b, IR_REMS, IR_I64, ir_const(b, IR_I64, -(uint64_t)7), ir_const(b, IR_I64, 2), 0), UINT64_MAX);
+    fl = ir_flags(b, IR_FL_ADC, IR_I32, x, y, c);
+    co = ir_flags(b, IR_FL_CO, IR_I32, ir_eflags(b, fl), c, o);
+    ck_assert_uint_eq(ir_cond(b, 0x2, co), c);
+    ck_assert_uint_eq(ir_cond(b, 0x0, co), o);
+    two = ir_flags(b, IR_FL_CO, IR_I32, ir_eflags(b, co), o, c);
+    ck_assert_uint_eq(def(two)->a, def(co)->a);
+    two = ir_flags(b, IR_FL_SETC, IR_I32, two, c, 0);
+    ck_assert(def(two)->op == IR_FL_CO && def(two)->a == def(co)->a && def(two)->b == c && def(two)->c == c);
+}
+END_TEST
+
 START_TEST(conditions_become_comparisons)
 {
     ir_ref x = ir_get(b, IR_I32, 1), y = ir_get(b, IR_I32, 2), diff = ir_bin(b, IR_SUB, IR_I32, x, y);
@@ -413,6 +438,7 @@ Suite *ir_fold_suite(void)
     tcase_add_test(tc, sizes);
     tcase_add_test(tc, comparisons);
     tcase_add_test(tc, conditions_become_comparisons);
+    tcase_add_test(tc, carries);
     tcase_add_test(tc, registers_are_forwarded);
     tcase_add_test(tc, flags_are_forwarded);
     tcase_add_test(tc, fields_are_forwarded);

@@ -655,14 +655,14 @@ static ir_ref field(struct gen *g)
 static void gen_flags(struct gen *g)
 {
     static const enum ir_op kinds[] = { IR_FL_ADD, IR_FL_ADC, IR_FL_SUB, IR_FL_SBB, IR_FL_CMP, IR_FL_LOGIC,
-                                        IR_FL_INC, IR_FL_DEC, IR_FL_SHL, IR_FL_SHR, IR_FL_MUL };
+                                        IR_FL_INC, IR_FL_DEC, IR_FL_SHL, IR_FL_SHR, IR_FL_MUL, IR_FL_BITS, IR_FL_CO };
     unsigned op = kinds[pick(g, ARRAY_LEN(kinds))], t = pick(g, 4);
     ir_ref x = value(g, t), y = value(g, t), bit = pick(g, 2) ? boolean(g) : field(g), v = 0;
 
     if (op == IR_FL_SUB && pick(g, 2))
         v = ir_flags(g->b, op, t, ir_bin(g->b, IR_SUB, t, x, y), y, 0);
     else if (ir_ops[op].b == '4')
-        v = ir_flags(g->b, op, t, x, bit, 0);
+        v = ir_flags(g->b, op, t, x, bit, ir_ops[op].c == '-' ? 0 : bit);
     else
         v = ir_flags(g->b, op, t, x, ir_ops[op].b == '-' ? 0 : y, ir_ops[op].c == '-' ? 0 : bit);
     keep_fl(g, v);
@@ -674,12 +674,34 @@ static void gen_flags(struct gen *g)
         keep_fl(g, ir_flags(g->b, IR_FL_SETC, IR_I32, g->fl[pick(g, g->num_fl)], bit, 0));
 }
 
+/* The divisor is not 0 and the quotient fits. */
+static void gen_division(struct gen *g, unsigned t)
+{
+    uint64_t top = (uint64_t)1 << (IR_BITS(t) - 1);
+    ir_ref x = value(g, t), y = value(g, t), high;
+
+    if (pick(g, 2)) {
+        high = pick(g, 2) ? ir_const(g->b, t, 0) : ir_bini(g->b, IR_SHR, t, value(g, t), 1);
+        y = ir_bini(g->b, IR_OR, t, y, top);
+        keep(g, t, ir_tri(g->b, IR_DIVU, t, x, y, high));
+        keep(g, t, ir_tri(g->b, IR_REMU, t, x, y, high));
+    } else {
+        y = ir_bini(g->b, IR_AND, t, ir_bini(g->b, IR_OR, t, y, 2), top - 1);
+        keep(g, t, ir_tri(g->b, IR_DIVS, t, x, y, 0));
+        keep(g, t, ir_tri(g->b, IR_REMS, t, x, y, 0));
+    }
+}
+
 static void gen_arith(struct gen *g)
 {
     unsigned op = IR_ADD + pick(g, pick(g, 2) ? IR_XOR - IR_ADD + 1 : IR_ROR - IR_ADD + 1), t = pick(g, 4);
     ir_ref x = value(g, t), y = value(g, t);
 
-    if (op <= IR_XOR && pick(g, 2)) { /* chains of constants */
+    if (!pick(g, 8)) {
+        keep(g, t, ir_tri(g->b, pick(g, 2) ? IR_ADC : IR_SBB, t, x, y, boolean(g)));
+    } else if (t >= IR_I32 && !pick(g, 8)) {
+        gen_division(g, t);
+    } else if (op <= IR_XOR && pick(g, 2)) { /* chains of constants */
         x = ir_bini(g->b, IR_ADD + pick(g, IR_XOR - IR_ADD + 1), t, x, fake_operand(&g->seed));
         keep(g, t, ir_bini(g->b, op, t, x, fake_operand(&g->seed)));
     } else if (op == IR_NOT || op == IR_NEG)

@@ -88,6 +88,64 @@ static void gen_arith(void)
     keep(bt_add(op, t, a, b, 0, 0));
 }
 
+/* Additions or subtractions with carry in a row; something may come between, and somebody look at their flags. */
+static void gen_carry_chain(void)
+{
+    bool add = rnd(2);
+    unsigned t = rnd(4) ? 2 + rnd(2) : rnd(4), reg = rnd(16);
+    ir_ref carry = boolean();
+
+    for (unsigned n = 1 + rnd(4); n; n--) {
+        ir_ref a = t >= IR_I32 && rnd(2) ? bt_add(IR_GET, t, 0, 0, 0, reg) : any(t), b = any(t);
+        ir_ref res = keep(bt_add(add ? IR_ADC : IR_SBB, t, a, b, carry, 0));
+        ir_ref f = bt_add(add ? IR_FL_ADC : IR_FL_SBB, t, res, b, carry, 0);
+        if (t >= IR_I32 && rnd(2))
+            bt_add(IR_PUT, t, res, 0, 0, reg);
+        g.pending = rnd(3) ? g.pending : f;
+        carry = bt_add(IR_COND, 0, f, 0, 0, 0);
+        bt_code[carry].cc = rnd(8) ? 2 : (uint8_t)rnd(16);
+        if (!rnd(4))
+            keep(bt_add(rnd(2) ? IR_XOR : IR_MUL, t, a, b, 0, 0));
+    }
+    g.bools[g.num_bools++] = carry;
+}
+
+/* The carry of an addition or subtraction as a comparison, which the host's flags may have. */
+static void gen_carry_compare(void)
+{
+    unsigned t = rnd(4);
+    bool add = rnd(2);
+    ir_ref a = any(t), b = any(t), res = keep(bt_add(add ? IR_ADD : IR_SUB, t, a, b, 0, 0));
+    ir_ref v = add ? bt_add(IR_CMP, t, res, rnd(2) ? a : b, 0, 0) : bt_add(IR_CMP, t, a, b, 0, 0);
+
+    bt_code[v].cc = (uint8_t)rnd(10);
+    if (rnd(2))
+        keep(bt_add(rnd(2) ? IR_ADC : IR_SBB, t, any(t), any(t), v, 0));
+    else
+        g.bools[g.num_bools++] = v;
+}
+
+/* Both results of one multiplication or division, or one of them. The divisor is not 0 and the quotient fits. */
+static void gen_two_results(void)
+{
+    static const uint8_t first[] = { IR_MUL, IR_DIVU, IR_REMU, IR_DIVS, IR_REMS };
+    static const uint8_t second[] = { IR_MULHU, IR_REMU, IR_DIVU, IR_REMS, IR_DIVS };
+    unsigned k = rnd(5), t = 2 + rnd(2), which = 1 + rnd(3);
+    ir_ref a = any(t), b = any(t), high = 0;
+
+    if (k >= 3) {
+        b = bt_add(IR_OR, t, b, bt_const(t, 0x40000000), 0, 0);
+        b = bt_add(IR_AND, t, b, bt_const(t, MASK(IR_BITS(t) - 1)), 0, 0);
+    } else if (k) {
+        b = bt_add(IR_OR, t, b, bt_const(t, UINT64_C(1) << (IR_BITS(t) - 1)), 0, 0);
+        high = rnd(2) ? bt_const(t, rnd(2)) : bt_add(IR_SHR, t, any(t), bt_const(IR_I32, 1 + rnd(20)), 0, 0);
+    }
+    if (which & 1)
+        keep(bt_add(first[k], t, a, b, high, 0));
+    if (which & 2)
+        keep(bt_add(k || rnd(2) ? second[k] : IR_MULHS, t, a, b, high, 0));
+}
+
 static void gen_shift(void)
 {
     static const uint8_t ops[] = { IR_SHL, IR_SHR, IR_SAR, IR_ROL, IR_ROR };
@@ -184,8 +242,8 @@ static void gen_env(void)
 static void gen_flags(void)
 {
     static const uint8_t ops[] = { IR_FL_ADD, IR_FL_ADC, IR_FL_SUB, IR_FL_SBB, IR_FL_CMP, IR_FL_LOGIC,
-                                   IR_FL_INC, IR_FL_DEC, IR_FL_SHL, IR_FL_SHR, IR_FL_MUL, IR_FL_RAW,
-                                   IR_FL_SETC };
+                                   IR_FL_INC, IR_FL_DEC, IR_FL_SHL, IR_FL_SHR, IR_FL_MUL, IR_FL_BITS,
+                                   IR_FL_CO, IR_FL_RAW, IR_FL_SETC };
     unsigned op = ops[rnd(ARRAY_LEN(ops))], t = op == IR_FL_RAW ? IR_I32 : rnd(4);
     const struct ir_op_info *info = &ir_ops[op];
     ir_ref x[3] = { 0 };
@@ -448,6 +506,7 @@ static void gen_insn(void)
 {
     static void (*const gens[])(void) = {
         gen_arith, gen_arith, gen_arith, gen_scaled, gen_shift, gen_unary, gen_resize, gen_resize, gen_field, gen_select,
+        gen_carry_chain, gen_carry_compare, gen_two_results,
         gen_regs, gen_regs, gen_regs, gen_env, gen_flags, gen_alu_insn, gen_alu_insn, gen_flag_use,
         gen_flag_use, gen_memory, gen_memory, gen_atomic, gen_x87, gen_call, gen_vop, gen_vmask, gen_side_exit,
     };
@@ -575,6 +634,36 @@ START_TEST(test_operations)
 }
 END_TEST
 
+/* Division, with and without its partner; the helper of a fault is not the host's business. */
+START_TEST(test_divide)
+{
+    static const uint8_t ops[] = { IR_DIVU, IR_REMU, IR_DIVS, IR_REMS };
+    static const uint64_t divisors[] = { 1, 3, 10, 0x7fffffff, 0xfffffffe, UINT64_C(0x8000000000000001) };
+    unsigned op = ops[_i / 2], t = IR_I32 + (unsigned)_i % 2;
+    bool with_high = _i < 4;
+    struct tcg_block blk;
+
+    bt_ir.num = 1;
+    ir_ref a = bt_field(t, 0), d = bt_field(t, 1), high = with_high ? bt_field(t, 2) : 0;
+    bt_set_field(t, 4, bt_add(op, t, a, d, high, 0));
+    bt_set_field(t, 5, bt_add(ops[_i / 2 ^ 1], t, a, d, high, 0));
+    bt_set_field(t, 6, bt_add(op, t, a, d, high, 0));
+    bt_add(IR_EXIT, IR_I64, 0, 0, 0, 0);
+    bt_compile(&blk);
+    for (unsigned n = 0; n < ARRAY_LEN(operands) * ARRAY_LEN(divisors); n++) {
+        uint64_t y = divisors[n % ARRAY_LEN(divisors)] & MASK(IR_BITS(t));
+        bt_reset(bt_jit, n);
+        bt_reset(bt_reader, n);
+        bt_jit->field[0] = bt_reader->field[0] = operands[n / ARRAY_LEN(divisors)];
+        bt_jit->field[1] = bt_reader->field[1] = y;
+        bt_jit->field[2] = bt_reader->field[2] = y - 1;
+        bt_run(&blk);
+        bt_read(bt_reader);
+        bt_compare(n);
+    }
+}
+END_TEST
+
 START_TEST(test_compare)
 {
     for (unsigned i = 0; i < ARRAY_LEN(operands); i++)
@@ -620,7 +709,7 @@ static void flags_block(unsigned op, unsigned t, bool at_record)
 
 static void check_flags(unsigned op, unsigned t, uint64_t a, uint64_t b, unsigned c)
 {
-    uint32_t word = ir_flags_eval(op, t, a, op == IR_FL_INC || op == IR_FL_DEC || op == IR_FL_MUL ? c : b, c);
+    uint32_t word = ir_flags_eval(op, t, a, ir_ops[op].b == '4' ? c : b, c);
 
     for (unsigned cc = 0; cc < 16; cc++) {
         bool holds = ir_cond_eval(cc, word);
@@ -974,6 +1063,7 @@ Suite *x86_backend_suite(void)
     tcase_add_checked_fixture(t, bt_setup, bt_teardown);
     tcase_add_loop_test(t, test_operations, 0, 60);
     tcase_add_loop_test(t, test_compare, 0, 10);
+    tcase_add_loop_test(t, test_divide, 0, 8);
     tcase_add_loop_test(t, test_flags, 0, 48);
     tcase_add_test(t, test_fuzz_short);
     tcase_add_test(t, test_fuzz_medium);

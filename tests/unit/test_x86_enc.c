@@ -190,6 +190,12 @@ START_TEST(test_width_forms_c)
     CHECK("440fbcc2", enc_bit_scan(e, OP_BSF, W32, R8, RDX));
     CHECK("410fbdf7", enc_bit_scan(e, OP_BSR, W32, RSI, R15));
     CHECK("410fbae207", enc_bt_ri(e, W32, R10, 7));
+    CHECK("c4c2b3f6c0", enc_mulx(e, W64, RAX, R9, R8));
+    CHECK("c46253f6c6", enc_mulx(e, W32, R8, RBP, RSI));
+    CHECK("99", enc_cwd(e, W32));
+    CHECK("4899", enc_cwd(e, W64));
+    CHECK("49f7f1", enc_unary(e, UN_DIV, W64, R9));
+    CHECK("f7fe", enc_unary(e, UN_IDIV, W32, RSI));
     CHECK("410fcb", enc_bswap(e, W32, R11));
     CHECK("0fcf", enc_bswap(e, W32, RDI));
     CHECK("428d94267fffffff", enc_lea(e, W32, RDX, mem_indexed(RSI, R12, -129)));

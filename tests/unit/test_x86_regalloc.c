@@ -105,6 +105,28 @@ START_TEST(test_deferred)
 }
 END_TEST
 
+/* A carry is left to its user if it is adjacent, else made where the host's flags have it. */
+START_TEST(test_carry)
+{
+    ir_ref a = load(1), b = load(2), near = add(IR_CMP, IR_I64, a, b, 0), far, sum;
+
+    add(IR_PUT, IR_I64, a, 0, 9);
+    sum = add(IR_ADC, IR_I64, a, b, 0);
+    code[sum].c = near;
+    store(sum);
+    far = add(IR_CMP, IR_I64, b, a, 0);
+    code[far].cc = IR_CMP_LTU;
+    store(add(IR_MUL, IR_I64, a, b, 0));
+    sum = add(IR_SBB, IR_I64, a, b, 0);
+    code[sum].c = far;
+    store(sum);
+    add(IR_EXIT, IR_I64, 0, 0, 0);
+    analyse();
+    ck_assert(ra->val[near].mark & RA_DEFERRED);
+    ck_assert(!(ra->val[far].mark & RA_DEFERRED));
+}
+END_TEST
+
 /* FL_SETC: only C and what contains C see the new bit. */
 START_TEST(test_resolve)
 {
@@ -119,6 +141,11 @@ START_TEST(test_resolve)
     ck_assert_uint_eq(flags_resolve(code, &inc, CC_B), c);
     ck_assert_uint_eq(flags_resolve(code, &inc, CC_O), 0);
     ck_assert_uint_eq(flags_resolve(code, &mul, CC_NO), c);
+    mul = add(IR_FL_CO, IR_I32, a, c, 0);
+    code[mul].c = inc;
+    ck_assert_uint_eq(flags_resolve(code, &mul, CC_B), c);
+    ck_assert_uint_eq(flags_resolve(code, &mul, CC_O), inc);
+    ck_assert_uint_eq(flags_resolve(code, &mul, CC_BE), 0);
 }
 END_TEST
 
@@ -264,6 +291,7 @@ Suite *x86_regalloc_suite(void)
     tcase_add_test(t, test_scaled);
     tcase_add_test(t, test_deferred);
     tcase_add_test(t, test_resolve);
+    tcase_add_test(t, test_carry);
     tcase_add_test(t, test_hints);
     tcase_add_test(t, test_masks);
     tcase_add_test(t, test_spill);

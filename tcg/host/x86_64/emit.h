@@ -107,6 +107,8 @@ struct emit {
     int16_t guest_off;          /* of the current guest instruction */
     uint16_t guest_insn;        /* its number, from 1 */
     ir_ref flags_owner;         /* the host's flags are those of this result at full width; 0: unknown */
+    ir_ref carry_is;            /* the host's CF is this boolean; 0: unknown */
+    bool kept_flags;            /* this instruction has left the host's flags alone, though its kind need not */
     ir_ref xlate[IR_OPEN_XLATES];   /* the latest, in no order */
     unsigned num_xlates;
     struct vec_state loop;      /* a block that jumps to itself: what is in registers between its turns; none: no loop */
@@ -136,6 +138,8 @@ void emit_map(struct emit *c, int16_t off, uint16_t insn);
 void emit_state(struct emit *c, unsigned i);        /* GET PUT LDE STE PC CODE */
 void emit_arith(struct emit *c, unsigned i);        /* ADD .. SUB, AND OR XOR, MUL */
 void emit_mulh(struct emit *c, unsigned i);
+void emit_add_carry(struct emit *c, unsigned i);          /* ADC SBB */
+void emit_division(struct emit *c, unsigned i);          /* DIVU REMU DIVS REMS */
 void emit_unary(struct emit *c, unsigned i);        /* NOT NEG BSWAP */
 void emit_count_zeros(struct emit *c, unsigned i);  /* CTZ CLZ */
 void emit_shift_op(struct emit *c, unsigned i);

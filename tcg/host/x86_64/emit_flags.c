@@ -418,7 +418,7 @@ static bool owner_serves(const struct emit *c, const struct ir_insn *f, unsigned
     const struct ir_insn *res = &c->insn[f->a];
     unsigned what = cc & ~1u;
 
-    if (!f->a || c->flags_owner != f->a || f->type != res->type || f->op == IR_FL_CMP)
+    if (!f->a || c->flags_owner != f->a || f->type != res->type || f->op == IR_FL_CMP || f->op == IR_FL_CO)
         return false;
     if (is_szp(cc))
         return true;
@@ -427,6 +427,10 @@ static bool owner_serves(const struct emit *c, const struct ir_insn *f, unsigned
         return res->op == IR_ADD && (res->b == f->b || res->a == f->b);
     case IR_FL_SUB:
         return (res->op == IR_SUB && res->b == f->b) || (res->op == IR_NEG && res->a == f->b);
+    case IR_FL_ADC:
+        return res->op == IR_ADC && res->b == f->b && res->c == f->c;
+    case IR_FL_SBB:
+        return res->op == IR_SBB && res->b == f->b && res->c == f->c;
     case IR_FL_LOGIC:
         return res->op == IR_AND || res->op == IR_OR || res->op == IR_XOR;
     case IR_FL_INC:
@@ -456,6 +460,8 @@ static enum x86_cc flags_cond(struct emit *c, ir_ref f, unsigned cc)
         return compare(c, in->type, in->a, in->b, cc);
     if (owner_serves(c, in, cc))
         return cc;
+    if (in->op == IR_FL_CO)
+        return is_szp(cc) ? test_word(c, ra_use(&c->ra, in->a), cc) : runtime_cond(c, f, cc);
     if (is_szp(cc) || in->op == IR_FL_LOGIC)
         return test_value(c, in->a, in->type, cc);
     switch (in->op) {
@@ -486,6 +492,19 @@ static enum x86_cc cond_value(struct emit *c, const struct ir_insn *in)
     return flags_cond(c, f, in->cc);
 }
 
+/* Has the subtraction or addition that the comparison is about left the host's flags? */
+static bool compared_before(const struct emit *c, const struct ir_insn *in)
+{
+    const struct ir_insn *last = &c->insn[c->flags_owner];
+
+    if (!c->flags_owner || last->type != in->type)
+        return false;
+    if (last->op == IR_SUB)
+        return last->a == in->a && last->b == in->b;
+    return last->op == IR_ADD && c->flags_owner == in->a && (last->b == in->b || last->a == in->b) &&
+           (in->cc == IR_CMP_LTU || in->cc == IR_CMP_GEU);
+}
+
 static enum x86_cc cmp_value(struct emit *c, const struct ir_insn *in)
 {
     static const uint8_t cc_of[] = {
@@ -495,6 +514,8 @@ static enum x86_cc cmp_value(struct emit *c, const struct ir_insn *in)
     };
     bool equality = in->cc == IR_CMP_EQ || in->cc == IR_CMP_NE;
 
+    if (compared_before(c, in))
+        return cc_of[in->cc];
     if (equality && c->flags_owner == in->a && in->type == c->insn[in->a].type && is_one(c, in->b, 0))
         return cc_of[in->cc];
     return compare(c, in->type, in->a, in->b, cc_of[in->cc]);
@@ -520,6 +541,8 @@ void emit_boolean(struct emit *c, unsigned i)
     unsigned dst = ra_def(&c->ra, (ir_ref)i, NO_REG, 0, 8);
     enc_setcc(&c->enc, cc, dst);
     enc_zext(&c->enc, W8, dst, dst);
+    if (cc == CC_B)
+        c->carry_is = (ir_ref)i;
 }
 
 void emit_select(struct emit *c, unsigned i)

@@ -13,6 +13,131 @@ static void move(struct emit *c, unsigned w, unsigned dst, unsigned src)
         enc_mov_rr(&c->enc, w, dst, src);
 }
 
+/* ---- two results of one instruction ---- */
+
+/* Is the next instruction one of these, of the same operands? Both values are then made at once. */
+static bool has_partner(const struct emit *c, unsigned i, unsigned op, unsigned other)
+{
+    const struct ir_insn *in = &c->insn[i], *next = in + 1;
+
+    return (next->op == op || next->op == other) && next->type == in->type && in->type >= IR_I32 &&
+           next->a == in->a && next->b == in->b && next->c == in->c && !ra_is_silent(&c->ra, i + 1);
+}
+
+/* This one has been made with the one before it. */
+static bool is_made(struct emit *c, unsigned i)
+{
+    c->kept_flags |= c->ra.val[i].reg != NO_REG;
+    return c->ra.val[i].reg != NO_REG;
+}
+
+/* rdx:rax := a * b; the instruction after i has the high half. */
+static void product_fixed(struct emit *c, unsigned i)
+{
+    const struct ir_insn *in = &c->insn[i];
+    unsigned bits = IR_BITS(in->type);
+
+    ra_take(&c->ra, RAX);
+    ra_take(&c->ra, RDX);
+    unsigned a = ra_use(&c->ra, in->a), b = ra_use(&c->ra, in->b);
+    enc_mov_rr(&c->enc, in->type, RAX, a);
+    enc_unary(&c->enc, in[1].op == IR_MULHU ? UN_MUL : UN_IMUL, in->type, b);
+    ra_kill(&c->ra, i);
+    ra_kill(&c->ra, i + 1);
+    ra_attach(&c->ra, (ir_ref)i, RAX, bits);
+    ra_attach(&c->ra, (ir_ref)(i + 1), RDX, bits);
+}
+
+static void emit_product(struct emit *c, unsigned i)
+{
+    const struct ir_insn *in = &c->insn[i];
+    unsigned bits = IR_BITS(in->type);
+
+    if (in[1].op != IR_MULHU || !(c->isa & TCG_ISA_BMI2)) {
+        product_fixed(c, i);
+        return;
+    }
+    ra_use_in(&c->ra, in->a, RDX);
+    unsigned b = ra_use(&c->ra, in->b);
+    ra_kill(&c->ra, i);
+    ra_kill(&c->ra, i + 1);
+    unsigned low = ra_def(&c->ra, (ir_ref)i, NO_REG, 0, bits);
+    unsigned high = ra_def(&c->ra, (ir_ref)(i + 1), NO_REG, 0, bits);
+    enc_mulx(&c->enc, in->type, high, low, b);
+    c->kept_flags = true;
+}
+
+/* rdx:rax by b; the instruction after i may have the other result. */
+void emit_division(struct emit *c, unsigned i)
+{
+    const struct ir_insn *in = &c->insn[i];
+    bool is_signed = in->op == IR_DIVS || in->op == IR_REMS, quotient = in->op == IR_DIVU || in->op == IR_DIVS;
+    bool both = has_partner(c, i, quotient ? in->op + 1u : in->op - 1u, 0);
+    unsigned w = in->type;
+
+    if (is_made(c, i))
+        return;
+    ra_take(&c->ra, RAX);
+    ra_take(&c->ra, RDX);
+    unsigned a = ra_use(&c->ra, in->a), b = ra_use(&c->ra, in->b);
+    enc_mov_rr(&c->enc, w, RAX, a);
+    if (is_signed)
+        enc_cwd(&c->enc, w);
+    else if (is_const(c, in->c) && !c->insn[in->c].imm)
+        enc_alu_rr(&c->enc, ALU_XOR, W32, RDX, RDX);
+    else
+        enc_mov_rr(&c->enc, w, RDX, ra_use(&c->ra, in->c));
+    enc_unary(&c->enc, is_signed ? UN_IDIV : UN_DIV, w, b);
+    ra_kill(&c->ra, i);
+    if (both)
+        ra_kill(&c->ra, i + 1);
+    ra_attach(&c->ra, (ir_ref)i, quotient ? RAX : RDX, IR_BITS(w));
+    if (both)
+        ra_attach(&c->ra, (ir_ref)(i + 1), quotient ? RDX : RAX, IR_BITS(w));
+}
+
+/* ---- ADC SBB ---- */
+
+/* CF := boolean v. Moves may follow. */
+static void carry_to_host(struct emit *c, ir_ref v)
+{
+    if (c->ra.val[v].mark & RA_DEFERRED) {
+        enum x86_cc cc = emit_test_bool(c, v);
+        if (cc == CC_B)
+            return;
+        unsigned t = ra_temp(&c->ra);
+        enc_setcc(&c->enc, cc, t);
+        enc_bt_ri(&c->enc, W32, t, 0);
+    } else if (c->carry_is != v) {
+        enc_bt_ri(&c->enc, W32, ra_use(&c->ra, v), 0);
+    }
+}
+
+void emit_add_carry(struct emit *c, unsigned i)
+{
+    const struct ir_insn *in = &c->insn[i];
+    bool add = in->op == IR_ADC;
+    unsigned w = reg_width(in->type);
+    int32_t imm;
+
+    carry_to_host(c, in->c);
+    ra_unlock(&c->ra);
+    unsigned a = ra_use(&c->ra, in->a), b = ra_imm(&c->ra, in->b, &imm) ? NO_REG : ra_use(&c->ra, in->b);
+    ra_kill(&c->ra, i);
+    bool keep_b = b != NO_REG && b != a && !add;
+    unsigned dst = ra_def(&c->ra, (ir_ref)i, a, keep_b ? BIT_REG(b) : 0, IR_BITS(w));
+    if (b != NO_REG && dst == b) {
+        b = a;
+        a = dst;
+    }
+    move(c, w, dst, a);
+    if (b == NO_REG)
+        enc_alu_ri(&c->enc, add ? ALU_ADC : ALU_SBB, w, dst, imm);
+    else
+        enc_alu_rr(&c->enc, add ? ALU_ADC : ALU_SBB, w, dst, b);
+    c->flags_owner = in->type >= IR_I32 ? (ir_ref)i : 0;
+}
+
 /* ---- ADD SUB AND OR XOR MUL ---- */
 
 struct binary {
@@ -88,6 +213,11 @@ void emit_arith(struct emit *c, unsigned i)
         return;
     }
     const struct ir_insn *in = &c->insn[i];
+
+    if (in->op == IR_MUL && has_partner(c, i, IR_MULHU, IR_MULHS)) {
+        emit_product(c, i);
+        return;
+    }
     bool commutes = in->op != IR_SUB, swap = commutes && is_const(c, in->a);
     ir_ref a = swap ? in->b : in->a, b = swap ? in->a : in->b;
     struct binary o = { .w = reg_width(in->type), .a = ra_use(&c->ra, a) };
@@ -132,6 +262,8 @@ void emit_mulh(struct emit *c, unsigned i)
 {
     const struct ir_insn *in = &c->insn[i];
 
+    if (is_made(c, i))
+        return;
     if (in->type == IR_I64) {
         mulh_wide(c, in, i);
         return;

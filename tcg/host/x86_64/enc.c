@@ -214,6 +214,17 @@ void enc_bit_scan(struct enc *e, enum x86_opcode op, unsigned w, unsigned dst, u
     reg_form(e, w, false, op, dst, src);
 }
 
+void enc_mulx(struct enc *e, unsigned w, unsigned dst_high, unsigned dst_low, unsigned src)
+{
+    enc_vex_rr(e, 0xf2, w == W64 ? VEX_W : 0, 0x0f38f6, dst_high, dst_low, src);
+}
+
+void enc_cwd(struct enc *e, unsigned w)
+{
+    put_prefixes(e, w, false, 0, 0, 0);
+    put8(e, 0x99);
+}
+
 void enc_bt_ri(struct enc *e, unsigned w, unsigned reg, unsigned bit)
 {
     reg_form(e, w, false, OP_GROUP8, 4, reg);

@@ -23,7 +23,7 @@ enum x86_alu { ALU_ADD, ALU_OR, ALU_ADC, ALU_SBB, ALU_AND, ALU_SUB, ALU_XOR, ALU
 /* /digit of the shift group (C0, C1, D2, D3). */
 enum x86_shift { SH_ROL, SH_ROR, SH_RCL, SH_RCR, SH_SHL, SH_SHR, SH_SAR = 7 };
 /* /digit of group 3 (F6, F7) and of group 4 and 5 (FE, FF). */
-enum x86_unary { UN_NOT = 2, UN_NEG, UN_MUL, UN_IMUL };
+enum x86_unary { UN_NOT = 2, UN_NEG, UN_MUL, UN_IMUL, UN_DIV, UN_IDIV };
 enum x86_step { STEP_INC, STEP_DEC };
 
 /* Opcodes; above 0xff: with the 0F escape. Those with a byte form are the wide form, the byte form is one
@@ -85,6 +85,10 @@ void enc_shift_cl(struct enc *e, enum x86_shift op, unsigned w, unsigned reg);
 void enc_imul_rr(struct enc *e, unsigned w, unsigned dst, unsigned src);
 void enc_imul_rri(struct enc *e, unsigned w, unsigned dst, unsigned src, int32_t imm);
 void enc_bit_scan(struct enc *e, enum x86_opcode op, unsigned w, unsigned dst, unsigned src);
+/* dst_high:dst_low := rdx * src; flags stay. Needs BMI2. */
+void enc_mulx(struct enc *e, unsigned w, unsigned dst_high, unsigned dst_low, unsigned src);
+/* rdx := sign of rax, at W32 or W64. */
+void enc_cwd(struct enc *e, unsigned w);
 /* CF := bit `bit` of reg. */
 void enc_bt_ri(struct enc *e, unsigned w, unsigned reg, unsigned bit);
 void enc_bswap(struct enc *e, unsigned w, unsigned reg);

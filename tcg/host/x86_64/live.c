@@ -20,6 +20,10 @@ ir_ref flags_resolve(const struct ir_insn *insn, ir_ref *f, unsigned cc)
         return insn[*f].b;
     if ((what == CC_B || what == CC_O) && insn[*f].op == IR_FL_MUL)
         return insn[*f].b;
+    if (what == CC_B && (insn[*f].op == IR_FL_BITS || insn[*f].op == IR_FL_CO))
+        return insn[*f].b;
+    if (what == CC_O && insn[*f].op == IR_FL_CO)
+        return insn[*f].c;
     return 0;
 }
 
@@ -121,6 +125,26 @@ static void use_bool(struct regalloc *ra, ir_ref v, unsigned i)
     ra->val[v].last_use = (uint16_t)i;
 }
 
+/* The carry of an addition has been folded into a comparison. */
+static void want_carry(struct regalloc *ra, const struct ir_insn *cmp)
+{
+    if ((cmp->cc == IR_CMP_LTU || cmp->cc == IR_CMP_GEU) && ra->insn[cmp->a].op == IR_ADD)
+        ra->val[cmp->a].mark |= RA_FLAGS_WANTED;
+}
+
+/* A carry is best made where the host's flags have it: by its user only if nothing but moves is between. */
+static void use_carry(struct regalloc *ra, ir_ref v, unsigned i)
+{
+    for (unsigned k = v + 1u; k < i; k++) {
+        unsigned op = ra->insn[k].op;
+        if (op != IR_INSN && op != IR_CONST && op != IR_GET && op != IR_PUT && op != IR_TRUNC) {
+            use(ra, v, i);
+            return;
+        }
+    }
+    use_bool(ra, v, i);
+}
+
 /* All users of deferred v are known: its consumer makes it from v's operands. */
 static void use_deferred(struct regalloc *ra, ir_ref v)
 {
@@ -133,6 +157,7 @@ static void use_deferred(struct regalloc *ra, ir_ref v)
     } else {
         use(ra, in->a, consumer);
         use(ra, in->b, consumer);
+        want_carry(ra, in);
     }
 }
 
@@ -185,6 +210,16 @@ static void scan_uses(struct regalloc *ra, const struct ir_insn *in, unsigned i)
         use_bool(ra, in->a, i);
         use(ra, in->b, i);
         use(ra, in->c, i);
+        break;
+    case IR_ADC:
+    case IR_SBB:
+        use(ra, in->a, i);
+        use(ra, in->b, i);
+        use_carry(ra, in->c, i);
+        break;
+    case IR_CMP:
+        use_operands(ra, in, i);
+        want_carry(ra, in);
         break;
     case IR_CALL:
         use_call(ra, in, i);

@@ -19,6 +19,8 @@ static emit_fn *const emitters[IR_NUM_OPS] = {
     [IR_PC] = emit_state, [IR_CODE] = emit_state,
     [IR_ADD] = emit_arith, [IR_SUB] = emit_arith, [IR_AND] = emit_arith, [IR_OR] = emit_arith,
     [IR_XOR] = emit_arith, [IR_MUL] = emit_arith, [IR_MULHU] = emit_mulh, [IR_MULHS] = emit_mulh,
+    [IR_ADC] = emit_add_carry, [IR_SBB] = emit_add_carry,
+    [IR_DIVU] = emit_division, [IR_REMU] = emit_division, [IR_DIVS] = emit_division, [IR_REMS] = emit_division,
     [IR_NOT] = emit_unary, [IR_NEG] = emit_unary, [IR_BSWAP] = emit_unary,
     [IR_SHL] = emit_shift_op, [IR_SHR] = emit_shift_op, [IR_SAR] = emit_shift_op, [IR_ROL] = emit_shift_op,
     [IR_ROR] = emit_shift_op, [IR_CTZ] = emit_count_zeros, [IR_CLZ] = emit_count_zeros,
@@ -68,11 +70,16 @@ static void emit_block(struct emit *c)
         }
         if (in->op == IR_CONST || ra_is_silent(&c->ra, i))
             continue; /* a constant is made by whoever needs it in a register */
+        c->kept_flags = keeps_flags[in->op];
         emitters[in->op](c, i);
         ra_unlock(&c->ra);
         vec_unlock(c);
-        if (c->flags_owner != i && !keeps_flags[in->op])
+        if (c->kept_flags)
+            continue;
+        if (c->flags_owner != i)
             c->flags_owner = 0;
+        if (c->carry_is != i)
+            c->carry_is = 0;
     }
     emit_stubs(c);
     emit_entry_leave(c);
@@ -129,7 +136,7 @@ static void compile_once(struct emit *c, const struct ir_block *ir)
 {
     c->enc.at = c->start;
     c->guest_off = c->guest_insn = 0;
-    c->flags_owner = 0;
+    c->flags_owner = c->carry_is = 0;
     c->num_stubs = c->num_map = c->num_xlates = 0;
     for (unsigned n = 0; n < c->blk->num_exits; n++)
         c->blk->exit[n].jump_at = 0;
