@@ -286,17 +286,11 @@ static uint64_t page_load(struct cpu *cpu, uint64_t addr, unsigned size, enum mm
     return io_read(cpu, tlb_phys_of(cpu, addr, mmu), size);
 }
 
-/* Bytes of RAM that hold translations are about to change. Restarts the
- * instruction as a block of its own when the running block is among them. */
+/* Bytes of RAM are about to change. Restarts the instruction as a block of its own when the running block is among
+ * them. */
 static void code_about_to_change(struct cpu *cpu, uint64_t ram_off, unsigned size)
 {
-    struct tcg_block *blk;
-
-    if (tcg_near(cpu->tcg, ram_off, size) != TCG_NEAR_BLOCKS || !cpu->in_block ||
-        !tcg_has_code(cpu->tcg, ram_off, size))
-        return;
-    blk = tcg_current(cpu->tcg, cpu);
-    if (blk && !blk->one_insn && tcg_block_holds(blk, ram_off, size))
+    if (cpu->in_block && tcg_runs_at(cpu->tcg, cpu, ram_off, size))
         cpu_restart_one(cpu);
 }
 
@@ -326,8 +320,7 @@ static void watched_store(struct cpu *cpu, struct tcg_tlb_entry *e, uint64_t add
     uint64_t ram_off = r->ram_off + (phys - r->start);
     uint8_t *flags = &memory_page_flags(cpu->bus.ram)[ram_off >> MEM_PAGE_SHIFT];
 
-    if (__atomic_load_n(flags, __ATOMIC_RELAXED) & MEM_PAGE_CODE)
-        code_about_to_change(cpu, ram_off, size);
+    code_about_to_change(cpu, ram_off, size); /* the page may have lost its flag while the block runs */
     store_shared_le((void *)(uintptr_t)(addr + e->addend), size, value);
     mmu_code_stored(cpu, ram_off, size);
     if (!__atomic_load_n(flags, __ATOMIC_SEQ_CST) && !(e->tag_read & TLB_SLOW))
@@ -375,7 +368,7 @@ static void prepare_store(struct cpu *cpu, uint64_t addr, unsigned size, unsigne
     phys = tlb_phys_of(cpu, addr, mmu);
     r = mmu_range(cpu, phys);
     ram_off = r->ram_off + (phys - r->start);
-    if (r->writable && (page_flags(cpu, ram_off) & MEM_PAGE_CODE))
+    if (r->writable)
         code_about_to_change(cpu, ram_off, size);
 }
 

@@ -356,15 +356,18 @@ static void drop(struct tcg *t, struct tcg_block *blk)
         next = GET(from->exit[n].next_in);
         unchain(t, from, n);
     }
-    __atomic_fetch_add(&t->cache->invalidations, 1, __ATOMIC_RELAXED);
 }
 
-/* From now on it cannot be entered. False: somebody else said so before, and does the rest. */
+/* From now on it cannot be entered. False: somebody else said so before, and does the rest. Counted before it leaves
+ * any list: tcg_runs_at(). */
 static bool close_block(struct tcg *t, struct tcg_block *blk)
 {
     if (t->host)
         t->host->close(t->host_state, blk);
-    return !__atomic_exchange_n(&blk->dropped, true, __ATOMIC_ACQ_REL);
+    if (__atomic_exchange_n(&blk->dropped, true, __ATOMIC_ACQ_REL))
+        return false;
+    __atomic_fetch_add(&t->cache->invalidations, 1, __ATOMIC_SEQ_CST);
+    return true;
 }
 
 /* Take it out of its other page, if there is one. */
@@ -642,6 +645,19 @@ bool tcg_has_code(struct tcg *t, uint64_t ram_off, uint64_t len)
             return true;
     }
     return false;
+}
+
+bool tcg_runs_at(struct tcg *t, void *env, uint64_t ram_off, unsigned size)
+{
+    bool listed = tcg_has_code(t, ram_off, size);
+    uint64_t drops = GET(t->cache->invalidations);
+    struct tcg_block *blk;
+
+    if ((!listed && drops == t->drops_seen) || !(blk = tcg_current(t, env)) || blk->one_insn)
+        return false;
+    if (!tcg_is_dropped(blk))
+        t->drops_seen = drops;
+    return tcg_block_holds(blk, ram_off, size);
 }
 
 enum tcg_near tcg_near(struct tcg *t, uint64_t ram_off, unsigned size)

@@ -94,6 +94,7 @@ struct tcg {
     struct tcg_arena data;
     bool running;                  /* in host code */
     struct tcg_interp interp;
+    uint64_t drops_seen;           /* invalidations when the block that ran was found in the lists: tcg_runs_at() */
     struct tcg_stats stats;
     struct tcg *next;              /* of the cache's views */
 };

@@ -284,6 +284,9 @@ struct tcg_block *tcg_run(struct tcg *t, void *env, struct tcg_block *blk, unsig
 uint32_t tcg_fault_offset(struct tcg *t, void *env, struct tcg_block **blk);
 /* The block that is executing now, as seen from a helper or memory slow path; NULL outside. */
 struct tcg_block *tcg_current(struct tcg *t, void *env);
+/* Does that block, which has more than one instruction, hold bytes of RAM [ram_off, ram_off + size)? Others may have
+ * dropped it while it runs: then lists do not tell, and it is looked at itself. */
+bool tcg_runs_at(struct tcg *t, void *env, uint64_t ram_off, unsigned size);
 /* Offset of its instruction from the pc field's value: 0 outside. Changes nothing. */
 uint32_t tcg_current_offset(struct tcg *t, void *env);
 /* Instructions of that block that are not complete, this one included: 0 outside. At a fault, before

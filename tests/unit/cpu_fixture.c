@@ -82,6 +82,8 @@ static void io_write(void *opaque, uint64_t offset, uint64_t v, unsigned size)
 {
     (void)opaque;
     note_io(true, offset, v, size);
+    if (cf.on_io_write)
+        cf.on_io_write();
 }
 
 static const struct mem_ops port_ops = { .read = port_read, .write = port_write };

@@ -40,6 +40,7 @@ struct cpu_fixture {
     unsigned num_out, num_vectors;
     struct { bool write; uint64_t offset, value; unsigned size; } io_log[64];
     unsigned num_io;
+    void (*on_io_write)(void);     /* the device acts while the processor waits for it; NULL: it does nothing */
     uint8_t io_data[CF_IO_SIZE];   /* what reads of the I/O region give */
 };
 
