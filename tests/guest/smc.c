@@ -66,6 +66,10 @@ static void snippets(void)
       .x = { { CX, 9 } });
     T("in v86 mode", V86, "mov byte ptr [6], 9; mov cl, 1", .ds = CODE >> 4, .x = { { CX, 9 } });
     T("in ring 3", P32U, "mov byte ptr [edi], 5; mov cl, 1", .di = CODE + 4, .x = { { CX, 5 } });
+    T("in a block that others have gone with", P32, "mov ecx, 36; mov eax, 0x10200; 1: call eax; add eax, 4; dec ecx; "
+      "jnz 1b; sub eax, 72; mov dl, 0x90; jmp 2f\n" AT(0x80) "2: .set k, -72\n.rept 36\nmov [eax+k], dl\n"
+      ".set k, k+4\n.endr\nmov byte ptr [edi], 5\n" AT(0xf0) "mov cl, 1; int 0x40\n" AT(0x200)
+      ".rept 36\nret; nop; nop; nop\n.endr", .di = CODE + 0xf1, .x = { { CX, 5 } });
     T("a flag-setting instruction becomes a nop", P32, "cmp ecx, ecx; mov word ptr [edi], 0x9090; "
       "cmp eax, ebx; setz dl", .di = CODE + 7, .ax = 1,
       .x = { { DX, 1 } });
