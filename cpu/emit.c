@@ -400,11 +400,11 @@ void emit_jump(struct emit *e, int32_t delta)
         emit_goto(e, delta);
 }
 
-void emit_return(struct emit *e, ir_ref pc)
+void emit_return(struct emit *e, ir_ref pc, uint32_t note)
 {
     leave_insn(e);
-    if (!e->trace || !trace_return(e, pc))
-        emit_goto_indirect(e, pc);
+    if (!e->trace || !trace_return(e, pc, note))
+        emit_goto_noted(e, pc, note);
 }
 
 void emit_branch(struct emit *e, ir_ref cond, int32_t delta)
@@ -421,16 +421,21 @@ void emit_branch(struct emit *e, ir_ref cond, int32_t delta)
     e->ended = true;
 }
 
-void emit_goto_indirect(struct emit *e, ir_ref pc)
+void emit_goto_noted(struct emit *e, ir_ref pc, uint32_t note)
 {
     leave_insn(e);
     if (stepped(e)) {
         ir_ste(e->b, IR_I64, offsetof(struct cpu, rip), pc);
         ir_exit_dynamic(e->b);
     } else {
-        ir_gotoi(e->b, pc);
+        ir_gotoi(e->b, pc, note);
     }
     e->ended = true;
+}
+
+void emit_goto_indirect(struct emit *e, ir_ref pc)
+{
+    emit_goto_noted(e, pc, 0);
 }
 
 /* The helper may have loaded another RF. */
@@ -474,6 +479,14 @@ void emit_raise(struct emit *e, unsigned vector)
 void emit_raise_error(struct emit *e, unsigned vector, uint32_t code)
 {
     raise_exception(e, raise_arg_code(vector, code));
+}
+
+uint32_t emit_check_pc_late(struct emit *e, ir_ref pc, unsigned popped)
+{
+    if (code64(e) && !stepped(e))
+        return JUMP_CHECK | popped << JUMP_POPPED_SHIFT | (e->block_page_off + (uint32_t)e->pc_off);
+    emit_check_pc(e, pc);
+    return 0;
 }
 
 void emit_check_pc(struct emit *e, ir_ref pc)

@@ -96,12 +96,16 @@ bool emit_shadow(struct emit *e, ir_ref clear);
  * run loop (TF, DR, RF, SHADOW) they leave to it; elsewhere they chain or look up. Targets are not checked here. */
 void emit_goto(struct emit *e, int32_t delta);
 void emit_jump(struct emit *e, int32_t delta);                  /* a branch of the program's: traces go on there */
-void emit_return(struct emit *e, ir_ref pc);                    /* pc: I64 */
+void emit_return(struct emit *e, ir_ref pc, uint32_t note);     /* pc: I64; note: of emit_check_pc_late() */
 void emit_branch(struct emit *e, ir_ref cond, int32_t delta);   /* not taken: the next instruction */
 void emit_goto_indirect(struct emit *e, ir_ref pc);             /* pc: I64 */
+void emit_goto_noted(struct emit *e, ir_ref pc, uint32_t note);
 void emit_lookup(struct emit *e);                               /* a helper has set pc (and mode) */
 /* #GP(0) at this instruction unless `pc` (I64) is within CS's limit, in 64-bit code canonical. */
 void emit_check_pc(struct emit *e, ir_ref pc);
+/* The same at an instruction that does nothing but pop `popped` bytes and jump to `pc`. In 64-bit code there is no check
+ * but the note that the jump is to carry, because only canonical addresses are in the jump cache. */
+uint32_t emit_check_pc_late(struct emit *e, ir_ref pc, unsigned popped);
 /* What must happen before an x87 or MMX instruction once #UD and #NM are settled: pending #MF, entry into MMX state. */
 void emit_fpu_checks(struct emit *e);
 /* Before what finds x87 or MMX state in the CPU structure otherwise than by IR X87. */
@@ -158,7 +162,7 @@ bool trace_branch(struct emit *e, ir_ref cond, int32_t taken, int32_t next);
 /* A call returns to `delta`. */
 void trace_call(struct emit *e, int32_t delta);
 /* At a return to `pc`: true: it goes on behind the call, and leaves when `pc` is another. */
-bool trace_return(struct emit *e, ir_ref pc);
+bool trace_return(struct emit *e, ir_ref pc, uint32_t note);
 /* Does the target of a direct branch lie in another page, or must it be looked up for another reason? */
 bool emit_is_far(const struct emit *e, int32_t delta);
 

@@ -126,35 +126,30 @@ void emit_call(struct emit *e)
     branch_always(e);
 }
 
-/* Target of an indirect branch or return, I64, checked. */
-static ir_ref checked_pc(struct emit *e, ir_ref v)
-{
-    ir_ref pc = ir_zext(e->b, IR_I64, v);
-
-    emit_check_pc(e, pc);
-    return pc;
-}
-
 void emit_jmp_indirect(struct emit *e)
 {
-    emit_goto_indirect(e, checked_pc(e, emit_load(e, 0)));
+    ir_ref pc = ir_zext(e->b, IR_I64, emit_load(e, 0));
+
+    emit_goto_noted(e, pc, emit_check_pc_late(e, pc, 0));
 }
 
 void emit_call_indirect(struct emit *e)
 {
-    ir_ref pc = checked_pc(e, emit_load(e, 0));
+    ir_ref pc = ir_zext(e->b, IR_I64, emit_load(e, 0));
 
+    emit_check_pc(e, pc);
     push_next(e);
     emit_goto_indirect(e, pc);
 }
 
 void emit_ret(struct emit *e)
 {
-    unsigned size = e->insn->opsize;
-    ir_ref pc = checked_pc(e, emit_pop(e, size));
+    unsigned size = e->insn->opsize, popped = size + (uint16_t)e->insn->imm;
+    ir_ref pc = ir_zext(e->b, IR_I64, emit_pop(e, size));
+    uint32_t note = emit_check_pc_late(e, pc, popped);
 
-    emit_pop_done(e, size + (uint16_t)e->insn->imm);
-    emit_return(e, pc);
+    emit_pop_done(e, popped);
+    emit_return(e, pc, note);
 }
 
 /* rCX at the address size. */

@@ -170,6 +170,8 @@ static struct tcg_block *enter_block(struct cpu *cpu, struct tcg_block *prev, un
         cpu_end_turn(cpu);
     prev = tcg_run(cpu->tcg, cpu, blk, exit_no);
     cpu->in_block = false;
+    if (cpu->refused_jump)
+        jumps_refuse(cpu);
     if (cpu->opt.counted)
         settle_budget(cpu, budget, repeating);
     if (cpu->exclusive)

@@ -175,12 +175,27 @@ static struct tcg_block *find_crossing(struct cpu *cpu, uint64_t pc, uint64_t ra
     return tcg_find(cpu->tcg, ram_off, second, cpu->mode);
 }
 
-const void *jumps_find(void *env)
+_Noreturn void jumps_refuse(struct cpu *cpu)
+{
+    cpu->gpr[R_SP] -= (cpu->refused_jump & ~JUMP_CHECK) >> JUMP_POPPED_SHIFT;
+    cpu->refused_jump = 0;
+    if (cpu->opt.counted)
+        cpu->budget++;
+    cpu_raise_error(cpu, EX_GP, 0);
+}
+
+const void *jumps_find(void *env, uint32_t note, uint64_t page)
 {
     struct cpu *cpu = env;
     uint64_t pc = linear_pc(cpu), ram_off;
     unsigned slot = tcg_jump_slot(pc);
     struct tcg_block *blk;
+
+    if ((note & JUMP_CHECK) && !cpu_canonical(cpu, pc)) {
+        cpu->refused_jump = note;
+        cpu->rip = page + (note & (MEM_PAGE_SIZE - 1));
+        return NULL;
+    }
 
     /* What a walk of page tables finds and marks must not depend on what the cache holds: that of a counted processor
      * comes when its slice is known to go on, in the run loop. */

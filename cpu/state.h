@@ -283,6 +283,7 @@ struct cpu {
     uint64_t jump_used[TCG_JC_SIZE / 2 / 64];       /* pairs of slots that are not empty */
     /* Slots [0] has to forget at a write to CR3; when there are more than have room, it forgets all. */
     uint32_t num_local_jumps, local_jump[CPU_LOCAL_JUMPS];
+    uint32_t refused_jump;                          /* note of a jump to an address that is not canonical, 0: none */
     struct tcg_jump_entry jump_cache[TCG_JC_SIZE];
     struct tcg_tlb_entry tlb[MMU_NUM][TCG_TLB_SIZE];
 };
@@ -494,7 +495,13 @@ void jumps_drop_page(struct cpu *cpu, uint64_t addr);
 /* Block `blk` was found at linear `pc`, by a fetch. */
 void jumps_add(struct cpu *cpu, uint64_t pc, const struct tcg_block *blk);
 /* Translated code did not find the block at the current pc there: what struct tcg_guest calls lookup. */
-const void *jumps_find(void *env);
+const void *jumps_find(void *env, uint32_t note, uint64_t page);
+/* Notes of jumps whose target is not checked before it: the offset of the instruction in its page (bits 11:0) and how
+ * many bytes it has popped. */
+#define JUMP_POPPED_SHIFT 12
+#define JUMP_CHECK (UINT32_C(1) << 31)
+/* Translated code was left by a jump to an address that is not canonical: #GP(0) at the instruction, undone. */
+_Noreturn void jumps_refuse(struct cpu *cpu);
 
 /* ---- data and I/O breakpoints (breakpoint.c); cheap to call only when DR7 enables something ---- */
 bool cpu_data_breakpoint_in(const struct cpu *cpu, uint64_t addr, uint64_t size);

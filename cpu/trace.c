@@ -80,7 +80,7 @@ void trace_call(struct emit *e, int32_t delta)
     t->call[t->num_calls++] = delta;
 }
 
-bool trace_return(struct emit *e, ir_ref pc)
+bool trace_return(struct emit *e, ir_ref pc, uint32_t note)
 {
     struct trace *t = e->trace;
     int32_t delta;
@@ -90,7 +90,7 @@ bool trace_return(struct emit *e, ir_ref pc)
     delta = t->call[--t->num_calls];
     if (!may_follow(e, delta))
         return false;
-    ir_gotoif(e->b, ir_cmp(e->b, IR_CMP_NE, IR_I64, pc, emit_pc_value(e, delta)), pc);
+    ir_gotoif(e->b, ir_cmp(e->b, IR_CMP_NE, IR_I64, pc, emit_pc_value(e, delta)), pc, note);
     follow(e, delta);
     return true;
 }

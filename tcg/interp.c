@@ -394,7 +394,8 @@ static void set_pc(const struct run *r, unsigned type, uint64_t delta)
     *pc = mask_to(*pc + r->blk->page_off + (uint64_t)(int32_t)delta, type);
 }
 
-static void look_up(struct run *r)
+/* `page` was the pc field. */
+static void look_up(struct run *r, uint64_t note, uint64_t page)
 {
     uint64_t pc = *guest_pc(r) + *(uint64_t *)tcg_field(r->env, r->guest->off_code_base);
     const struct tcg_jump_entry *e = tcg_field(r->env, r->guest->off_jump_cache);
@@ -403,9 +404,17 @@ static void look_up(struct run *r)
     if (e->pc == pc && e->key == *(uint64_t *)tcg_field(r->env, r->guest->off_jump_key))
         r->next = (struct tcg_block *)(uintptr_t)e->code;
     else if (r->guest->lookup)
-        r->next = (struct tcg_block *)(uintptr_t)r->guest->lookup(r->env);
+        r->next = (struct tcg_block *)(uintptr_t)r->guest->lookup(r->env, (uint32_t)note, page);
     if (r->next)
         *guest_pc(r) -= pc & MASK(TCG_PAGE_BITS);
+}
+
+static void go_to(struct run *r, uint64_t pc, uint64_t note)
+{
+    uint64_t page = *guest_pc(r);
+
+    *guest_pc(r) = pc;
+    look_up(r, note, page);
 }
 
 /* Exit n of the block, to `delta`. */
@@ -416,7 +425,7 @@ static void take_exit(struct run *r, unsigned type, uint64_t delta, bool far_exi
         return;
     set_pc(r, type, delta);
     if (far_exit)
-        look_up(r);
+        look_up(r, 0, 0);
     else
         r->result = (uintptr_t)r->blk | n;
 }
@@ -431,8 +440,7 @@ static void do_side_exit(struct run *r, const struct ir_insn *in)
     if (in->op == IR_EXITIF) {
         take_exit(r, in->type, in->imm, in->aux & IR_FAR(0), (unsigned)(in->imm >> 32));
     } else {
-        *guest_pc(r) = r->v[in->b];
-        look_up(r);
+        go_to(r, r->v[in->b], in->imm);
     }
 }
 
@@ -450,10 +458,10 @@ static void do_end(struct run *r, const struct ir_insn *in)
         take_exit(r, in->type, in->imm >> (32 * n), in->aux & IR_FAR(n), r->blk->num_exits - 2 + n);
         break;
     case IR_GOTOI:
-        *guest_pc(r) = r->v[in->a];
-        /* fall through */
+        go_to(r, r->v[in->a], in->imm);
+        break;
     case IR_LOOKUP:
-        look_up(r);
+        look_up(r, 0, 0);
         break;
     default: /* EXIT */
         if (!in->aux)

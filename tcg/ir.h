@@ -197,10 +197,10 @@ ir_ref ir_vtoi(struct ir_builder *b, enum ir_type t, unsigned src, unsigned what
 ir_ref ir_vcom(struct ir_builder *b, unsigned src1, unsigned src2, unsigned what);
 void   ir_insn_start(struct ir_builder *b, uint32_t offset, uint32_t len);
 void   ir_exitif(struct ir_builder *b, enum ir_type ip, ir_ref cond, int32_t delta, bool far_exit);
-void   ir_gotoif(struct ir_builder *b, ir_ref cond, ir_ref pc);
+void   ir_gotoif(struct ir_builder *b, ir_ref cond, ir_ref pc, uint32_t note);
 void   ir_goto(struct ir_builder *b, enum ir_type ip, int32_t delta, bool far_exit);
 void   ir_br(struct ir_builder *b, enum ir_type ip, ir_ref cond, int32_t taken, bool taken_far, int32_t next, bool next_far);
-void   ir_gotoi(struct ir_builder *b, ir_ref pc);
+void   ir_gotoi(struct ir_builder *b, ir_ref pc, uint32_t note);
 void   ir_lookup(struct ir_builder *b);
 void   ir_exit(struct ir_builder *b, enum ir_type ip, int32_t delta);
 void   ir_exit_dynamic(struct ir_builder *b);      /* a helper has set pc */

@@ -580,13 +580,13 @@ void ir_exitif(struct ir_builder *b, enum ir_type ip, ir_ref cond, int32_t delta
     append(b, ir_low(IR_EXITIF, ip, 0, far_exit ? IR_FAR(0) : 0, cond, 0), 0, (uint32_t)delta | n << 32);
 }
 
-void ir_gotoif(struct ir_builder *b, ir_ref cond, ir_ref pc)
+void ir_gotoif(struct ir_builder *b, ir_ref cond, ir_ref pc, uint32_t note)
 {
     uint64_t v;
 
     if (b->fold && ir_is_const(b, cond, &v) && !v)
         return;
-    append(b, ir_low(IR_GOTOIF, IR_I64, 0, 0, cond, pc), 0, 0);
+    append(b, ir_low(IR_GOTOIF, IR_I64, 0, 0, cond, pc), 0, note);
 }
 
 static void append_goto(struct ir_builder *b, enum ir_type ip, int32_t delta, unsigned aux)
@@ -612,9 +612,9 @@ void ir_br(struct ir_builder *b, enum ir_type ip, ir_ref cond, int32_t taken, bo
     append(b, ir_low(IR_BR, ip, 0, aux, cond, 0), 0, (uint32_t)taken | (uint64_t)(uint32_t)next << 32);
 }
 
-void ir_gotoi(struct ir_builder *b, ir_ref pc)
+void ir_gotoi(struct ir_builder *b, ir_ref pc, uint32_t note)
 {
-    append(b, ir_low(IR_GOTOI, IR_I64, 0, 0, pc, 0), 0, 0);
+    append(b, ir_low(IR_GOTOI, IR_I64, 0, 0, pc, 0), 0, note);
 }
 
 void ir_lookup(struct ir_builder *b)

@@ -101,9 +101,10 @@ struct tcg_guest {
     uint32_t num_mmu;
     const struct tcg_helper *helpers;
     uint32_t num_helpers;
-    /* Called by translated code that does not find the next block in the jump cache. What it could have found there, or
-     * NULL: leave to the run loop. Raises nothing. NULL: there is no such function. */
-    const void *(*lookup)(void *env);
+    /* Called by translated code that does not find the block at the pc in the jump cache. What it could have found there,
+     * or NULL: leave to the run loop. Raises nothing. `note`: that of the jump, 0: none; `page`: the pc field before it.
+     * NULL: there is no such function. */
+    const void *(*lookup)(void *env, uint32_t note, uint64_t page);
     /* Guest memory, the slow path: any address and alignment; may raise a
      * guest exception (not return). size is in bytes: 1, 2, 4, 8. mem: IR_MEM_*. */
     uint64_t (*load)(void *env, uint64_t addr, uint32_t size, uint32_t mem);

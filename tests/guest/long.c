@@ -113,6 +113,11 @@ static void canonical(void)
     T("jmp", L64U, "jmp rax", .ax = NONCANON, .vec = V_GP);
     T("call", L64U, "call rax", .ax = NONCANON, .vec = V_GP, .x = { { SP, STACK + STACK_TOP } });
     T("ret", L64U, "push rax; 99: ret", .ax = NONCANON, .vec = V_GP, .x = { { SP, STACK + STACK_TOP - 8 } });
+    T("ret, ring 0", L64, "push rax; 99: ret", .ax = -NONCANON - 1, .vec = V_GP,
+      .x = { { M64, -NONCANON - 1, STACK + STACK_TOP - 8 } });
+    T("ret imm16", L64U, "push rax; inc r8; 99: ret 0xfff8", .ax = NONCANON, .vec = V_GP,
+      .x = { { SP, STACK + STACK_TOP - 8 }, { R8, 1 } });
+    T("jmp by memory", L64U, "inc r8; 99: jmp [rcx]", .cx = DATA, .d = { 0, 0x8000 }, .vec = V_GP, .x = { { R8, 1 } });
     T("rep movs", L64U, "rep movsb", .cx = 1, .si = NONCANON, .di = DATA, .vec = V_GP);
     T("rep movs count 0", L64U, "rep movsb", .cx = 0, .si = NONCANON, .di = DATA);
     T("invlpg", L64, "invlpg [rcx]", .cx = NONCANON);

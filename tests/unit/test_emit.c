@@ -264,7 +264,7 @@ static const struct sample samples[] = {
     { "limit of stack", 16, "8b02", { { R_BP, 0xffff }, { R_SI, 0 }, END }, 0, 0, { END }, 0, 0, 0, true,
       EX_SS },
     { "lock register", 32, "f001c0", { END }, 0, 0, { END }, 0, 0, 0, true, EX_UD },
-    { "ret not canonical", 64, "c3", { { R_SP, MEM_BASE + DATA }, END }, 0, 0x800000000000, { END }, 0,
+    { "call not canonical", 64, "ff16", { { R_SP, MEM_BASE + DATA }, END }, 0, 0x800000000000, { END }, 0,
       0, 0x800000000000, true, EX_GP },
     { "rep stosd", 32, "f3ab", { { R_AX, 0x01020304 }, { R_CX, 2 }, { R_DI, MEM_BASE + DATA }, END }, 0,
       0, { { R_CX, 0 }, { R_DI, MEM_BASE + DATA + 8 }, END }, 0, 0, 0x0102030401020304, false, 0 },

@@ -374,12 +374,12 @@ START_TEST(known_side_exits)
     unsigned from = ir_block(b)->num;
 
     ir_exitif(b, IR_I32, no, 0x10, false);
-    ir_gotoif(b, no, pc);
+    ir_gotoif(b, no, pc, 0);
     ck_assert_uint_eq(ir_block(b)->num, from);
     ck_assert_uint_eq(ir_block(b)->num_exits, 0);
     ir_exitif(b, IR_I32, yes, -0x10, true);
     ir_exitif(b, IR_I64, some, 0x20, false);
-    ir_gotoif(b, yes, pc);
+    ir_gotoif(b, yes, pc, 0);
     ck_assert_uint_eq(ir_block(b)->num_exits, 2);
     ck_assert_uint_eq(def((ir_ref)from)->op, IR_EXITIF);
     ck_assert_uint_eq(def((ir_ref)from)->imm, 0xfffffff0);
@@ -398,7 +398,7 @@ START_TEST(side_exits_forget_nothing)
 
     ir_put(b, IR_I64, 2, x);
     ir_exitif(b, IR_I32, some, 0x10, false);
-    ir_gotoif(b, some, x);
+    ir_gotoif(b, some, x, 0);
     ck_assert_uint_eq(ir_get(b, IR_I64, 2), x);
     ck_assert_uint_eq(ir_get(b, IR_I64, 1), x);
     ck_assert_uint_eq(ir_getfl(b), fl);

@@ -87,7 +87,7 @@ START_TEST(side_exits_carry_flags)
     ir_put(b, IR_I64, 1, one);
     ir_exitif(b, IR_I64, no, 0x10, false);
     ir_put(b, IR_I64, 1, ir_get(b, IR_I64, 2));
-    ir_gotoif(b, no, ir_get(b, IR_I64, 3));
+    ir_gotoif(b, no, ir_get(b, IR_I64, 3), 0);
     ir_put(b, IR_I64, 1, ir_get(b, IR_I64, 4));
     ir_putfl(b, some_flags());
     ir_lookup(b);
@@ -813,7 +813,7 @@ static void gen_side_exit(struct gen *g)
     if (pick(g, 3))
         ir_exitif(g->b, IR_I16 + pick(g, 3), cond, 0x1000 + 16 * (int32_t)g->num_exits, pick(g, 2));
     else
-        ir_gotoif(g->b, cond, value(g, IR_I64));
+        ir_gotoif(g->b, cond, value(g, IR_I64), 0);
 }
 
 static struct ir_block *generate(struct ir_builder *builder, uint64_t seed)

@@ -211,7 +211,7 @@ START_TEST(test_two_ways)
         run_and_return_to(TWO);
         ck_assert(entry(TWO) == slot && other->pc == ONE && other->key == cf.cpu->jump_key);
         cf.cpu->rip = ONE;
-        ck_assert_ptr_eq(jumps_find(cf.cpu), slot->code);
+        ck_assert_ptr_eq(jumps_find(cf.cpu, 0, 0), slot->code);
         ck_assert(entry(ONE) == slot && other->pc == TWO && other->key == cf.cpu->jump_key);
         if (i == 0)
             cpu_write_cr3(cf.cpu, CF_TABLES);

@@ -271,7 +271,7 @@ START_TEST(look_up_goes_through_the_jump_cache)
     ir_exit(b, IR_I32, 1);
     second = finish(0x200);
     start();
-    ir_gotoi(b, ir_get(b, IR_I64, 1));
+    ir_gotoi(b, ir_get(b, IR_I64, 1), 0);
     first = finish(0x100);
     env->reg[1] = 0x5000;
     env->code_base = 0x10000;
@@ -318,7 +318,7 @@ static struct tcg_block *side_exits(void)
     ir_put(b, IR_I64, 9, ir_const(b, IR_I64, 1));
     ir_exitif(b, IR_I16, ir_cmp(b, IR_CMP_EQ, IR_I32, res, ir_const(b, IR_I32, 1)), -0x10, true);
     ir_put(b, IR_I64, 9, ir_const(b, IR_I64, 2));
-    ir_gotoif(b, ir_cmp(b, IR_CMP_EQ, IR_I32, res, ir_const(b, IR_I32, 2)), ir_get(b, IR_I64, 2));
+    ir_gotoif(b, ir_cmp(b, IR_CMP_EQ, IR_I32, res, ir_const(b, IR_I32, 2)), ir_get(b, IR_I64, 2), 0);
     ir_put(b, IR_I64, 9, ir_const(b, IR_I64, 3));
     ir_putfl(b, ir_flags(b, IR_FL_LOGIC, IR_I32, one, 0, 0));
     ir_br(b, IR_I32, ir_cmp(b, IR_CMP_EQ, IR_I32, res, ir_const(b, IR_I32, 3)), 0x20, false, 0x30, false);

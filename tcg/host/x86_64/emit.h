@@ -12,6 +12,7 @@ struct x86_thunks {
     const uint8_t *leave_here;  /* call: the result is the return address */
     const uint8_t *lookup;      /* jump here: next block by the pc field, or leave */
     const uint8_t *lookup_rax;  /* the same with the pc in rax */
+    const uint8_t *lookup_noted;    /* the same with a note for the guest in edi */
     const uint8_t *lookup_far[4];   /* the same with its distance from the pc field in eax; by its type, not I8 */
     /* Memory slow paths: arguments in the frame, nothing but rsp's frame and the host's flags is changed. */
     const uint8_t *load, *store, *load16, *store16, *atomic, *cas, *x87;

@@ -89,17 +89,20 @@ static void set_pc(struct emit *c, unsigned type, int32_t delta)
 
 /* To what the jump cache has for the pc in rax. Hot blocks look themselves: each has an indirect jump of its own then,
  * whose targets the host's processor learns. */
-static void look_up(struct emit *c)
+static void look_up(struct emit *c, uint32_t note)
 {
+    const uint8_t *thunk = note ? c->thunks.lookup_noted : c->thunks.lookup_rax;
     uint8_t *miss[2];
 
+    if (note)
+        enc_mov_ri(&c->enc, RDI, note);
     if (!c->ir->hot) {
-        enc_jmp_to(&c->enc, c->thunks.lookup_rax);
+        enc_jmp_to(&c->enc, thunk);
         return;
     }
     x86_find_jump(&c->enc, c->guest, miss);
     for (unsigned k = 0; k < 2; k++)
-        enc_patch32(miss[k], c->thunks.lookup_rax);
+        enc_patch32(miss[k], thunk);
     enc_alu_ri(&c->enc, ALU_AND, W64, RAX, -(1 << TCG_PAGE_BITS));
     enc_store(&c->enc, W64, env_mem(c->guest->off_pc), RAX);
     x86_jump_found(&c->enc, c->guest);
@@ -126,7 +129,7 @@ static void exit_to(struct emit *c, unsigned type, int32_t delta, bool far_exit,
         enc_jmp_to(&c->enc, c->thunks.lookup_far[type]);
     } else if (far_exit) {
         compute_pc(c, type, delta);
-        look_up(c);
+        look_up(c, 0);
     } else {
         exit_chained(c, type, delta, n);
     }
@@ -165,7 +168,7 @@ void emit_side_exit_taken(struct emit *c, const struct stub *s)
 
     if (in->op == IR_GOTOIF) {
         enc_mov_rr(&c->enc, W64, RAX, s->addr);
-        look_up(c);
+        look_up(c, (uint32_t)in->imm);
     } else {
         exit_to(c, in->type, (int32_t)in->imm, in->aux & IR_FAR(0), (unsigned)(in->imm >> 32));
     }
@@ -261,7 +264,7 @@ void emit_end(struct emit *c, unsigned i)
         break;
     case IR_GOTOI:
         enc_mov_rr(&c->enc, W64, RAX, ra_use(&c->ra, in->a));
-        look_up(c);
+        look_up(c, (uint32_t)in->imm);
         break;
     case IR_LOOKUP:
         enc_jmp_to(&c->enc, c->thunks.lookup);

@@ -92,7 +92,7 @@ static void enter_page(struct enc *e, const struct tcg_guest *g, unsigned pc, un
     enc_store(e, W64, env_mem(g->off_pc), pc);
 }
 
-/* Where the jump cache does not know: ask the guest, who changes no register. */
+/* Where the jump cache does not know: ask the guest, who changes no register. edi: note, rdx: the pc field before. */
 static const uint8_t *make_lookup_miss(struct enc *e, const struct tcg_guest *g, const uint8_t *leave_none)
 {
     const uint8_t *entry = align_entry(e);
@@ -100,6 +100,7 @@ static const uint8_t *make_lookup_miss(struct enc *e, const struct tcg_guest *g,
     if (!g->lookup)
         return leave_none;
     store_pinned(e, g, NUM_CALLER_PINNED);
+    enc_mov_rr(e, W32, RSI, RDI);
     enc_mov_rr(e, W64, RDI, RBP);
     call_absolute(e, (const void *)(uintptr_t)g->lookup);
     load_pinned(e, g, NUM_CALLER_PINNED);
@@ -160,6 +161,8 @@ static void make_lookup(struct x86_thunks *t, struct enc *e, const struct tcg_gu
     t->lookup = align_entry(e);
     enc_load(e, W64, RAX, env_mem(g->off_pc));
     t->lookup_rax = e->at;
+    enc_mov_ri(e, RDI, 0);
+    t->lookup_noted = e->at;
     enc_mov_rr(e, W64, RSI, RAX);
     enc_alu_rm(e, ALU_ADD, W64, RAX, env_mem(g->off_code_base));
     x86_find_jump(e, g, miss);
@@ -167,6 +170,7 @@ static void make_lookup(struct x86_thunks *t, struct enc *e, const struct tcg_gu
     x86_jump_found(e, g);
     for (unsigned k = 0; k < 2; k++)
         enc_patch32(miss[k], e->at);
+    enc_load(e, W64, RDX, env_mem(g->off_pc));
     enc_store(e, W64, env_mem(g->off_pc), RSI);
     enc_jmp_to(e, ask);
     for (unsigned type = IR_I16; type <= IR_I64; type++)
