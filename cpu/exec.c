@@ -276,11 +276,13 @@ enum cpu_slice cpu_run_slice(struct cpu *cpu, int64_t insns)
 
 _Noreturn void cpu_restart_one(struct cpu *cpu)
 {
+    tcg_commit_flags(cpu->tcg, cpu);
     longjmp(*cpu->fault_jmp, JMP_RESTART_ONE);
 }
 
 _Noreturn void cpu_restart_exclusive(struct cpu *cpu)
 {
+    tcg_commit_flags(cpu->tcg, cpu);
     longjmp(*cpu->fault_jmp, JMP_RESTART_EXCLUSIVE);
 }
 

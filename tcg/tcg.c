@@ -425,6 +425,26 @@ static unsigned interp_guest_insn(const struct tcg *t)
     return begun ? begun - 1 : 0;
 }
 
+static void commit_host(struct tcg *t, void *env)
+{
+    uint32_t ret_off = 0;
+    const struct tcg_block *blk = t->running ? host_block(t, env, &ret_off) : NULL;
+    const struct tcg_pc_entry *call = blk ? host_entry(blk, ret_off) : NULL;
+
+    if (call && call->pending)
+        t->host->commit(t->host_state, env, blk, call);
+}
+
+void tcg_commit_flags(struct tcg *t, void *env)
+{
+    const struct tcg_interp *in = &t->interp;
+
+    if (t->host)
+        commit_host(t, env);
+    else if (in->block && in->block->ir[in->insn].fl)
+        tcg_interp_commit(t, env, in->block->ir[in->insn].fl);
+}
+
 uint32_t tcg_fault_offset(struct tcg *t, void *env, struct tcg_block **blk)
 {
     uint32_t offset, ret_off = 0;
@@ -438,8 +458,6 @@ uint32_t tcg_fault_offset(struct tcg *t, void *env, struct tcg_block **blk)
     if (!*blk)
         return 0;
     offset = interp_guest_offset(t);
-    if ((*blk)->ir[t->interp.insn].fl)
-        tcg_interp_commit(t, env, (*blk)->ir[t->interp.insn].fl);
     tcg_interp_leave(t, env);
     return offset;
 }

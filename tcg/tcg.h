@@ -199,9 +199,10 @@ struct tcg_block {
 };
 
 struct tcg_pc_entry {
-    uint32_t host_off;   /* return address - code */
-    int16_t guest_off;   /* offset of the guest instruction from the block's first byte */
-    uint16_t guest_insn; /* how many instructions of the block are before it */
+    uint32_t host_off : 21;     /* return address - code */
+    uint32_t guest_insn : 11;   /* how many instructions of the block are before it */
+    int16_t guest_off;          /* offset of the guest instruction from the block's first byte */
+    uint16_t pending;           /* the backend's: where flags are that it has not written yet, 0: none */
 };
 
 struct tcg_stats {
@@ -279,9 +280,12 @@ bool tcg_block_holds(const struct tcg_block *blk, uint64_t ram_off, uint64_t len
  * anew, hot; NULL when there is nothing to chain. */
 struct tcg_block *tcg_run(struct tcg *t, void *env, struct tcg_block *blk, unsigned *exit_no);
 
-/* After a guest exception was raised below tcg_run (by longjmp past it):
- * commits pending flags (interpreter) and returns the offset of the guest
- * instruction from the pc field's value, and the block it is in. */
+/* Flags that the guest instruction at hand has left pending become those in the CPU structure. To be called by memory
+ * slow paths and helpers, while what called them is still on the stack: before a longjmp past tcg_run, and before they
+ * look at the flags. Outside it does nothing. */
+void tcg_commit_flags(struct tcg *t, void *env);
+/* After a guest exception was raised below tcg_run (by longjmp past it, behind tcg_commit_flags):
+ * returns the offset of the guest instruction from the pc field's value, and the block it is in. */
 uint32_t tcg_fault_offset(struct tcg *t, void *env, struct tcg_block **blk);
 /* The block that is executing now, as seen from a helper or memory slow path; NULL outside. */
 struct tcg_block *tcg_current(struct tcg *t, void *env);
@@ -324,6 +328,9 @@ struct tcg_host {
     uintptr_t (*enter)(void *host, void *env, const void *code);
     /* Which exit of `blk`, TCG_EXIT_HOT or TCG_EXIT_NONE, that was: sets the pc. */
     unsigned (*left)(void *host, void *env, const struct tcg_block *blk, uintptr_t left);
+    /* The flags that are pending at the latest call out of translated code, which is still on the stack, `call` of blk's
+     * map, become those in the CPU structure. */
+    void (*commit)(void *host, void *env, const struct tcg_block *blk, const struct tcg_pc_entry *call);
     void (*disassemble)(FILE *out, const uint8_t *code, size_t len);
 };
 /* NULL when this host has no backend: the interpreter serves. */

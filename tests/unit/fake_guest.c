@@ -12,6 +12,7 @@ static _Noreturn void raise_fault(struct fake_env *env, uint64_t what)
 {
     env->raised = what;
     ck_assert_ptr_nonnull(env->fault);
+    tcg_commit_flags(env->tcg, env);
     longjmp(*env->fault, 1);
 }
 

@@ -18,6 +18,7 @@ struct fake_env {
     uint32_t exit_request, mxcsr, slow_loads, slow_stores, slow_atomics, calls;
     uint64_t spill[TCG_NUM_SPILL];
     uint64_t raised;                 /* argument of fake_raise */
+    struct tcg *tcg;                 /* whose it is */
     jmp_buf *fault;                  /* where it goes */
     struct tcg_tlb_entry tlb[2][TCG_TLB_SIZE];
     struct tcg_jump_entry jump[TCG_JC_SIZE];

@@ -880,6 +880,7 @@ static void run_random(struct outcome *o, uint64_t seed, const struct variant *h
     if (seed & 1)
         fake_map(o->env, 1, seed & 2);
     o->env->fault = &jmp;
+    o->env->tcg = t;
     ir = generate(tcg_builder(t), seed);
     if (how->passes) {
         ir_opt_flags(ir, &fake_guest);

@@ -30,6 +30,7 @@ static bool open_machine(struct machine *mach, bool jit)
     mach->b = tcg_builder(mach->t);
     mach->env = fake_new();
     mach->env->fault = &jmp;
+    mach->env->tcg = mach->t;
     ir_start(mach->b);
     ir_insn_start(mach->b, 0, 1);
     return true;

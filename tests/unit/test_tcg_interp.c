@@ -22,6 +22,7 @@ static void setup(void)
     b = tcg_builder(t);
     env = fake_new();
     env->fault = &jmp;
+    env->tcg = t;
 }
 
 static void teardown(void)

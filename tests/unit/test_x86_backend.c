@@ -560,6 +560,7 @@ static void fuzz(unsigned from, unsigned count, unsigned len, unsigned recent, b
 {
     for (unsigned n = from; n < from + count; n++) {
         random_block(n, len, recent, raises);
+        bt_ir.warm = n & 1;
         bt_reset(bt_jit, n);
         bt_jit->bounds[0] = bt_reader->bounds[0] = 16;
         bt_jit->bounds[1] = bt_reader->bounds[1] = 0x1ffff;

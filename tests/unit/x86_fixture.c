@@ -38,25 +38,33 @@ uint32_t bt_flags(const struct bt_env *e)
     return ir_flags_eval(e->fl.op, e->fl.type, e->fl.a, e->fl.b, e->fl.c);
 }
 
-static uint32_t guest_offset(const struct bt_env *e)
+/* And write the flags that are pending. */
+static uint32_t guest_offset(struct bt_env *e)
 {
     if (!e->blk)
         return e->reader_off;
     uint64_t off = e->host_pc - (uintptr_t)e->blk->code;
-    for (unsigned i = 0; i < e->blk->num_map; i++)
-        if (e->blk->map[i].host_off == off)
-            return e->blk->map[i].guest_off;
+    for (unsigned i = 0; i < e->blk->num_map; i++) {
+        const struct tcg_pc_entry *call = &e->blk->map[i];
+        if (call->host_off != off)
+            continue;
+        if (call->pending)
+            bt_host->commit(bt_state, e, e->blk, call);
+        return call->guest_off;
+    }
     ck_abort_msg("call at +%llx is not in the map", (unsigned long long)off);
     return 0;
 }
 
 static void log_event(struct bt_env *e, uint64_t addr, uint64_t value, uint32_t size, uint32_t mem)
 {
+    uint32_t off = guest_offset(e);
+
     ck_assert_uint_lt(e->num_log, MAX_LOG);
     e->log[e->num_log++] = (struct bt_event){
         .addr = addr, .value = value,
         .regs = hash_regs(e), .vectors = hash_vectors(e), .size = size, .mem = mem, .flags = bt_flags(e),
-        .guest_off = guest_offset(e),
+        .guest_off = off,
     };
     if (e->num_log != e->stop_at)
         return;
@@ -289,6 +297,7 @@ void bt_reset(struct bt_env *e, uint64_t seed)
     e->stop_at = 0;
     e->closes = e->stopped = false;
     e->key = 5;
+    e->heat[tcg_heat_index(0, 0)] = 1000000;
     e->mxcsr = 0x1f80;
     e->fl = (struct tcg_flags){ .a = bt_hash(seed, 300), .b = bt_hash(seed, 301),
                                 .op = IR_FL_SUB, .type = IR_I32 };

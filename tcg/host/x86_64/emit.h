@@ -88,8 +88,11 @@ struct stub {
     uint16_t xlate_regs;    /* where XLATEs are that live on: mask of registers, and slots */
     uint8_t num_xlate_slots;
     uint16_t xlate_slot[IR_OPEN_XLATES];
-    struct flag_operands flags;
+    struct flag_operands flags; /* RAISE, EXIT: written by code */
+    uint16_t pending;   /* others: described */
 };
+
+#define PENDING_MAX (2 + 3 * 9) /* bytes of a description of pending flags */
 
 struct emit {
     struct enc enc;
@@ -115,6 +118,8 @@ struct emit {
     struct vec_state loop;      /* a block that jumps to itself: what is in registers between its turns; none: no loop */
     const uint8_t *loop_at;     /* where a turn begins */
     unsigned num_stubs, num_map;
+    uint32_t num_pending, last_pending; /* bytes, and where the latest description begins */
+    uint8_t pending[IR_MAX_INSNS * PENDING_MAX];
     struct stub stubs[IR_MAX_INSNS];
     struct tcg_pc_entry map[2 * IR_MAX_INSNS];  /* the halves of a vector may be two calls */
 };
@@ -132,8 +137,9 @@ static inline unsigned value_type(const struct emit *c, ir_ref v)
     return letter == 'T' ? in->type : letter == '8' ? IR_I64 : IR_I32;
 }
 
-/* Record that the call that has just been emitted belongs to guest instruction number `insn` at `off`. */
-void emit_map(struct emit *c, int16_t off, uint16_t insn);
+/* Record that the call that has just been emitted belongs to guest instruction number `insn` at `off`, and which flags
+ * are pending then: flags_describe(). */
+void emit_map(struct emit *c, int16_t off, uint16_t insn, uint16_t pending);
 
 /* One function per group of operations: emit instruction i. Each unlocks and kills on its own. */
 void emit_state(struct emit *c, unsigned i);        /* GET PUT LDE STE PC CODE */
@@ -197,10 +203,18 @@ bool flags_need_scratch(const struct flag_operands *f);
 /* Write operands, operation and type to the lazy record. Changes no host flags and no register but
  * `scratch`. */
 void flags_commit(struct emit *c, const struct flag_operands *f, unsigned scratch);
+/* Note for the map where the operands of flags f (0: none) are at the call of a thunk that keeps every register, which is
+ * emitted with no change to them between here and there. */
+uint16_t flags_describe(struct emit *c, ir_ref f);
+/* struct tcg_host */
+void x86_commit(void *host, void *env, const struct tcg_block *blk, const struct tcg_pc_entry *call);
 struct loc loc_of(const struct emit *c, ir_ref v);
 
 /* Write the thunks at enc->at; `avx`: vector registers have 256 bits. */
 void x86_thunks_emit(struct x86_thunks *t, struct enc *e, const struct tcg_guest *g, bool avx);
+
+/* Where those thunks have saved a register, from rsp of the code that called them. */
+int32_t x86_kept_at(unsigned reg);
 
 /* Look in the jump cache for the linear pc in rax and the mode of the moment, which the block may have changed: rcx is
  * then what x86_jump_found() goes by. `miss`: jumps to be patched (32 bits), when it is not there. Loses rdx. */

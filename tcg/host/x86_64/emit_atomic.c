@@ -66,7 +66,7 @@ static void describe(struct emit *c, const struct ir_insn *in, const struct acce
     s->addr_type = (uint8_t)m->w;
     s->scratch = (uint8_t)m->t1;
     s->word = WORD_MEM(m->size, in->aux | (uint32_t)in->imm << 8);
-    s->flags = flags_locate(c, in->fl);
+    s->pending = flags_describe(c, in->fl);
     s->vectors = (uint16_t)vec_snapshot(c);
     note_xlates(c, (unsigned)(in - c->insn), s);
     s->value = (struct loc){ .reg = RAX };

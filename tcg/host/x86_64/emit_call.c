@@ -89,7 +89,7 @@ void emit_c_call(struct emit *c, const void *fn, const uint8_t *thunk)
 {
     enc_mov_ri(&c->enc, RAX, (uintptr_t)fn);
     enc_call_to(&c->enc, thunk);
-    emit_map(c, c->guest_off, c->guest_insn);
+    emit_map(c, c->guest_off, c->guest_insn, 0);
 }
 
 /* Thunk by what the helper does to guest registers. Who writes some of them must find the others stored. */

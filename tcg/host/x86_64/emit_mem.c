@@ -141,7 +141,7 @@ static void describe_slow_path(struct emit *c, const struct ir_insn *in, const s
     s->scratch = (uint8_t)m->t1;
     s->word = WORD_MEM(m->size, in->aux | (m->size == 32 ? IR_MEM_PAIR : 0u));
     s->field = (uint32_t)in->imm;
-    s->flags = flags_locate(c, in->fl);
+    s->pending = flags_describe(c, in->fl);
     s->vectors = (uint16_t)vec_snapshot(c);
     note_xlates(c, s->insn, s);
     s->target = s->kind == STUB_LOAD ? t->load : s->kind == STUB_STORE ? t->store
@@ -367,7 +367,7 @@ static void call_slow(struct emit *c, const struct stub *s, uint32_t word)
 {
     enc_store_imm(&c->enc, W32, mem_at(RSP, FRAME_WORD), (int32_t)word);
     enc_call_to(&c->enc, s->target);
-    emit_map(c, s->guest_off, s->guest_insn);
+    emit_map(c, s->guest_off, s->guest_insn, s->pending);
 }
 
 /* The upper 16 bytes, for which the first call has made sure that nothing happens. */
@@ -424,7 +424,7 @@ static void raise_stub(struct emit *c, const struct stub *s)
     enc_mov_rr(&c->enc, W64, RDI, RBP);
     enc_mov_ri(&c->enc, RAX, (uintptr_t)s->target);
     enc_call_to(&c->enc, c->thunks.call_read);
-    emit_map(c, s->guest_off, s->guest_insn);
+    emit_map(c, s->guest_off, s->guest_insn, 0);
     enc_ud2(&c->enc);
 }
 

@@ -27,7 +27,7 @@ static struct stub *begin(struct emit *c, unsigned i, unsigned addr, unsigned ad
     s->addr = (uint8_t)addr;
     s->addr_type = (uint8_t)addr_type;
     s->scratch = (uint8_t)scratch;
-    s->flags = flags_locate(c, in->fl);
+    s->pending = flags_describe(c, in->fl);
     vec_overwrite(c, c->guest->off_x87_st, TCG_X87_ST_SIZE);
     s->vectors = (uint16_t)vec_snapshot(c);
     note_xlates(c, i, s);
@@ -151,7 +151,7 @@ static void call_thunk(struct emit *c, const struct stub *s, uint64_t imm)
     if (s->vectors)
         enc_call_to(&c->enc, c->thunks.save_vectors);
     enc_call_to(&c->enc, c->thunks.x87);
-    emit_map(c, s->guest_off, s->guest_insn);
+    emit_map(c, s->guest_off, s->guest_insn, s->pending);
     if (s->vectors)
         enc_call_to(&c->enc, c->thunks.restore_vectors);
     forget_xlates(c, s);

@@ -47,10 +47,13 @@ static const bool keeps_flags[IR_NUM_OPS] = {
     [IR_VOP] = true, [IR_VZERO] = true, [IR_VSET] = true, [IR_VFROMI] = true, [IR_VTOI] = true,
 };
 
-void emit_map(struct emit *c, int16_t off, uint16_t insn)
+void emit_map(struct emit *c, int16_t off, uint16_t insn, uint16_t pending)
 {
-    c->map[c->num_map++] = (struct tcg_pc_entry){ (uint32_t)(c->enc.at - c->start), off,
-                                                (uint16_t)(insn ? insn - 1 : 0) };
+    _Static_assert(X86_ROOM_PER_BLOCK + IR_MAX_INSNS * X86_ROOM_PER_ACCESS < 1 << 21, "offsets in the map");
+    _Static_assert(IR_MAX_INSNS <= 1 << 11, "numbers of instructions in the map");
+    c->map[c->num_map++] = (struct tcg_pc_entry){ .host_off = (uint32_t)(c->enc.at - c->start) & 0x1fffff,
+                                                  .guest_insn = (insn ? insn - 1u : 0u) & 0x7ff, .guest_off = off,
+                                                  .pending = pending };
 }
 
 static void emit_block(struct emit *c)
@@ -137,7 +140,7 @@ static void compile_once(struct emit *c, const struct ir_block *ir)
     c->enc.at = c->start;
     c->guest_off = c->guest_insn = 0;
     c->flags_owner = c->carry_is = 0;
-    c->num_stubs = c->num_map = c->num_xlates = 0;
+    c->num_stubs = c->num_map = c->num_xlates = c->num_pending = c->last_pending = 0;
     for (unsigned n = 0; n < c->blk->num_exits; n++)
         c->blk->exit[n].jump_at = 0;
     ra_analyse(&c->ra, &c->enc, ir->insn, ir->num);
@@ -145,7 +148,7 @@ static void compile_once(struct emit *c, const struct ir_block *ir)
     emit_block(c);
 }
 
-/* Behind the code, so that it comes and goes with it. */
+/* Behind the code, so that it comes and goes with it; behind the map what it says of pending flags. */
 static void put_map(struct emit *c, struct tcg_block *blk)
 {
     size_t size = c->num_map * sizeof(c->map[0]);
@@ -155,6 +158,8 @@ static void put_map(struct emit *c, struct tcg_block *blk)
     blk->num_map = c->num_map;
     memcpy(blk->map, c->map, size);
     c->enc.at += size;
+    memcpy(c->enc.at, c->pending, c->num_pending);
+    c->enc.at += c->num_pending;
 }
 
 static int x86_compile(void *host, const struct ir_block *ir, struct tcg_code_buf *buf, struct tcg_block *blk)
@@ -223,5 +228,6 @@ const struct tcg_host tcg_host_x86_64 = {
     .close = x86_close,
     .enter = x86_enter,
     .left = x86_left,
+    .commit = x86_commit,
     .disassemble = x86_disassemble,
 };

@@ -35,6 +35,7 @@ static const uint8_t *make_enter(struct enc *e, const struct tcg_guest *g)
         enc_push(e, callee_saved[k]);
     enc_alu_ri(e, ALU_SUB, W64, RSP, FRAME_SIZE);
     enc_mov_rr(e, W64, RBP, RDI);
+    enc_store(e, W64, env_mem(g->off_spill), RSP);
     enc_stmxcsr(e, mem_at(RSP, FRAME_HOST_MXCSR));
     enc_ldmxcsr(e, env_mem(g->off_mxcsr));
     load_pinned(e, g, NUM_PINNED);
@@ -186,6 +187,15 @@ static const uint8_t kept[] = { RAX, RCX, RDX, RSI, RDI, R8, R9, R10, R11 };
 /* The frame as seen from inside such a thunk. */
 #define IN_KEPT(field) mem_at(RSP, KEPT_SIZE + 8 + (field))
 _Static_assert((8 + KEPT_SIZE) % 16 == 0, "stack alignment of the ABI");
+
+int32_t x86_kept_at(unsigned reg)
+{
+    int32_t at = -KEPT_SIZE - 8;
+
+    for (unsigned k = 0; k < NUM_KEPT && kept[k] != reg; k++)
+        at += 8;
+    return at;
+}
 
 static void keep_registers(struct enc *e)
 {
