@@ -78,7 +78,8 @@ enum place { IN_FIELD, IN_PINNED, SPILLED, SMALL, MEDIUM, LARGE, NUM_PLACES };
 
 static ir_ref operand(enum place place, unsigned type, unsigned n)
 {
-    static const uint64_t value[] = { [SMALL] = ~UINT64_C(4), [MEDIUM] = 0x12345678, [LARGE] = UINT64_C(0x8123456789abcdef) };
+    static const uint64_t value[] = { [SMALL] = ~UINT64_C(4), [MEDIUM] = 0x12345678,
+                                      [LARGE] = UINT64_C(0x8123456789abcdef) };
     ir_ref v;
 
     if (place >= SMALL)
@@ -156,7 +157,8 @@ START_TEST(test_pending_word)
         bt_ir.warm = n & 1;
         f = bt_add(IR_GETFL, IR_I32, 0, 0, 0, 0);
         if (n & 2)
-            f = bt_add(IR_FL_SETC, IR_I32, f, bt_add(IR_AND, IR_I32, bt_field(IR_I32, 2), bt_const(IR_I32, 1), 0, 0), 0, 0);
+            f = bt_add(IR_FL_SETC, IR_I32, f, bt_add(IR_CMP, IR_I64, bt_field(IR_I64, 1), bt_field(IR_I64, 2), 0, 0),
+                       0, 0);
         add_access(&access_like[n / 4], f, true);
         bt_add(IR_PUTFL, 0, f, 0, 0, 0);
         bt_add(IR_EXIT, IR_I64, 0, 0, 0, 2);

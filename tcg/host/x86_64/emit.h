@@ -5,6 +5,14 @@
 #include "tcg/host/x86_64/regalloc.h"
 #include "tcg/host/x86_64/vecregs.h"
 
+/* An access to guest memory that is a thunk of its own. */
+struct x86_probe {
+    unsigned mmu, type, mem;    /* mem: of IR_MEM_RMW, STACK, FLAT */
+    bool store;
+};
+#define NUM_PROBES 32   /* of one TLB set and direction */
+#define MAX_MMU 4
+
 /* Entry points of the code that all blocks share (thunks.c). */
 struct x86_thunks {
     const uint8_t *enter;       /* C function: uintptr_t enter(void *env, const void *code) */
@@ -16,6 +24,8 @@ struct x86_thunks {
     const uint8_t *lookup_far[4];   /* the same with its distance from the pc field in eax; by its type, not I8 */
     /* Memory slow paths: arguments in the frame, nothing but rsp's frame and the host's flags is changed. */
     const uint8_t *load, *store, *load16, *store16, *atomic, *cas, *x87;
+    const uint8_t *probe[MAX_MMU][2][NUM_PROBES];   /* emit_called.c; loads, stores */
+    const uint8_t *ask_load, *ask_store;            /* where they go when the TLB does not know */
     /* Vector registers to the frame and back, around the slow paths. Moves only. */
     const uint8_t *save_vectors, *restore_vectors;
     /* Flags: like the slow paths, from the operands in the frame or the lazy record. */
@@ -189,6 +199,10 @@ struct stub *stub_new(struct emit *c, enum stub_kind kind);
 /* Leaves the host address in the registers of the result, or goes to the slow path. */
 struct x86_mem memory_probe(struct emit *c, const struct access *m, struct stub *s);
 
+/* Is this access a call of a thunk? */
+bool access_is_called(const struct emit *c, const struct ir_insn *in);
+void emit_called_access(struct emit *c, unsigned i);
+
 /* Remember in a slow path's stub which XLATEs live after instruction i. */
 void note_xlates(struct emit *c, unsigned i, struct stub *s);
 /* Set them to 0, where it continues. Ends what the host's flags are. */
@@ -213,6 +227,8 @@ struct loc loc_of(const struct emit *c, ir_ref v);
 /* Write the thunks at enc->at; `avx`: vector registers have 256 bits. */
 void x86_thunks_emit(struct x86_thunks *t, struct enc *e, const struct tcg_guest *g, bool avx);
 
+/* The accesses that are thunks. */
+void x86_probes_emit(struct x86_thunks *t, struct enc *e, const struct tcg_guest *g);
 /* Where those thunks have saved a register, from rsp of the code that called them. */
 int32_t x86_kept_at(unsigned reg);
 

@@ -218,11 +218,17 @@ void emit_memory(struct emit *c, unsigned i)
 {
     const struct ir_insn *in = &c->insn[i];
     bool load = in->op == IR_LD;
-    struct stub *s = stub_new(c, stub_kind(in));
-    struct access m = { .w = reg_width(value_type(c, in->a)), .addr = ra_use(&c->ra, in->a),
-                        .size = ir_access_size(in) };
+    struct stub *s;
+    struct access m;
     int32_t imm;
 
+    if (access_is_called(c, in)) {
+        emit_called_access(c, i);
+        return;
+    }
+    s = stub_new(c, stub_kind(in));
+    m = (struct access){ .w = reg_width(value_type(c, in->a)), .addr = ra_use(&c->ra, in->a),
+                        .size = ir_access_size(in) };
     m.writes = in->op == IR_ST || in->op == IR_STV || (in->aux & IR_MEM_RMW);
     m.clean = m.w == W64 || c->ra.val[in->a].zbits <= 32;
     m.disp = (int32_t)(in->imm >> 32);

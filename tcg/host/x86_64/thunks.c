@@ -237,6 +237,30 @@ static const uint8_t *make_memory(struct enc *e, const struct tcg_guest *g, cons
     return entry;
 }
 
+/* Of accesses that are thunks: address in rdi, a value to be stored in rax, size and IR_MEM_* in ecx; a result to rax. */
+static const uint8_t *make_ask(struct enc *e, const struct tcg_guest *g, const void *fn, bool store)
+{
+    const uint8_t *entry = align_entry(e);
+    unsigned size = store ? RCX : RDX, mem = store ? R8 : RCX;
+
+    keep_registers(e);
+    store_pinned(e, g, NUM_PINNED);
+    enc_load(e, W64, R11, mem_at(RSP, KEPT_SIZE));
+    enc_store(e, W64, env_mem(g->off_host_pc), R11);
+    enc_mov_rr(e, W64, RSI, RDI);
+    enc_mov_rr(e, W64, RDI, RBP);
+    if (store)
+        enc_mov_rr(e, W64, RDX, RAX);
+    enc_mov_rr(e, W32, R11, RCX);
+    enc_zext(e, W8, size, R11);
+    enc_shift_ri(e, SH_SHR, W32, R11, 8);
+    enc_mov_rr(e, W32, mem, R11);
+    call_absolute(e, fn);
+    enc_store(e, W64, mem_at(RSP, 0), RAX);
+    restore_registers(e);
+    return entry;
+}
+
 /* ir_flags_eval on operands at `at` and operation and type at `op`. */
 static void call_flags_eval(struct enc *e, struct x86_mem at, struct x86_mem op)
 {
@@ -344,6 +368,9 @@ void x86_thunks_emit(struct x86_thunks *t, struct enc *e, const struct tcg_guest
     t->store = make_memory(e, g, (const void *)(uintptr_t)g->store, 2, true);
     t->load16 = make_memory(e, g, (const void *)(uintptr_t)g->load16, 2, false);
     t->store16 = make_memory(e, g, (const void *)(uintptr_t)g->store16, 2, false);
+    t->ask_load = make_ask(e, g, (const void *)(uintptr_t)g->load, false);
+    t->ask_store = make_ask(e, g, (const void *)(uintptr_t)g->store, true);
+    x86_probes_emit(t, e, g);
     t->atomic = make_memory(e, g, (const void *)(uintptr_t)g->atomic, 2, true);
     t->cas = make_memory(e, g, (const void *)(uintptr_t)g->cas, 3, true);
     t->x87 = make_memory(e, g, (const void *)(uintptr_t)g->x87, 2, false);
