@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/lock.h"
 #include "base/spin.h"
@@ -20,6 +21,7 @@ int cpu_group_join(struct cpu *cpu)
     if (!cpu->opt.first) {
         pthread_mutex_init(&g->lock, NULL);
         pthread_cond_init(&g->changed, NULL);
+        g->one_core = sysconf(_SC_NPROCESSORS_ONLN) < 2;
     }
     cpu->group = g;
     g->cpu[cpu->opt.index] = cpu;
@@ -183,6 +185,18 @@ void cpu_sync_others(struct cpu *cpu)
             wait_for_sync(g, g->cpu[i], ticket[i]);
     cpu_come_back(cpu);
     cpu_end_turn(cpu); /* what runs next may be long */
+}
+
+bool cpu_another_runs(const struct cpu *cpu)
+{
+    const struct cpu_group *g = cpu->group;
+
+    if (g->num == 1 || g->one_core)
+        return false;
+    for (unsigned i = 0; i < CPU_MAX; i++)
+        if (g->cpu[i] && g->cpu[i] != cpu && atomic_load(&g->cpu[i]->where) == CPU_RUNS)
+            return true;
+    return false;
 }
 
 /* ---- having the machine for oneself ---- */

@@ -245,6 +245,7 @@ struct cpu {
     bool rep_partial;               /* rip stands at a repeated string instruction that has done some of its elements */
     bool paused;                    /* opt.counted: the block just run ended with PAUSE */
     uint32_t pauses;                /* opt.parallel: PAUSEs so far */
+    uint16_t poll_skip, poll_backoff; /* so many halts more, and after the next vain look, that sleep without looking */
     uint64_t random;                /* opt.seeded: state of the generator */
     struct cpu_digest *digest;      /* of -d digest, the group's; NULL: not asked for */
     bool rf_loaded;                 /* the instruction itself loaded RF (IRET): it does not clear it when complete */

@@ -1,8 +1,10 @@
 /* cpu/smp.c: processors that wait for each other, start-up messages, APIC ids. */
 #include <check.h>
 #include <pthread.h>
+#include <unistd.h>
 
 #include "base/error.h"
+#include "cpu/exec.h"
 #include "cpu/smp.h"
 #include "tests/unit/cpu_fixture.h"
 
@@ -159,6 +161,51 @@ START_TEST(late_answer_takes_stores_back)
 }
 END_TEST
 
+/* ---- halted processors ---- */
+
+/* Halt until the other one raises a pin, then answer. Now and then late: the other one no longer looks, it sleeps. */
+static void *answers(void *opaque)
+{
+    struct cpu *cpu = opaque, *other = cpus[!cpu->opt.index];
+
+    cpu_come_back(cpu);
+    for (unsigned n = 0; n < ROUNDS; n++) {
+        cpu->halted = HALT_HLT;
+        ck_assert_int_eq(cpu_serve_events(cpu), SERVED_STOP);
+        cpu_lower(cpu, CPU_PIN_STOP);
+        if (n % 16 == cpu->opt.index)
+            usleep(200);
+        cpu_raise(other, CPU_PIN_STOP);
+    }
+    cpu_go_outside(cpu);
+    return NULL;
+}
+
+START_TEST(halted_ones_answer_each_other)
+{
+    pthread_t thread[2];
+
+    for (unsigned i = 0; i < 2; i++)
+        ck_assert_int_eq(pthread_create(&thread[i], NULL, answers, cpus[i]), 0);
+    cpu_raise(cpus[0], CPU_PIN_STOP);
+    for (unsigned i = 0; i < 2; i++)
+        pthread_join(thread[i], NULL);
+}
+END_TEST
+
+/* Nobody runs who could end the wait, or one does: another_runs says which. */
+START_TEST(who_runs_is_known)
+{
+    cpus[0]->group->one_core = false;
+    ck_assert(!cpu_another_runs(cpus[0]));
+    cpu_come_back(cpus[2]);
+    ck_assert(cpu_another_runs(cpus[0]) && !cpu_another_runs(cpus[2]));
+    cpus[0]->group->one_core = true;
+    ck_assert(!cpu_another_runs(cpus[0]));
+    cpu_go_outside(cpus[2]);
+}
+END_TEST
+
 /* ---- start-up ---- */
 
 static void *run(void *opaque)
@@ -227,6 +274,8 @@ Suite *smp_suite(void)
     tcase_add_test(tc, one_has_the_machine_at_a_time);
     tcase_add_test(tc, all_answer);
     tcase_add_test(tc, late_answer_takes_stores_back);
+    tcase_add_test(tc, halted_ones_answer_each_other);
+    tcase_add_test(tc, who_runs_is_known);
     tcase_add_test(tc, start_up_message);
     tcase_add_loop_test(tc, apic_ids, 0, (int)(sizeof(ids) / sizeof(ids[0])));
     suite_add_tcase(s, tc);
