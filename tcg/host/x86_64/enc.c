@@ -13,52 +13,65 @@ static void put64(struct enc *e, uint64_t v) { memcpy(e->at, &v, 8); e->at += 8;
 /* SPL, BPL, SIL, DIL exist only with a REX prefix. */
 static bool byte_needs_rex(unsigned reg) { return reg >= RSP && reg <= RDI; }
 
-static void put_prefixes(struct enc *e, unsigned w, bool force, unsigned reg, unsigned index, unsigned base)
+/* What most instructions are made of. Each function takes where its bytes go and returns what is behind them: a pointer
+ * that is no field stays in a register. Bytes that may be missing are written without asking, and then over. */
+static inline uint8_t *prefixes(uint8_t *at, unsigned w, bool force, unsigned reg, unsigned index, unsigned base)
 {
     unsigned rex = (w == W64 ? 8u : 0) | (reg >> 3) << 2 | (index >> 3) << 1 | base >> 3;
 
-    if (w == W16)
-        put8(e, PREFIX_OPSIZE);
-    if (rex || force)
-        put8(e, PREFIX_REX | rex);
+    *at = PREFIX_OPSIZE;
+    at += w == W16;
+    *at = (uint8_t)(PREFIX_REX | rex);
+    at += rex || force;
+    return at;
 }
 
-static void put_opcode(struct enc *e, unsigned op)
+static inline uint8_t *opcode(uint8_t *at, unsigned op)
 {
-    if (op > 0xff)
-        put8(e, ESCAPE_0F);
-    if (op > 0xffff)
-        put8(e, op >> 8 & 0xff);
-    put8(e, op);
+    *at = ESCAPE_0F;
+    at += op > 0xff;
+    *at = (uint8_t)(op >> 8);
+    at += op > 0xffff;
+    *at = (uint8_t)op;
+    return at + 1;
+}
+
+static inline uint8_t *modrm_mem(uint8_t *at, unsigned reg, struct x86_mem m)
+{
+    unsigned rm = m.base & 7, field = (reg & 7) << 3, index = m.index == NO_REG ? SIB_NO_INDEX : m.index & 7u;
+    bool sib = m.index != NO_REG || rm == RSP;
+    unsigned mod = !fits_int8(m.disp) ? 2 : m.disp != 0 || rm == RBP;
+
+    *at++ = (uint8_t)(mod << 6 | field | (sib ? RSP : rm));
+    *at = (uint8_t)((unsigned)m.shift << 6 | index << 3 | rm);
+    at += sib;
+    memcpy(at, &m.disp, 4);
+    return at + mod * mod; /* 0, 1 or 4 bytes */
+}
+
+static void put_prefixes(struct enc *e, unsigned w, bool force, unsigned reg, unsigned index, unsigned base)
+{
+    e->at = prefixes(e->at, w, force, reg, index, base);
 }
 
 static void put_modrm_mem(struct enc *e, unsigned reg, struct x86_mem m)
 {
-    unsigned rm = m.base & 7, field = (reg & 7) << 3;
-    bool sib = m.index != NO_REG || rm == RSP;
-    unsigned mod = m.disp == 0 && rm != RBP ? 0 : fits_int8(m.disp) ? 1 : 2;
-
-    put8(e, mod << 6 | field | (sib ? RSP : rm));
-    if (sib)
-        put8(e, (unsigned)m.shift << 6 | (m.index == NO_REG ? SIB_NO_INDEX : m.index & 7u) << 3 | rm);
-    if (mod == 1)
-        put8(e, (uint8_t)m.disp);
-    else if (mod == 2)
-        put32(e, (uint32_t)m.disp);
+    e->at = modrm_mem(e->at, reg, m);
 }
 
 static void reg_form(struct enc *e, unsigned w, bool force, unsigned op, unsigned reg, unsigned rm)
 {
-    put_prefixes(e, w, force, reg, 0, rm);
-    put_opcode(e, op);
-    put8(e, MOD_REG | (reg & 7) << 3 | (rm & 7));
+    uint8_t *at = opcode(prefixes(e->at, w, force, reg, 0, rm), op);
+
+    *at = (uint8_t)(MOD_REG | (reg & 7) << 3 | (rm & 7));
+    e->at = at + 1;
 }
 
 static void mem_form(struct enc *e, unsigned w, bool force, unsigned op, unsigned reg, struct x86_mem m)
 {
-    put_prefixes(e, w, force, reg, m.index == NO_REG ? 0 : m.index, m.base);
-    put_opcode(e, op);
-    put_modrm_mem(e, reg, m);
+    uint8_t *at = prefixes(e->at, w, force, reg, m.index == NO_REG ? 0 : m.index, m.base);
+
+    e->at = modrm_mem(opcode(at, op), reg, m);
 }
 
 /* Two registers; `op` is the wide form. */
@@ -78,14 +91,8 @@ static void digit(struct enc *e, unsigned w, unsigned op, unsigned n, unsigned r
 /* Immediate of the operand's width, at most four bytes. */
 static void put_imm(struct enc *e, unsigned w, int32_t imm)
 {
-    if (w == W8) {
-        put8(e, (uint8_t)imm);
-    } else if (w == W16) {
-        put8(e, (uint8_t)imm);
-        put8(e, (uint8_t)(imm >> 8));
-    } else {
-        put32(e, (uint32_t)imm);
-    }
+    memcpy(e->at, &imm, 4);
+    e->at += w < W32 ? 1u << w : 4;
 }
 
 void enc_alu_rr(struct enc *e, enum x86_alu op, unsigned w, unsigned dst, unsigned src)
@@ -95,13 +102,10 @@ void enc_alu_rr(struct enc *e, enum x86_alu op, unsigned w, unsigned dst, unsign
 
 void enc_alu_ri(struct enc *e, enum x86_alu op, unsigned w, unsigned dst, int32_t imm)
 {
-    if (w != W8 && fits_int8(imm)) {
-        digit(e, w, OP_ALU_IMM8, op, dst);
-        put8(e, (uint8_t)imm);
-    } else {
-        digit(e, w, OP_ALU_IMM32, op, dst);
-        put_imm(e, w, imm);
-    }
+    bool small = w != W8 && fits_int8(imm);
+
+    digit(e, w, small ? OP_ALU_IMM8 : OP_ALU_IMM32, op, dst);
+    put_imm(e, small ? W8 : w, imm);
 }
 
 void enc_alu_rm(struct enc *e, enum x86_alu op, unsigned w, unsigned dst, struct x86_mem src)
@@ -111,13 +115,10 @@ void enc_alu_rm(struct enc *e, enum x86_alu op, unsigned w, unsigned dst, struct
 
 void enc_alu_mi(struct enc *e, enum x86_alu op, unsigned w, struct x86_mem dst, int32_t imm)
 {
-    if (w != W8 && fits_int8(imm)) {
-        mem_form(e, w, false, OP_ALU_IMM8, op, dst);
-        put8(e, (uint8_t)imm);
-    } else {
-        mem_form(e, w, false, OP_ALU_IMM32 - (w == W8), op, dst);
-        put_imm(e, w, imm);
-    }
+    bool small = w != W8 && fits_int8(imm);
+
+    mem_form(e, w, false, small ? OP_ALU_IMM8 : OP_ALU_IMM32 - (w == W8), op, dst);
+    put_imm(e, small ? W8 : w, imm);
 }
 
 /* Memory and one register; `op` is the wide form. */
@@ -296,12 +297,9 @@ void enc_sext(struct enc *e, unsigned w, unsigned to, unsigned dst, unsigned src
 
 void enc_load(struct enc *e, unsigned w, unsigned dst, struct x86_mem src)
 {
-    if (w == W8)
-        mem_form(e, W32, false, OP_MOVZX8, dst, src);
-    else if (w == W16)
-        mem_form(e, W32, false, OP_MOVZX16, dst, src);
-    else
-        mem_form(e, w, false, OP_LOAD, dst, src);
+    unsigned op = w == W8 ? OP_MOVZX8 : w == W16 ? OP_MOVZX16 : OP_LOAD;
+
+    mem_form(e, w < W32 ? W32 : w, false, op, dst, src);
 }
 
 void enc_store(struct enc *e, unsigned w, struct x86_mem dst, unsigned src)
@@ -339,10 +337,13 @@ void enc_pushf(struct enc *e)
 
 uint8_t *enc_jcc32(struct enc *e, enum x86_cc cc)
 {
-    put8(e, ESCAPE_0F);
-    put8(e, 0x80 | cc);
-    put32(e, 0);
-    return e->at - 4;
+    uint8_t *at = e->at;
+
+    at[0] = ESCAPE_0F;
+    at[1] = (uint8_t)(0x80 | cc);
+    memset(at + 2, 0, 4);
+    e->at = at + 6;
+    return at + 2;
 }
 
 uint8_t *enc_jcc8(struct enc *e, enum x86_cc cc)
