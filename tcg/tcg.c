@@ -205,12 +205,12 @@ static void print_ir(struct tcg *t, const struct ir_block *ir, uint32_t item, co
     funlockfile(t->cache->log->file);
 }
 
-static void print_code(struct tcg *t, const struct tcg_block *blk)
+static void print_code(struct tcg *t, const struct tcg_block *blk, uint64_t pc)
 {
-    if (!t->host || !log_enabled_at(t->cache->log, LOG_OUT, blk->pc))
+    if (!t->host || !log_enabled_at(t->cache->log, LOG_OUT, pc))
         return;
     flockfile(t->cache->log->file);
-    fprintf(t->cache->log->file, "out: block pc %016llx: %u bytes at %p\n", (unsigned long long)blk->pc,
+    fprintf(t->cache->log->file, "out: block pc %016llx: %u bytes at %p\n", (unsigned long long)pc,
             blk->code_size, blk->code);
     t->host->disassemble(t->cache->log->file, blk->code, blk->code_size);
     funlockfile(t->cache->log->file);
@@ -266,14 +266,12 @@ static struct tcg_block *describe(struct tcg *t, const struct ir_block *ir, bool
     blk->before = ir->guest_before;
     blk->insns = (uint16_t)ir->guest_insns;
     blk->page_off = ir->page_off;
-    blk->pc = ir->pc;
     blk->one_insn = one_insn;
     blk->num_live = ir->num_live;
     memcpy(blk->live, ir->live, sizeof(blk->live));
     blk->hot = ir->hot;
     blk->warm = ir->warm && t->host;
     blk->counted = t->cache->opt.count;
-    blk->num_ir = ir->num;
     return blk;
 }
 
@@ -295,6 +293,7 @@ static bool make_runnable(struct tcg *t, const struct ir_block *ir, struct tcg_b
     if (t->host)
         return compile(t, ir, blk);
     blk->ir = tcg_space_alloc(t, ir->num * sizeof(*ir->insn));
+    blk->num_ir = ir->num;
     if (blk->ir)
         memcpy(blk->ir, ir->insn, ir->num * sizeof(*ir->insn));
     return blk->ir;
@@ -329,7 +328,7 @@ struct tcg_block *tcg_translate(struct tcg *t, struct ir_block *ir, bool one_ins
     blk = describe(t, ir, one_insn);
     if (!blk || !make_runnable(t, ir, blk))
         return NULL;
-    print_code(t, blk);
+    print_code(t, blk, ir->pc);
     count(t, blk);
     publish(blk);
     if (!one_insn)

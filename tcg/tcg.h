@@ -168,8 +168,10 @@ struct tcg_exit {
 };
 
 struct tcg_block {
-    /* key */
+    /* What finding and dropping look at, in one cache line of the host's. Key: phys, phys2, mode. */
     uint64_t phys, phys2;
+    struct tcg_block *next_hash;
+    struct tcg_block *next_page[2]; /* lists by RAM page: [0] of phys, [1] of phys2 */
     uint32_t mode;
     uint16_t size, insns;       /* guest bytes from the first one on, and instructions */
     uint16_t before;            /* guest bytes in front of the first one */
@@ -181,22 +183,25 @@ struct tcg_block {
     uint8_t mmu;                /* software TLB set of its loads and stores */
     uint8_t num_live;           /* as in struct ir_block */
     struct ir_live live[IR_LIVES];
-    uint64_t pc;                /* for logs */
-    const void *code;           /* host entry point (jit) */
-    struct ir_insn *ir;         /* interpreter: the block's own copy */
-    uint32_t num_ir;
     uint32_t code_size;
-    struct tcg_pc_entry *map;   /* jit: return address offset -> guest offset, sorted */
-    uint32_t num_map;
+    const void *code;           /* host entry point (jit) */
+    union {
+        struct tcg_pc_entry *map;   /* jit: return address offset -> guest offset, sorted */
+        struct ir_insn *ir;         /* interpreter: the block's own copy */
+    };
+    union {
+        uint32_t num_map;
+        uint32_t num_ir;
+    };
     uint32_t loop_at;           /* jit: offset of the displacement of a jump that stays within the block, 0: none */
-    struct tcg_exit *exit;
-    uint32_t num_exits;
     uint32_t leave_at;          /* jit: offset of what leaves at the entry */
+    uint32_t num_exits;
+    struct tcg_exit *exit;
     struct tcg_block *incoming;     /* first exit chained to this block: its block and, in the low bits, its number; atomic */
-    struct tcg_block *next_hash;
-    struct tcg_block *next_page[2]; /* lists by RAM page: [0] of phys, [1] of phys2 */
     struct tcg_block *next_gone;    /* while being dropped */
 };
+_Static_assert(offsetof(struct tcg_block, live) <= 64 && sizeof(struct tcg_block) + 2 * sizeof(struct tcg_exit) <= 192,
+               "most blocks take three cache lines, and looking at one takes one");
 
 struct tcg_pc_entry {
     uint32_t host_off : 21;     /* return address - code */
