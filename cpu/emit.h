@@ -132,6 +132,8 @@ struct ir_block *emit_block(struct cpu *cpu, struct ir_builder *b, const uint8_t
 
 #define TRACE_MAX_INSNS 128
 #define TRACE_MAX_CALLS 8
+#define TRACE_MAX_TURNS 4
+#define TRACE_MAX_LOOP 64       /* instructions of all turns */
 
 /* A block that goes on along branches within its page: the way that was taken most. The others leave it. */
 struct trace {
@@ -143,8 +145,8 @@ struct trace {
     int32_t next;                       /* where it goes on */
     bool follows;                       /* the last instruction was a branch, and it goes on at `next` */
     int32_t lowest, end;                /* of the bytes that belong to it */
-    unsigned num_seen, num_calls;
-    int32_t seen[TRACE_MAX_INSNS];      /* where its instructions begin */
+    unsigned num_seen, num_calls, turns;
+    int32_t seen[TRACE_MAX_INSNS];      /* where the instructions of this turn begin */
     int32_t call[TRACE_MAX_CALLS];      /* where calls on the way return to */
 };
 
@@ -153,7 +155,8 @@ struct ir_block *emit_hot_block(struct cpu *cpu, struct ir_builder *b, const uin
                                 struct trace *t);
 /* Nothing is known of it but its heat. */
 void trace_start(struct trace *t);
-/* The instruction at hand becomes a part of it. False: it is one already, the trace has come round. */
+/* The instruction at hand becomes a part of it. False: it is one already, the trace has come round to its middle, or to
+ * its beginning often enough. */
 bool trace_enter(struct emit *e);
 /* Is the trace to go on at `delta`? */
 bool trace_goto(struct emit *e, int32_t delta);

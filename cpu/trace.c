@@ -5,7 +5,7 @@ void trace_start(struct trace *t)
 {
     t->follows = false;
     t->lowest = t->end = 0;
-    t->num_seen = t->num_calls = 0;
+    t->num_seen = t->num_calls = t->turns = 0;
 }
 
 static bool is_seen(const struct trace *t, int32_t delta)
@@ -30,16 +30,34 @@ bool trace_enter(struct emit *e)
     return true;
 }
 
-/* Every instruction comes once: a loop ends the block, which leads to itself or to others. */
+/* Back at the beginning: is there room for a whole turn more? All turns are alike. */
+static bool may_turn(const struct emit *e)
+{
+    const struct trace *t = e->trace;
+    const struct ir_block *blk = ir_block(e->b);
+    unsigned turns = t->turns + 1;
+
+    return turns < TRACE_MAX_TURNS && (turns + 1) * t->num_seen <= TRACE_MAX_LOOP &&
+           blk->num_exits / turns * (turns + 1) + 4 < TCG_MAX_EXITS &&
+           blk->num / turns < ir_room(e->b) / 2;
+}
+
+/* Every instruction comes once in a turn: what leads to the middle ends the block. */
 static bool may_follow(const struct emit *e, int32_t delta)
 {
-    return !emit_is_far(e, delta) && !is_seen(e->trace, delta);
+    return !emit_is_far(e, delta) && (delta ? !is_seen(e->trace, delta) : may_turn(e));
 }
 
 static void follow(struct emit *e, int32_t delta)
 {
-    e->trace->follows = true;
-    e->trace->next = delta;
+    struct trace *t = e->trace;
+
+    t->follows = true;
+    t->next = delta;
+    if (!delta) {
+        t->turns++;
+        t->num_seen = 0;
+    }
 }
 
 bool trace_goto(struct emit *e, int32_t delta)

@@ -611,9 +611,16 @@ static const struct trace_sample {
     { "hot branch", "85c07402ffc0c3", 64, 0x100, 1, 0, { 6, E }, { 0, 2, 6, E }, { 4 }, 3, 1, 0, IR_GOTOI, 0, 7, 0 },
     { "hot both ways", "85c07402ffc0c3", 64, 0x100, 1, 0, { 6, 4 }, { 0, 2, 4, 6, E }, { 6 }, 4, 1, 0, IR_GOTOI, 0, 7,
       0 },
-    { "loop", "ffc875fcc3", 64, 0x100, 1, 0, { 0, E }, { 0, 2, E }, { 0 }, 2, 0, 0, IR_BR, 0, 4, 0 },
+    { "loop", "ffc875fcc3", 64, 0x100, 1, 0, { 0, E }, { 0, 2, 0, 2, 0 }, { 4, 4, 4 }, 2 * TRACE_MAX_TURNS,
+      TRACE_MAX_TURNS - 1, 0, IR_BR, 0, 4, 0 },
+    { "long loop", "ffc848ffc348ffc14883c20148ffc648ffc74883c00149ffc049ffc149ffc249ffc34983c401"
+      "ffc8ffc9ffcaffcbffceffcfffc5ffc0ffc1ffc2ffc3ffc6ffc775bec3", 64, 0x100, 1, 0, { 0, E }, { 0, 2, 5, 8, 12 }, { 66 }, 2 * 26, 1, 0,
+      IR_BR, 0, 66, 0 },
+    { "loop with many exits", "7400740074007400740074007400740074007400740075e8", 64, 0x100, 1, 0, { 0, E },
+      { 0, 2, 4, 6, 8 }, { 2, 4, 6 }, 3 * 12, 3 * 12 - 1, 0, IR_BR, 0, 24, 0 },
     { "loop that ends", "ffc875fcc3", 64, 0x100, 1, 0, { 4, E }, { 0, 2, 4, E }, { 0 }, 3, 1, 0, IR_GOTOI, 0, 5, 0 },
-    { "jump to itself", "ebfe", 64, 0x100, 1, 0, { E }, { 0, E }, { 0 }, 1, 0, 0, IR_GOTO, 0, 2, 0 },
+    { "jump to itself", "ebfe", 64, 0x100, 1, 0, { E }, { 0, 0, 0, 0, E }, { 0 }, TRACE_MAX_TURNS, 0, 0, IR_GOTO, 0, 2,
+      0 },
     { "jump forth", "eb0190c3", 32, 0x100, 1, 0, { E }, { 0, 3, E }, { 0 }, 2, 0, 0, IR_GOTOI, 0, 4, 0 },
     { "jump back", "ffc0c390ebfa", 64, 0x100, 1, 4, { E }, { 0, -4, -2, E }, { 0 }, 3, 0, 0, IR_GOTOI, 0, 2, 4 },
     { "round by falling", "9090ebfc", 64, 0x100, 1, 1, { E }, { 0, 1, -1, E }, { 0 }, 3, 0, 0, IR_GOTO, 0, 3, 1 },
@@ -626,8 +633,10 @@ static const struct trace_sample {
     { "call far away", "e800100000c3", 64, 0x100, 1, 0, { E }, { 0, E }, { 0 }, 1, 0, 0, IR_GOTO, 0x1005, 5, 0 },
     { "return near the page's end", "c390909090e8f6ffffff", 64, 0xfe8, 1, 5, { E }, { 0, -5, E }, { 0 }, 2, 0, 0, IR_GOTOI,
       0, 5, 5 },
-    { "return to what was seen", "e80500000090ebf89090c3", 64, 0x100, 1, 5, { E }, { 0, 1, -5, 5, E }, { 0 }, 4, 0, 0,
-      IR_GOTOI, 0, 6, 5 },
+    { "return to the beginning", "e80500000090ebf89090c3", 64, 0x100, 1, 5, { E }, { 0, 1, -5, 5, 0 }, { 0 },
+      4 * TRACE_MAX_TURNS, 0, TRACE_MAX_TURNS - 1, IR_GOTOI, 0, 6, 5 },
+    { "return to what was seen", "e80500000090ebf89090c3ebf8", 64, 0x100, 1, 11, { E }, { 0, -6, -5, -11, -1 }, { 0 }, 5, 0,
+      0, IR_GOTOI, 0, 2, 11 },
     { "cold branch elsewhere", "0f8400100000c3", 64, 0x100, 1, 0, { E }, { 0, 6, E }, { 0x1006 }, 2, 1, 0, IR_GOTOI, 0,
       7, 0 },
     { "hot branch elsewhere", "0f8400100000c3", 64, 0x100, 1, 0, { 0x1006, E }, { 0, E }, { 0 }, 1, 0, 0, IR_BR, 0, 6,
@@ -760,10 +769,10 @@ static uint32_t random_heat(void *opaque, int32_t delta)
     return (uint32_t)delta * *(uint32_t *)opaque >> 13;
 }
 
-/* No instruction twice; all of them in the page, within the bytes that the block says are its own. */
+/* No instruction more often than there are turns; all of them in the page, within the bytes that the block says are its own. */
 static void check_extent(const struct ir_block *blk)
 {
-    static bool seen[4096];
+    static uint8_t seen[4096];
     unsigned insns = 0;
 
     memset(seen, 0, sizeof(seen));
@@ -773,8 +782,8 @@ static void check_extent(const struct ir_block *blk)
         if (blk->insn[i].op != IR_INSN)
             continue;
         ck_assert(delta >= -(int32_t)blk->guest_before && end <= (int32_t)blk->guest_size);
-        ck_assert(at >= 0 && at < 4096 && !seen[at]);
-        seen[at] = true;
+        ck_assert(at >= 0 && at < 4096 && seen[at] < TRACE_MAX_TURNS);
+        seen[at]++;
         insns++;
     }
     ck_assert_uint_eq(blk->guest_insns, insns);
