@@ -340,14 +340,22 @@ static int32_t displacement(void)
     return rnd(2) ? odd[rnd(ARRAY_LEN(odd))] : (int32_t)rnd(256) - 128;
 }
 
+/* The access that a translation stands in front of takes over its slow path. */
 static void gen_xlate(void)
 {
+    unsigned t = rnd(4);
     int64_t lo = displacement(), hi = lo + rnd(rnd(4) ? 128 : 1 << TCG_PAGE_BITS);
     ir_ref a = base_of((int32_t)lo), v;
 
     v = bt_add(IR_XLATE, IR_I64, a, 0, 0, (uint32_t)lo | (uint64_t)(hi > INT32_MAX ? INT32_MAX : hi) << 32);
     bt_code[v].aux = (uint8_t)rnd(2);
     g.xlate[g.num_xlates++ % IR_OPEN_XLATES] = v;
+    if (rnd(2) || hi - lo < 8 || hi > INT32_MAX)
+        return;
+    a = bt_add(IR_LD, t, a, 0, 0, (uint64_t)(uint32_t)lo << 32);
+    bt_code[a].d = v;
+    with_pending(a);
+    keep(a);
 }
 
 /* Let access v, of any address so far, take one of the translations. */

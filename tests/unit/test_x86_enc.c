@@ -200,6 +200,9 @@ START_TEST(test_width_forms_c)
     CHECK("0fcf", enc_bswap(e, W32, RDI));
     CHECK("428d94267fffffff", enc_lea(e, W32, RDX, mem_indexed(RSI, R12, -129)));
     CHECK("458d0c24", enc_lea(e, W32, R9, mem_at(R12, 0)));
+    CHECK("c4e3fbf0fe07", enc_rorx(e, W64, RDI, RSI, 7));
+    CHECK("c4437bf0c407", enc_rorx(e, W32, R8, R12, 7));
+    CHECK("c4e3fbf0c307", enc_rorx(e, W64, RAX, RBX, 7));
     CHECK("4a8d14e6", enc_lea(e, W64, RDX, mem_scaled(RSI, R12, 3)));
     CHECK("458d4c4500", enc_lea(e, W32, R9, mem_scaled(R13, RAX, 1)));
     CHECK("488d049c", enc_lea(e, W64, RAX, mem_scaled(RSP, RBX, 2)));

@@ -40,6 +40,27 @@ static struct x86_mem host_address(struct emit *c, const struct access *m, unsig
     return mem_indexed(addend, temp, 0);
 }
 
+/* Byte offset of the first byte's entry to t1, page of the last byte to t2. */
+static void probe_addresses(struct emit *c, const struct access *m)
+{
+    const unsigned shift = TCG_PAGE_BITS - TLB_ENTRY_BITS;
+    bool one = c->isa & TCG_ISA_BMI2 && m->disp && m->size == 1;
+
+    if (one) {
+        add_displacement(c, m, m->t2, 0);
+        enc_rorx(&c->enc, m->w, m->t1, m->t2, shift);
+    } else if (c->isa & TCG_ISA_BMI2 && !m->disp) {
+        enc_rorx(&c->enc, m->w, m->t1, m->addr, shift);
+    } else {
+        add_displacement(c, m, m->t1, 0);
+        enc_shift_ri(&c->enc, SH_SHR, m->w, m->t1, shift);
+    }
+    enc_alu_ri(&c->enc, ALU_AND, W32, m->t1, (TCG_TLB_SIZE - 1) << TLB_ENTRY_BITS);
+    if (!one)
+        add_displacement(c, m, m->t2, (int32_t)m->size - 1);
+    enc_alu_ri(&c->enc, ALU_AND, m->w, m->t2, PAGE_MASK);
+}
+
 /* The addend of the first byte's page to t1. An access that crosses a page is compared by its last byte's page but
  * indexed by its first byte's, which cannot match. */
 static void probe(struct emit *c, const struct access *m, struct stub *s)
@@ -49,11 +70,7 @@ static void probe(struct emit *c, const struct access *m, struct stub *s)
     uint32_t set = c->guest->off_tlb + c->ir->mmu * TCG_TLB_SIZE * (uint32_t)sizeof(struct tcg_tlb_entry);
     struct x86_mem entry = mem_indexed(RBP, m->t1, (int32_t)(set + tag));
 
-    add_displacement(c, m, m->t1, 0);
-    enc_shift_ri(&c->enc, SH_SHR, m->w, m->t1, TCG_PAGE_BITS - TLB_ENTRY_BITS);
-    enc_alu_ri(&c->enc, ALU_AND, W32, m->t1, (TCG_TLB_SIZE - 1) << TLB_ENTRY_BITS);
-    add_displacement(c, m, m->t2, (int32_t)m->size - 1);
-    enc_alu_ri(&c->enc, ALU_AND, m->w, m->t2, PAGE_MASK);
+    probe_addresses(c, m);
     enc_alu_rm(&c->enc, ALU_CMP, W64, m->t2, entry);
     slow_if(c, s, CC_NE);
     entry.disp = (int32_t)(set + offsetof(struct tcg_tlb_entry, addend));
@@ -204,11 +221,25 @@ static void take_registers(struct emit *c, const struct ir_insn *in, struct acce
     m->t2 = s->shares ? ra_use(&c->ra, in->d) : ra_temp(&c->ra);
 }
 
+/* Right behind the XLATE nobody asks for 0: its probe goes to the access's slow path when it fails, which leaves 0. */
+static bool take_over_probe(struct emit *c, const struct ir_insn *in, struct stub *s)
+{
+    struct stub *x = s - 1;
+
+    if (s == c->stubs || x->kind != STUB_XLATE || x->insn != in->d || x->back != c->enc.at)
+        return false;
+    while (x->num_from)
+        s->from[s->num_from++] = x->from[--x->num_from];
+    return true;
+}
+
 /* t2 is the XLATE's addend. */
 static void access_shared(struct emit *c, const struct ir_insn *in, const struct access *m, struct stub *s)
 {
-    enc_test_rr(&c->enc, W64, m->t2, m->t2);
-    slow_if(c, s, CC_E);
+    if (!take_over_probe(c, in, s)) {
+        enc_test_rr(&c->enc, W64, m->t2, m->t2);
+        slow_if(c, s, CC_E);
+    }
     access_host(c, in, s, host_address(c, m, m->t2, m->t1));
 }
 
@@ -330,6 +361,7 @@ void emit_xlate(struct emit *c, unsigned i)
     struct access m = { .w = reg_width(value_type(c, in->a)), .addr = ra_use(&c->ra, in->a), .disp = lo,
                         .size = (unsigned)(hi - lo) + 1, .writes = in->aux };
 
+    s->insn = (ir_ref)i;
     m.t1 = ra_temp(&c->ra);
     m.t2 = ra_temp(&c->ra);
     ra_kill(&c->ra, i);
@@ -454,6 +486,8 @@ void emit_stubs(struct emit *c)
         struct stub *s = &c->stubs[k];
         for (unsigned n = 0; n < s->num_from; n++)
             enc_patch32(s->from[n], c->enc.at);
+        if (s->kind == STUB_XLATE && !s->num_from)
+            continue;
         if (s->kind == STUB_XLATE) {
             enc_mov_ri(&c->enc, s->result, 0);
             enc_jmp_to(&c->enc, s->back);

@@ -464,6 +464,12 @@ void enc_vex_rr(struct enc *e, uint8_t prefix, unsigned flags, unsigned op, unsi
     put8(e, MOD_REG | (dst & 7) << 3 | (src2 & 7));
 }
 
+void enc_rorx(struct enc *e, unsigned w, unsigned dst, unsigned src, unsigned count)
+{
+    enc_vex_rr(e, 0xf2, w == W64 ? VEX_W : 0, OP_RORX, dst, 0, src);
+    put8(e, count);
+}
+
 void enc_vex_mem(struct enc *e, uint8_t prefix, unsigned flags, unsigned op, unsigned reg, unsigned src1,
                  struct x86_mem mem)
 {

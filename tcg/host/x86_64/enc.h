@@ -39,7 +39,7 @@ enum x86_opcode {
     OP_BSF = 0x0fbc, OP_BSR = 0x0fbd, OP_MOVSX8 = 0x0fbe, OP_MOVSX16 = 0x0fbf,
     OP_CMPXCHG = 0x0fb1, OP_XADD = 0x0fc1,
     OP_PEXTRB = 0x0f3a14, OP_PEXTRW = 0x0f3a15, OP_PEXTRD = 0x0f3a16, OP_PINSRB = 0x0f3a20, OP_PINSRW = 0x0fc4,
-    OP_PINSRD = 0x0f3a22,
+    OP_PINSRD = 0x0f3a22, OP_RORX = 0x0f3af0,
     OP_MOVQ_LOAD = 0x0f7e, OP_MOVQ_STORE = 0x0fd6, OP_MOVMSK = 0x0f50, OP_PMOVMSKB = 0x0fd7, OP_PXOR = 0x0fef,
 };
 
@@ -81,6 +81,8 @@ void enc_test_ri(struct enc *e, unsigned w, unsigned a, int32_t imm);
 void enc_unary(struct enc *e, enum x86_unary op, unsigned w, unsigned reg);
 void enc_step(struct enc *e, enum x86_step op, unsigned w, unsigned reg);
 void enc_shift_ri(struct enc *e, enum x86_shift op, unsigned w, unsigned reg, unsigned count);
+/* dst := src rotated to the right; no flags. TCG_ISA_BMI2. */
+void enc_rorx(struct enc *e, unsigned w, unsigned dst, unsigned src, unsigned count);
 void enc_shift_cl(struct enc *e, enum x86_shift op, unsigned w, unsigned reg);
 void enc_imul_rr(struct enc *e, unsigned w, unsigned dst, unsigned src);
 void enc_imul_rri(struct enc *e, unsigned w, unsigned dst, unsigned src, int32_t imm);
