@@ -62,6 +62,9 @@ enum ir_atomic { IR_ATOMIC_ADD, IR_ATOMIC_AND, IR_ATOMIC_OR, IR_ATOMIC_XOR, IR_A
 enum { IR_CF = 0x001, IR_PF = 0x004, IR_AF = 0x010, IR_ZF = 0x040, IR_SF = 0x080, IR_OF = 0x800,
        IR_FLAGS6 = 0x8d5 };
 
+/* aux of FL_INC and FL_DEC after opt_flags. */
+enum { IR_KEEPS_C = 1, IR_CHANGES_C = 2 };
+
 typedef uint16_t ir_ref; /* index into the block; 0 = none (insn[0] is never a value) */
 
 struct ir_insn {

@@ -11,6 +11,8 @@
  * - A helper that only writes flags kills pending.
  * - A PUTFLIF disappears too and is pending upon what was pending before it; but it is put back before another one,
  *   and before what would have to carry both.
+ * - INC and DEC whose C is that of the guest's flags, and nothing has changed it since, need not know it: who commits
+ *   them leaves C alone (IR_KEEPS_C). Such a commit does not change C for those that follow.
  * - A PUTFL of a GETFL with no change of the guest's flags since then is nothing.
  * A GETFL never moves and no commit moves across one: it is evaluated where it stands.
  * Each PUTFL put in stands for one taken out before, so the block never grows. */
@@ -24,24 +26,48 @@ struct sink {
     ir_ref pending;     /* in new numbers; 0: the guest's flags are up to date */
     ir_ref maybe, cond; /* operands of a PUTFLIF that comes after that one; 0: none */
     ir_ref changed;     /* the last instruction that may have changed the guest's flags */
+    ir_ref carry_changed;       /* and their C */
     ir_ref map[IR_MAX_INSNS];   /* old number -> new number */
 };
+
+/* `fl` may become the guest's flags at the next instruction. */
+static void note_change(struct sink *s, ir_ref fl)
+{
+    const struct ir_insn *in = &s->insn[fl];
+
+    s->changed = (ir_ref)s->out;
+    if (!((in->op == IR_FL_INC || in->op == IR_FL_DEC) && in->aux == IR_KEEPS_C))
+        s->carry_changed = s->changed;
+}
 
 static void commit(struct sink *s)
 {
     if (s->pending) {
-        s->changed = (ir_ref)s->out;
+        note_change(s, s->pending);
         s->insn[s->out++] = (struct ir_insn){ .op = IR_PUTFL, .type = IR_I32, .a = s->pending };
     }
     if (s->maybe) {
-        s->changed = (ir_ref)s->out;
+        s->changed = s->carry_changed = (ir_ref)s->out;
         s->insn[s->out++] = (struct ir_insn){ .op = IR_PUTFLIF, .type = IR_I32, .a = s->maybe, .b = s->cond };
     }
     s->pending = s->maybe = 0;
 }
 
+/* Decides once: flags that are put again after C has changed know their C. */
+static void keep_carry(struct sink *s, ir_ref fl)
+{
+    enum { COND_B = 2 };
+    struct ir_insn *in = &s->insn[fl];
+    const struct ir_insn *c = &s->insn[in->b];
+    bool keeps = c->op == IR_COND && c->cc == COND_B && s->insn[c->a].op == IR_GETFL && c->a > s->carry_changed;
+
+    if (in->op == IR_FL_INC || in->op == IR_FL_DEC)
+        in->aux = keeps && in->aux != IR_CHANGES_C ? IR_KEEPS_C : IR_CHANGES_C;
+}
+
 static void put(struct sink *s, ir_ref fl)
 {
+    keep_carry(s, fl);
     s->pending = s->insn[fl].op == IR_GETFL && fl > s->changed ? 0 : fl;
     s->maybe = 0;
 }
@@ -59,7 +85,7 @@ static ir_ref carry(struct sink *s)
     if (s->maybe)
         commit(s);
     if (s->pending)
-        s->changed = (ir_ref)s->out;
+        note_change(s, s->pending);
     return s->pending;
 }
 
@@ -69,7 +95,7 @@ static void before_call(struct sink *s, uint32_t effects)
         commit(s);
     if (effects & H_WFLAGS) {
         s->pending = s->maybe = 0;
-        s->changed = (ir_ref)s->out;
+        s->changed = s->carry_changed = (ir_ref)s->out;
     }
 }
 
@@ -79,7 +105,7 @@ void ir_opt_flags(struct ir_block *blk, const struct tcg_guest *guest)
 
     s.insn = blk->insn;
     s.out = 1;
-    s.pending = s.maybe = s.changed = s.map[0] = 0;
+    s.pending = s.maybe = s.changed = s.carry_changed = s.map[0] = 0;
     for (unsigned i = 1; i < blk->num; i++) {
         const struct ir_insn *in = &blk->insn[i];
         uint8_t effects = ir_ops[in->op].effects;

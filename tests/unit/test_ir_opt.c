@@ -157,6 +157,49 @@ START_TEST(perhaps_changed_flags_are_written_back)
 }
 END_TEST
 
+static ir_ref some_inc(ir_ref carry)
+{
+    return ir_flags(b, IR_FL_INC, IR_I32, ir_get(b, IR_I32, 1), carry, 0);
+}
+
+/* INC at the beginning leaves C alone, whatever may have written such flags; after others it is known (_i). */
+START_TEST(increments_keep_carry)
+{
+    ir_ref c = ir_cond(b, 2, ir_getfl(b));
+
+    ir_putfl(b, some_inc(c));
+    ir_ld(b, IR_I8, ir_get(b, IR_I64, 2), 0);
+    if (_i == 1)
+        ir_putfl(b, some_flags());
+    if (_i == 1)
+        ir_ld(b, IR_I8, ir_get(b, IR_I64, 3), 0);
+    if (_i == 2)
+        ir_call(b, FAKE_WRITE_FLAGS, ir_const(b, IR_I32, 1), 0, 0, 0);
+    ir_putfl(b, ir_flags(b, IR_FL_DEC, IR_I32, ir_get(b, IR_I32, 2), c, 0));
+    ir_ld(b, IR_I8, ir_get(b, IR_I64, 4), 0);
+    ir_lookup(b);
+    ir_opt_flags(ir_block(b), &fake_guest);
+    ck_assert_uint_eq(find(IR_FL_INC)->aux, IR_KEEPS_C);
+    ck_assert_uint_eq(find(IR_FL_DEC)->aux, _i ? IR_CHANGES_C : IR_KEEPS_C);
+}
+END_TEST
+
+/* Flags that are put again when C is another one know theirs. */
+START_TEST(increments_put_again)
+{
+    ir_ref inc = some_inc(ir_cond(b, 2, ir_getfl(b)));
+
+    ir_putfl(b, inc);
+    ir_call(b, FAKE_READ_FLAGS, 0, 0, 0, 0);
+    ir_putfl(b, some_flags());
+    ir_call(b, FAKE_READ_FLAGS, 0, 0, 0, 0);
+    ir_putfl(b, inc);
+    ir_lookup(b);
+    ir_opt_flags(ir_block(b), &fake_guest);
+    ck_assert_uint_eq(find(IR_FL_INC)->aux, IR_CHANGES_C);
+}
+END_TEST
+
 static ir_ref some_condition(void)
 {
     return ir_cmp(b, IR_CMP_NE, IR_I32, ir_get(b, IR_I32, 3), ir_const(b, IR_I32, 0));
@@ -666,6 +709,12 @@ static void gen_flags(struct gen *g)
     else
         v = ir_flags(g->b, op, t, x, ir_ops[op].b == '-' ? 0 : y, ir_ops[op].c == '-' ? 0 : bit);
     keep_fl(g, v);
+    if (!pick(g, 4)) {
+        bit = ir_cond(g->b, 2, pick(g, 4) ? ir_getfl(g->b) : g->fl[pick(g, g->num_fl)]);
+        v = ir_flags(g->b, pick(g, 2) ? IR_FL_INC : IR_FL_DEC, t, x, bit, 0);
+        keep_fl(g, v);
+        ir_putfl(g->b, v);
+    }
     if (!pick(g, 4))
         keep_fl(g, ir_flags(g->b, IR_FL_RAW, IR_I32, value(g, IR_I32), 0, 0));
     if (!pick(g, 4))
@@ -944,6 +993,8 @@ Suite *ir_opt_suite(void)
     tcase_add_test(tc, unchanged_flags_are_not_written);
     tcase_add_test(tc, changed_flags_are_written_back);
     tcase_add_test(tc, perhaps_changed_flags_are_written_back);
+    tcase_add_loop_test(tc, increments_keep_carry, 0, 3);
+    tcase_add_test(tc, increments_put_again);
     tcase_add_loop_test(tc, conditional_flags_sink, 0, 2);
     tcase_add_test(tc, conditional_flags_stay_in_order);
     tcase_add_test(tc, reading_commits_first);

@@ -30,6 +30,7 @@ struct x86_thunks {
     const uint8_t *save_vectors, *restore_vectors;
     /* Flags: like the slow paths, from the operands in the frame or the lazy record. */
     const uint8_t *flags, *cond, *getfl;
+    const uint8_t *carry;       /* makes the record's second operand its C, leaving the rest to the caller */
     /* Calls of the C function in rax with its arguments in place. All record the return address. */
     const uint8_t *call_plain;  /* reads and writes no guest register */
     const uint8_t *call_read;   /* all guest registers are in the CPU struct during the call */
@@ -50,6 +51,8 @@ struct loc {
 /* Flags as three operands: what the lazy record takes. num = 0: none. */
 struct flag_operands {
     uint8_t op, type, num;
+    bool keeps_carry;           /* v[1], which is not here, is the C of the record that is replaced */
+    bool vectors;               /* vector registers may be in use */
     struct loc v[3];
 };
 
@@ -210,12 +213,12 @@ void forget_xlates(struct emit *c, const struct stub *s);
 
 /* Make the host's flags so that the returned condition is boolean v. Moves may follow before its use. */
 enum x86_cc emit_test_bool(struct emit *c, ir_ref v);
-/* Where the operands of flags f are now; f = 0: none. */
+/* Where the operands of flags f are now, for writing them; f = 0: none. */
 struct flag_operands flags_locate(const struct emit *c, ir_ref f);
 /* Does writing them take a scratch register? */
 bool flags_need_scratch(const struct flag_operands *f);
-/* Write operands, operation and type to the lazy record. Changes no host flags and no register but
- * `scratch`. */
+/* Write operands, operation and type to the lazy record. Changes no register but `scratch`, and no host flags unless
+ * C is kept. */
 void flags_commit(struct emit *c, const struct flag_operands *f, unsigned scratch);
 /* Note for the map where the operands of flags f (0: none) are at the call of a thunk that keeps every register, which is
  * emitted with no change to them between here and there. */

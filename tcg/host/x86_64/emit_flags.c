@@ -46,7 +46,7 @@ static void store_loc(struct emit *c, struct x86_mem to, const struct loc *from,
     enc_store(&c->enc, W64, to, reg);
 }
 
-struct flag_operands flags_locate(const struct emit *c, ir_ref f)
+static struct flag_operands locate_all(const struct emit *c, ir_ref f)
 {
     const struct ir_insn *in = &c->insn[f];
     struct flag_operands o = { .op = in->op, .type = in->type };
@@ -67,6 +67,16 @@ struct flag_operands flags_locate(const struct emit *c, ir_ref f)
     return o;
 }
 
+struct flag_operands flags_locate(const struct emit *c, ir_ref f)
+{
+    const struct ir_insn *in = &c->insn[f];
+
+    if (!flags_keep_carry(in))
+        return locate_all(c, f);
+    return (struct flag_operands){ .op = in->op, .type = in->type, .num = 1, .keeps_carry = true, .vectors = true,
+                                   .v = { loc_of(c, in->a) } };
+}
+
 bool flags_need_scratch(const struct flag_operands *f)
 {
     for (unsigned k = 0; k < f->num; k++)
@@ -82,16 +92,33 @@ static void store_operands(struct emit *c, const struct flag_operands *f, unsign
         store_loc(c, mem_at(base, (int32_t)(offset + 8 * k)), &f->v[k], scratch);
 }
 
+/* C code loses the vector registers. */
+static void call_thunk(struct emit *c, const uint8_t *thunk, bool vectors)
+{
+    if (vectors)
+        enc_call_to(&c->enc, c->thunks.save_vectors);
+    enc_call_to(&c->enc, thunk);
+    if (vectors)
+        enc_call_to(&c->enc, c->thunks.restore_vectors);
+}
+
 void flags_commit(struct emit *c, const struct flag_operands *f, unsigned scratch)
 {
     uint32_t record = c->guest->off_flags;
 
     if (!f->num)
         return;
+    if (f->keeps_carry)
+        call_thunk(c, c->thunks.carry, f->vectors);
     store_operands(c, f, RBP, record, scratch);
     _Static_assert(offsetof(struct tcg_flags, type) == offsetof(struct tcg_flags, op) + 1, "one store");
     enc_store_imm(&c->enc, W16, env_mem(record + (uint32_t)offsetof(struct tcg_flags, op)),
                   (int16_t)(f->op | f->type << 8));
+}
+
+static bool vectors_in_use(const struct emit *c)
+{
+    return c->vec.now.num || c->vec.upper;
 }
 
 static void emit_putfl(struct emit *c, unsigned i)
@@ -103,7 +130,9 @@ static void emit_putfl(struct emit *c, unsigned i)
         scratch = ra_temp(&c->ra);
         f = flags_locate(c, c->insn[i].a);
     }
+    f.vectors = vectors_in_use(c);
     flags_commit(c, &f, scratch);
+    c->kept_flags = !f.keeps_carry;
     ra_kill(&c->ra, i);
 }
 
@@ -117,10 +146,10 @@ static void emit_putflif(struct emit *c, unsigned i)
     struct flag_operands f;
 
     ra_unlock(&c->ra);
-    f = flags_locate(c, in->a);
+    f = locate_all(c, in->a);
     if (flags_need_scratch(&f)) {
         scratch = ra_temp(&c->ra);
-        f = flags_locate(c, in->a);
+        f = locate_all(c, in->a);
     }
     skip = enc_jcc8(&c->enc, cc ^ 1);
     flags_commit(c, &f, scratch);
@@ -130,31 +159,19 @@ static void emit_putflif(struct emit *c, unsigned i)
 
 /* ---- the word of six bits, by the runtime ---- */
 
-/* C code loses the vector registers. */
-static void call_thunk(struct emit *c, const uint8_t *thunk)
-{
-    bool vectors = c->vec.now.num || c->vec.upper;
-
-    if (vectors)
-        enc_call_to(&c->enc, c->thunks.save_vectors);
-    enc_call_to(&c->enc, thunk);
-    if (vectors)
-        enc_call_to(&c->enc, c->thunks.restore_vectors);
-}
-
 /* Operands and `word` to the frame, then the thunk; its result is in the frame. */
 static void call_runtime(struct emit *c, ir_ref f, unsigned cc, const uint8_t *thunk)
 {
-    struct flag_operands o = flags_locate(c, f);
+    struct flag_operands o = locate_all(c, f);
     unsigned scratch = NO_REG;
 
     if (flags_need_scratch(&o)) {
         scratch = ra_temp(&c->ra);
-        o = flags_locate(c, f);
+        o = locate_all(c, f);
     }
     store_operands(c, &o, RSP, FRAME_ARG0, scratch);
     enc_store_imm(&c->enc, W32, mem_at(RSP, FRAME_WORD), (int32_t)WORD_FLAGS(o.op, o.type, cc));
-    call_thunk(c, thunk);
+    call_thunk(c, thunk, vectors_in_use(c));
     c->flags_owner = 0;
     if (scratch != NO_REG)
         ra_unlock_reg(&c->ra, scratch);
@@ -359,7 +376,7 @@ void emit_flags(struct emit *c, unsigned i)
 {
     switch (c->insn[i].op) {
     case IR_GETFL:
-        call_thunk(c, c->thunks.getfl);
+        call_thunk(c, c->thunks.getfl, vectors_in_use(c));
         take_result(c, i);
         break;
     case IR_FL_SETC:

@@ -99,6 +99,15 @@ static void use_flags(struct regalloc *ra, ir_ref f, unsigned i)
     use(ra, in->c, i);
 }
 
+/* What writing flags f takes. */
+static void use_committed(struct regalloc *ra, ir_ref f, unsigned i)
+{
+    if (flags_keep_carry(&ra->insn[f]))
+        use(ra, ra->insn[f].a, i);
+    else
+        use_flags(ra, f, i);
+}
+
 static void use_cond(struct regalloc *ra, ir_ref f, unsigned cc, unsigned i)
 {
     ir_ref boolean = flags_resolve(ra->insn, &f, cc);
@@ -186,8 +195,10 @@ static void scan_uses(struct regalloc *ra, const struct ir_insn *in, unsigned i)
         use_cond(ra, in->a, in->cc, i);
         break;
     case IR_EFLAGS:
-    case IR_PUTFL:
         use_flags(ra, in->a, i);
+        break;
+    case IR_PUTFL:
+        use_committed(ra, in->a, i);
         break;
     case IR_PUTFLIF:
         use_flags(ra, in->a, i);
@@ -233,7 +244,7 @@ static void scan_uses(struct regalloc *ra, const struct ir_insn *in, unsigned i)
         break;
     }
     if (in->fl)
-        use_flags(ra, in->fl, i);
+        use_committed(ra, in->fl, i);
 }
 
 static void scan_put(struct scan *s, const struct ir_insn *in, unsigned i)

@@ -5,6 +5,7 @@
 
 /* A description: operation, type and number of operands, then for each operand a register, or one of these with a
  * number behind it. */
+enum { KEEPS_CARRY = 1 << 7 };
 enum { PLACE_SLOT = 16, PLACE_IMM8, PLACE_IMM32, PLACE_IMM64 };
 
 static uint8_t *put_number(uint8_t *p, unsigned place, uint64_t value, unsigned size)
@@ -36,7 +37,7 @@ uint16_t flags_describe(struct emit *c, ir_ref f)
     if (!f)
         return 0;
     *p++ = o.op;
-    *p++ = (uint8_t)(o.type | o.num << 4);
+    *p++ = (uint8_t)(o.type | o.num << 4 | (o.keeps_carry ? KEEPS_CARRY : 0));
     for (unsigned k = 0; k < o.num; k++)
         p = put_place(p, &o.v[k]);
     if ((size_t)(p - start) == c->num_pending - c->last_pending &&
@@ -96,13 +97,16 @@ void x86_commit(void *host, void *env, const struct tcg_block *blk, const struct
 {
     const struct emit *c = host;
     struct reader r = { c->guest, env, (const uint8_t *)(blk->map + blk->num_map) + call->pending - 1, NULL };
-    struct tcg_flags f = { .op = *r.at++ };
-    unsigned num = *r.at >> 4;
+    struct tcg_flags f = { .op = *r.at++ }, old;
+    unsigned what = *r.at++, num = what >> 4 & 7;
     uint64_t *operand[] = { &f.a, &f.b, &f.c };
 
     r.frame = (const uint8_t *)(uintptr_t)read_bytes(r.env + c->guest->off_spill, 8);
-    f.type = *r.at++ & 15;
+    f.type = what & 15;
     for (unsigned k = 0; k < num; k++)
         *operand[k] = read_operand(&r);
+    memcpy(&old, (uint8_t *)env + c->guest->off_flags, sizeof(old));
+    if (what & KEEPS_CARRY)
+        f.b = ir_flags_eval(old.op, old.type, old.a, old.b, old.c) & IR_CF;
     memcpy((uint8_t *)env + c->guest->off_flags, &f, sizeof(f));
 }

@@ -102,6 +102,12 @@ static inline bool adds_scaled(const struct regalloc *ra, unsigned i)
 /* Flags operation that is kept as a word when its bits are needed. */
 static inline bool flags_in_word(const struct ir_insn *f) { return f->op == IR_GETFL || f->op == IR_FL_SETC; }
 
+/* Flags of which a commit leaves C as it is, so that it needs no operand. */
+static inline bool flags_keep_carry(const struct ir_insn *f)
+{
+    return (f->op == IR_FL_INC || f->op == IR_FL_DEC) && f->aux == IR_KEEPS_C;
+}
+
 /* ---- allocation (regalloc.c) ---- */
 
 /* Value v in a register, locked until ra_unlock. */

@@ -316,6 +316,18 @@ static const uint8_t *make_getfl(struct enc *e, const struct tcg_guest *g)
     return entry;
 }
 
+/* The record keeps its operation: who calls this replaces it next. */
+static const uint8_t *make_carry(struct enc *e, const struct tcg_guest *g)
+{
+    const uint8_t *entry = align_entry(e);
+
+    keep_registers(e);
+    call_flags_eval(e, env_mem(g->off_flags), env_mem(g->off_flags + (uint32_t)offsetof(struct tcg_flags, op)));
+    enc_store(e, W64, env_mem(g->off_flags + (uint32_t)offsetof(struct tcg_flags, b)), RAX);
+    restore_registers(e);
+    return entry;
+}
+
 /* ---- vector registers ---- */
 
 static struct x86_mem saved_vector(unsigned reg)
@@ -377,6 +389,7 @@ void x86_thunks_emit(struct x86_thunks *t, struct enc *e, const struct tcg_guest
     t->flags = make_flags(e);
     t->cond = make_cond(e);
     t->getfl = make_getfl(e, g);
+    t->carry = make_carry(e, g);
     t->call_plain = make_call(e, g, NUM_CALLER_PINNED, NUM_CALLER_PINNED);
     t->call_read = make_call(e, g, NUM_PINNED, NUM_CALLER_PINNED);
     t->call_write = make_call(e, g, NUM_PINNED, NUM_PINNED);
