@@ -241,6 +241,17 @@ static void smap(void)
     T("string to the user", L64, "mov ecx, 4; stac; rep stosb; clac; mov ecx, 4; mov rdi, rsi; "
       "99: rep stosb", .si = WIN + 0x1000, .di = WIN, .vec = V_PF, .err = 3);
     T("supervisor pages are free", L64, "mov eax, [rbx]", .d = { 9 }, .x = { { AX, 9 } });
+    poke32(FRAME, 0x77);
+    T("closed among shared accesses", L64, "mov ecx, 3000; stac; 1: add edx, [rsi]; mov [rsi+8], edx; cmp ecx, 1; "
+      "jne 2f; clac; 2: 99: mov edi, [rsi+4]; dec ecx; jnz 1b", .si = WIN, .vec = V_PF, .err = 1,
+      .x = { { DX, 3000 * 0x77 }, { CX, 1 } });
+    if (!cpu_has(7, 1, 7))
+        return;
+    lm_cr4 = LM_CR4;
+    poke8(FRAME + 0x20, 0xc3);
+    T("smep when it is hot", L64, "mov ecx, 3000; 1: call rsi; inc edx; dec ecx; jnz 1b; mov rax, cr4; bts eax, 20; "
+      "mov cr4, rax; call rsi", .si = WIN + 0x20, .vec = V_PF, .err = 0x11, .anyip = true,
+      .x = { { DX, 3000 }, { IP, WIN + 0x20 } });
 }
 
 /* Descriptor tables are read implicitly, as the supervisor whatever the level: AC opens nothing. The stack of
@@ -317,6 +328,15 @@ static void keys(void)
     pkru_clear();
     T("and free again", L64U, "mov eax, 0x4000\n" WRPKRU "mov ebx, [rsp]; mov eax, 0x8000\n" WRPKRU
       "mov ebx, [rsi]; xor eax, eax\n" WRPKRU "mov [rsi], ebx", .si = WIN + 0x1000);
+    pkru_clear();
+    poke32(FRAME + 0x1000, 0x1000);
+    T("write disabled among shared accesses", L64U, "mov r8d, 3000; 1: cmp r8d, 1; jne 2f; mov eax, 0x8000\n" WRPKRU
+      "2: mov ebx, [rsi]; add edi, ebx; 99: mov [rsi+8], edi; mov r9d, [rsi+4]; dec r8d; jnz 1b", .si = WIN + 0x1000,
+      .vec = V_PF, .err = 0x27, .x = { { DI, 3000 * 0x1000 }, { R8, 1 }, { M32, 2999 * 0x1000, FRAME + 0x1008 } });
+    pkru_clear();
+    T("access disabled and free again, in turn", L64U, "mov r8d, 3000; 1: mov eax, 0x4000\n" WRPKRU "mov ebx, [rsp]; "
+      "xor eax, eax\n" WRPKRU "add edi, [rsi]; dec r8d; jnz 1b; mov eax, 0x4000\n" WRPKRU "99: mov ebx, [rsi]",
+      .si = WIN + 0x1000, .vec = V_PF, .err = 0x25, .x = { { DI, 3000 * 0x1000 } });
     pkru_clear();
     T("another key's rights", L64U, "mov [rsi], ebx\n" WRPKRU "mov [rsi], ebx", .ax = 0xffff3fff & ~3u,
       .si = WIN + 0x1000);
