@@ -5,7 +5,8 @@ enum { JMP_EXCEPTION = 1 };
 
 static _Noreturn void raise(struct cpu *cpu, unsigned vector, bool has_code, uint32_t code)
 {
-    tcg_commit_flags(cpu->tcg, cpu);
+    if (cpu->in_block)
+        tcg_commit_flags(cpu->tcg, cpu);
     strict_exception(cpu, vector, code);
     cpu->ex.vector = (uint8_t)vector;
     cpu->ex.has_code = has_code;

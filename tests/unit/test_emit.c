@@ -120,18 +120,21 @@ static unsigned run_code(struct rig *r, unsigned bits, size_t len)
     enum { EXCEPTION = 1, RESTART_ONE };
     struct tcg_block *blk;
 
+    r->cpu->in_block = true;
     switch (setjmp(r->fault)) {
     case 0:
         run_block(r, bits, len, 64);
         break;
     case EXCEPTION:
         tcg_fault_offset(r->tcg, r->cpu, &blk);
+        r->cpu->in_block = false;
         return r->cpu->ex.vector;
     case RESTART_ONE:
         tcg_fault_offset(r->tcg, r->cpu, &blk);
         run_block(r, bits, len, 1);
         break;
     }
+    r->cpu->in_block = false;
     return NO_EXCEPTION;
 }
 
