@@ -8,6 +8,8 @@
  * - An entry is good while its key is the processor's: mode bits, and the epoch of their level. A new epoch forgets all
  *   entries of the level at once. Programs (level 3) get one with each write to CR3, which is as if they had no global
  *   pages; for the others, entries that are not in global pages are few and listed.
+ * - The epoch of programs is part of their address space: it may come back with it (spaces.c). What is in global pages
+ *   is in all spaces for INVLPG, which looks at entries whatever their epoch.
  * - All entries that begin in one page are in one group of as many slots as a page has bytes. */
 #include <string.h>
 
@@ -33,9 +35,9 @@ static unsigned filter_bit(uint64_t addr)
 }
 
 /* The address behind the longest instruction, as any mode sees it: in another page, the filter knows that too. */
-static void note_pages(struct cpu *cpu, uint64_t pc)
+static void note_pages(struct cpu *cpu, uint64_t pc, unsigned of_programs)
 {
-    uint64_t *filter = cpu->jump_filter[is_program(cpu->mode)], end = pc + INSN_MAX_LEN;
+    uint64_t *filter = cpu->jump_filter[of_programs], end = pc + INSN_MAX_LEN;
 
     set_bit(filter, filter_bit(pc));
     if ((end ^ pc) >> MEM_PAGE_SHIFT)
@@ -52,10 +54,12 @@ void jumps_update_key(struct cpu *cpu)
 /* No entry has epoch 0: so zeroed memory is empty. */
 static void begin_epoch(struct cpu *cpu, unsigned program)
 {
-    if (!++cpu->jump_epochs[program]) {
+    if (!++cpu->latest_epoch[program]) {
         memset(cpu->jump_cache, 0, sizeof(cpu->jump_cache));
-        cpu->jump_epochs[program] = 1;
+        spaces_forget_all(cpu);
+        cpu->latest_epoch[program] = 1;
     }
+    cpu->jump_epochs[program] = cpu->latest_epoch[program];
     memset(cpu->jump_filter[program], 0, sizeof(cpu->jump_filter[program]));
     if (!program)
         cpu->num_local_jumps = 0;
@@ -79,12 +83,22 @@ void jumps_flush(struct cpu *cpu, bool global)
         begin_epoch(cpu, 0);
     else
         forget_local(cpu);
+    if (global)
+        memset(cpu->jump_used, 0, sizeof(cpu->jump_used));
     jumps_update_key(cpu);
 }
 
-static bool is_good(const struct cpu *cpu, const struct tcg_jump_entry *j)
+void jumps_keep(const struct cpu *cpu, struct kept_jumps *k)
 {
-    return j->key >> 32 == cpu->jump_epochs[is_program((uint32_t)j->key)];
+    k->epoch = cpu->jump_epochs[1];
+    memcpy(k->filter, cpu->jump_filter[1], sizeof(k->filter));
+}
+
+void jumps_fetch(struct cpu *cpu, const struct kept_jumps *k)
+{
+    cpu->jump_epochs[1] = k->epoch;
+    memcpy(cpu->jump_filter[1], k->filter, sizeof(k->filter));
+    jumps_update_key(cpu);
 }
 
 /* Those of two slots that begin in the page. */
@@ -96,7 +110,7 @@ static void forget_pair(struct cpu *cpu, unsigned pair, uint64_t page)
     for (unsigned way = 0; way < 2; way++, j++) {
         if (align_down(j->pc, MEM_PAGE_SIZE) == page)
             j->key = 0;
-        left += is_good(cpu, j);
+        left += j->key != 0;
     }
     if (!left)
         clear_bit(cpu->jump_used, pair);
@@ -142,6 +156,11 @@ static bool holds(const struct cpu *cpu, unsigned slot, uint64_t pc)
     return cpu->jump_cache[slot].pc == pc && cpu->jump_cache[slot].key == cpu->jump_key;
 }
 
+static bool is_good(const struct cpu *cpu, const struct tcg_jump_entry *j)
+{
+    return j->key >> 32 == cpu->jump_epochs[is_program((uint32_t)j->key)];
+}
+
 static void note_local(struct cpu *cpu, unsigned slot)
 {
     if (cpu->num_local_jumps < CPU_LOCAL_JUMPS)
@@ -151,7 +170,8 @@ static void note_local(struct cpu *cpu, unsigned slot)
 
 void jumps_add(struct cpu *cpu, uint64_t pc, const struct tcg_block *blk)
 {
-    bool local = !is_program(cpu->mode) && !(blk->phys2 == UINT64_MAX && mmu_code_is_global(cpu, pc));
+    bool two_pages = blk->phys2 != UINT64_MAX, global = mmu_code_is_global(cpu, pc), program = is_program(cpu->mode);
+    bool local = !program && (two_pages || !global);
     const void *code = cpu->opt.interp ? (const void *)blk : blk->code;
     unsigned slot = tcg_jump_slot(pc);
     struct tcg_jump_entry *j = &cpu->jump_cache[slot];
@@ -162,7 +182,9 @@ void jumps_add(struct cpu *cpu, uint64_t pc, const struct tcg_block *blk)
     set_bit(cpu->jump_used, slot / 2);
     if (local)
         note_local(cpu, slot);
-    note_pages(cpu, pc);
+    note_pages(cpu, pc, program);
+    if (program && (two_pages || global))
+        note_pages(cpu, pc, false);
 }
 
 /* The block of an instruction that runs over the end of its page. */

@@ -26,6 +26,7 @@ static void keep_space(const struct cpu *cpu, struct kept_space *s)
     s->cr3 = cpu->cr3;
     s->pkru = cpu->pkru;
     s->pages = 0;
+    jumps_keep(cpu, &s->jumps);
     for (unsigned m = 0; m < MMU_NUM; m++)
         for (uint64_t words = cpu->tlb_local[m]; words; words &= words - 1) {
             unsigned w = (unsigned)__builtin_ctzll(words);
@@ -53,6 +54,7 @@ static void fetch_page(struct cpu *cpu, const struct kept_page *p, uint32_t chan
 
 static void fetch_space(struct cpu *cpu, const struct kept_space *s)
 {
+    jumps_fetch(cpu, &s->jumps);
     for (unsigned i = 0; i < s->pages; i++)
         fetch_page(cpu, &s->page[i], s->pkru ^ cpu->pkru);
 }

@@ -147,8 +147,11 @@ static inline void fpu_set_ip(struct fpu *f, uint64_t ip)
 
 /* An entry of TLB set `mmu`, with its place there. */
 struct kept_page { struct tcg_tlb_entry e; uint64_t phys; uint16_t slot; uint8_t mmu, key; };
+/* Of the jump cache: the epoch of its programs, and the pages that have entries. */
+struct kept_jumps { uint32_t epoch; uint64_t filter[CPU_JUMP_FILTER / 64]; };
 struct kept_space {
     uint64_t cr3;                   /* with the PCID */
+    struct kept_jumps jumps;
     uint32_t pkru;                  /* under which the pages were entered */
     bool valid;
     uint16_t pages;
@@ -277,9 +280,9 @@ struct cpu {
     unsigned next_space;                            /* the one that gives way when all are in use */
 
     uint32_t heat[TCG_HEAT_SIZE];                   /* how often blocks may still be entered before they count as hot */
-    /* Of the jump cache (jumps.c), [1] of level 3, [0] of the others: counts how often all was forgotten; by a hash of
-     * the address the pages that have entries. */
-    uint32_t jump_epochs[2];
+    /* Of the jump cache (jumps.c), [1] of level 3, [0] of the others: the epoch, and the latest that there was; by a hash
+     * of the address the pages that have entries. */
+    uint32_t jump_epochs[2], latest_epoch[2];
     uint64_t jump_filter[2][CPU_JUMP_FILTER / 64];
     uint64_t jump_used[TCG_JC_SIZE / 2 / 64];       /* pairs of slots that are not empty */
     /* Slots [0] has to forget at a write to CR3; when there are more than have room, it forgets all. */
@@ -491,6 +494,10 @@ void spaces_forget_all(struct cpu *cpu);
 /* The mode has changed. */
 void jumps_update_key(struct cpu *cpu);
 void jumps_flush(struct cpu *cpu, bool global);      /* global: also entries in global pages */
+/* Put away what programs of this address space have, and fetch it, instead of what is there, if nothing was forgotten
+ * meanwhile. */
+void jumps_keep(const struct cpu *cpu, struct kept_jumps *k);
+void jumps_fetch(struct cpu *cpu, const struct kept_jumps *k);
 /* The translation of the page at `addr` is no more. */
 void jumps_drop_page(struct cpu *cpu, uint64_t addr);
 /* Block `blk` was found at linear `pc`, by a fetch. */

@@ -324,7 +324,7 @@ START_TEST(test_random_life)
     for (unsigned step = 0; step < STEPS; step++) {
         unsigned i = random_below(PLACES), level = random_below(2);
         if (step == STEPS / 2) {
-            cf.cpu->jump_epochs[0] = cf.cpu->jump_epochs[1] = UINT32_MAX - 20; /* comes around soon */
+            cf.cpu->latest_epoch[0] = cf.cpu->latest_epoch[1] = UINT32_MAX - 20; /* comes around soon */
             forget_places(p, 1);
         }
         set_level(level);

@@ -106,6 +106,76 @@ START_TEST(test_what_forgets)
 }
 END_TEST
 
+/* ---- the jump cache, of programs ---- */
+
+static struct tcg_block blk = { .phys2 = UINT64_MAX };
+
+static bool found(uint64_t pc)
+{
+    const struct tcg_jump_entry *j = &cf.cpu->jump_cache[tcg_jump_slot(pc) & ~1u];
+
+    return (j[0].pc == pc && j[0].key == cf.cpu->jump_key) || (j[1].pc == pc && j[1].key == cf.cpu->jump_key);
+}
+
+static void become_program(void)
+{
+    cf.cpu->mode |= MODE_CPL;
+    jumps_update_key(cf.cpu);
+}
+
+START_TEST(test_jumps_come_back)
+{
+    become_program();
+    jumps_add(cf.cpu, X + 1, &blk);
+    for (unsigned i = 0; i < 3; i++) {
+        go(B | 2 | KEEP);
+        ck_assert(!found(X + 1) && found(X + 2) == (i > 0));
+        jumps_add(cf.cpu, X + 2, &blk);
+        go(A | 1 | KEEP);
+        ck_assert(found(X + 1) && !found(X + 2));
+    }
+    mmu_invlpg(cf.cpu, X);
+    ck_assert(!found(X + 1));
+    jumps_add(cf.cpu, X + 1, &blk);
+    go(B | 2);
+    ck_assert(!found(X + 2));
+    go(A | 1 | KEEP);
+    ck_assert(found(X + 1));
+}
+END_TEST
+
+/* While B is current: 0-3 types of INVPCID, 4 a full flush, 5 INVLPG of a global page and 6 of the second page of a
+ * block, which may be one, 7 blocks are no more, 8 epochs come around, 9 the space with another table, 10 a write to CR3
+ * that keeps nothing. */
+START_TEST(test_jumps_that_went)
+{
+    uint64_t pc = _i == 6 ? X - 2 : X + 1;
+
+    become_program();
+    blk.phys2 = _i == 6 ? XA : UINT64_MAX;
+    if (_i == 5)
+        cf.cpu->tlb_global[MMU_USER][(X >> 18) % (TCG_TLB_SIZE / 64)] |= BIT(X >> 12 & 63);
+    jumps_add(cf.cpu, pc, &blk);
+    blk.phys2 = UINT64_MAX;
+    cf.cpu->latest_epoch[1] = _i == 8 ? UINT32_MAX - 1 : cf.cpu->latest_epoch[1];
+    go(B | 2 | KEEP);
+    if (_i < 4)
+        helper_invpcid(cf.cpu, (unsigned)_i, _i < 2 ? 1 : 0, X + 0x123);
+    if (_i == 4)
+        mmu_flush(cf.cpu, true);
+    if (_i == 5 || _i == 6)
+        mmu_invlpg(cf.cpu, X);
+    if (_i == 7)
+        mmu_forget_blocks(cf.cpu);
+    if (_i == 8)
+        go(B | 3 | KEEP);
+    if (_i == 9)
+        go(B | 1 | KEEP);
+    go(A | 1 | (_i == 10 ? 0 : KEEP));
+    ck_assert(!found(pc));
+}
+END_TEST
+
 /* INVPCID of a third context and INVLPG, which is for the current one, leave it alone. */
 START_TEST(test_what_does_not)
 {
@@ -206,13 +276,14 @@ Suite *spaces_suite(void)
     TCase *t = tcase_create("spaces");
     const TTest *const tests[] = {
         test_to_and_fro, test_flushing_write, test_other_table_under_the_pcid, test_what_does_not, test_global,
-        test_keys, test_code_came, test_more_than_fits,
+        test_keys, test_code_came, test_more_than_fits, test_jumps_come_back,
     };
 
     tcase_add_checked_fixture(t, setup, cf_teardown);
     for (unsigned i = 0; i < ARRAY_LEN(tests); i++)
         tcase_add_test(t, tests[i]);
     tcase_add_loop_test(t, test_what_forgets, 0, 7);
+    tcase_add_loop_test(t, test_jumps_that_went, 0, 11);
     suite_add_tcase(s, t);
     return s;
 }
