@@ -160,7 +160,7 @@ struct tcg_options {
 #define TCG_EXIT_NONE 62
 
 struct tcg_exit {
-    uint32_t jump_at : 30;       /* jit: offset of its patchable jump, 0: it has none. With one: */
+    uint32_t jump_at : 30;       /* jit: offset of its jump, a call before it is chained, 0: it has none. With one: */
     uint32_t type : 2;           /* of the pc that it leads to */
     int32_t delta;               /* which is so far behind the block's first byte */
     struct tcg_block *target;    /* chained to; atomic */
@@ -194,7 +194,6 @@ struct tcg_block {
         uint32_t num_ir;
     };
     uint32_t loop_at;           /* jit: offset of the displacement of a jump that stays within the block, 0: none */
-    uint32_t leave_at;          /* jit: offset of what leaves at the entry */
     uint32_t num_exits;
     struct tcg_exit *exit;
     struct tcg_block *incoming;     /* first exit chained to this block: its block and, in the low bits, its number; atomic */
@@ -329,7 +328,7 @@ struct tcg_host {
     void (*link)(void *host, struct tcg_block *from, unsigned n, const void *to);
     /* From now on the block's entry leads to the run loop. Others may be entering it. */
     void (*close)(void *host, struct tcg_block *blk);
-    /* Run from `code`. Returns 0, or an address in or just behind the code of the block that was left. */
+    /* Run from `code`. Returns 0, or an address within or just behind the code of the block that was left. */
     uintptr_t (*enter)(void *host, void *env, const void *code);
     /* Which exit of `blk`, TCG_EXIT_HOT or TCG_EXIT_NONE, that was: sets the pc. */
     unsigned (*left)(void *host, void *env, const struct tcg_block *blk, uintptr_t left);

@@ -18,6 +18,7 @@ struct x86_thunks {
     const uint8_t *enter;       /* C function: uintptr_t enter(void *env, const void *code) */
     const uint8_t *leave_none;  /* jump here: the result is 0 */
     const uint8_t *leave_here;  /* call: the result is the return address */
+    const uint8_t *leave_front; /* call: it is LEFT_BIAS more */
     const uint8_t *miss;        /* jump here: the jump cache does not have the pc in rax; next block, or leave */
     const uint8_t *miss_noted;  /* the same with a note for the guest in edi */
     const uint8_t *lookup;      /* call this: for x86_jump_found() of the pc field; or does not return, as a miss */
@@ -38,6 +39,9 @@ struct x86_thunks {
     const uint8_t *call_read;   /* all guest registers are in the CPU struct during the call */
     const uint8_t *call_write;  /* and are loaded from there afterwards */
 };
+
+/* What stands in front of a block; what is added to the return addresses of its calls. */
+enum { FRONT_SIZE = 10, LEFT_BIAS = 8 };
 
 /* Word at FRAME_WORD: what the thunks need to know besides values. */
 #define WORD_MEM(size, what) ((size) | (what) << 8) /* what: IR_MEM_* | enum ir_atomic << 8 */
@@ -121,8 +125,6 @@ struct emit {
     const struct ir_insn *insn;
     struct tcg_block *blk;
     uint8_t *start;
-    uint8_t *leave_from[2];     /* jumps of the entry that leave, or NULL */
-    uint8_t *hot_from;          /* the one of a warm block, or NULL */
     int16_t guest_off;          /* of the current guest instruction */
     uint16_t guest_insn;        /* its number, from 1 */
     ir_ref flags_owner;         /* the host's flags are those of this result at full width; 0: unknown */
@@ -193,8 +195,11 @@ void emit_side_exit(struct emit *c, unsigned i);    /* EXITIF GOTOIF */
 /* Out of line: what a side exit does when it is taken, its flags being written. */
 void emit_side_exit_taken(struct emit *c, const struct stub *s);
 void emit_entry(struct emit *c);
-void emit_entry_leave(struct emit *c);
+/* In front of c->start, FRONT_SIZE bytes. */
+void emit_front(struct emit *c);
 /* struct tcg_host */
+void x86_link(void *host, struct tcg_block *from, unsigned n, const void *to);
+void x86_close(void *host, struct tcg_block *blk);
 unsigned x86_left(void *host, void *env, const struct tcg_block *blk, uintptr_t ret);
 void emit_stubs(struct emit *c);
 

@@ -4,7 +4,22 @@
 #include "base/bits.h"
 #include "tcg/host/x86_64/emit.h"
 
-enum { JUMP_SIZE = 5, CALL_SIZE = 5 };
+/* Two calls that leave stand in front of a block: of one that was entered often enough, and of any. What their return
+ * addresses are made to be: behind the block's first byte, in front of all exits. */
+enum { CALL_SIZE = 5, LEFT_HOT = LEFT_BIAS - CALL_SIZE, LEFT_NONE = LEFT_BIAS };
+_Static_assert(FRONT_SIZE == 2 * CALL_SIZE && LEFT_HOT > 0, "calls in front of a block");
+
+void emit_front(struct emit *c)
+{
+    c->enc.at = c->start - FRONT_SIZE;
+    enc_call_to(&c->enc, c->thunks.leave_front);
+    enc_call_to(&c->enc, c->thunks.leave_front);
+}
+
+static void leave_if(struct emit *c, enum x86_cc cc, int32_t call_at)
+{
+    enc_patch8(enc_jcc8(&c->enc, cc), c->start + call_at);
+}
 
 /* A count below 0 stays there, and the block leaves each time, until the run loop has set it anew. */
 static void count_entry(struct emit *c)
@@ -12,7 +27,7 @@ static void count_entry(struct emit *c)
     uint32_t heat = c->guest->off_heat + 4 * tcg_heat_index(c->blk->phys, c->blk->mode);
 
     enc_alu_mi(&c->enc, ALU_SUB, W32, env_mem(heat), 1);
-    c->hot_from = enc_jcc32(&c->enc, CC_S);
+    leave_if(c, CC_S, -FRONT_SIZE);
 }
 
 /* The first instruction has five bytes or more within eight aligned ones, so that closing the block replaces one whole
@@ -24,49 +39,67 @@ void emit_entry(struct emit *c)
 
     assert(c->guest->off_exit_request > INT8_MAX);
     enc_alu_mi(&c->enc, ALU_CMP, W32, env_mem(c->guest->off_exit_request), 0);
-    c->leave_from[0] = enc_jcc32(&c->enc, CC_NE);
-    c->leave_from[1] = c->hot_from = NULL;
+    leave_if(c, CC_NE, -CALL_SIZE);
     if (c->blk->warm)
         count_entry(c);
     if (!c->blk->counted)
         return;
     enc_alu_mi(&c->enc, ALU_CMP, W64, budget, c->blk->insns);
-    c->leave_from[1] = enc_jcc32(&c->enc, CC_L);
+    leave_if(c, CC_L, -CALL_SIZE);
     enc_alu_mi(&c->enc, ALU_SUB, W64, budget, c->blk->insns);
 }
 
-void emit_entry_leave(struct emit *c)
-{
-    for (unsigned k = 0; k < 2 && c->leave_from[k]; k++)
-        enc_patch32(c->leave_from[k], c->enc.at);
-    c->blk->leave_at = (uint32_t)(c->enc.at - c->start);
-    enc_call_to(&c->enc, c->thunks.leave_here);
-    if (!c->hot_from)
-        return;
-    enc_patch32(c->hot_from, c->enc.at);
-    enc_call_to(&c->enc, c->thunks.leave_here);
-}
-
-/* By its return address, one of the calls above: behind the jump of an exit, or the first or second at leave_at. */
+/* By its return address, the call of an exit that is not chained, or one in front of the block. */
 unsigned x86_left(void *host, void *env, const struct tcg_block *blk, uintptr_t ret)
 {
     const struct emit *c = host;
     uint64_t *pc = (uint64_t *)(void *)((uint8_t *)env + c->guest->off_pc);
-    uint32_t call_at = (uint32_t)(ret - (uintptr_t)blk->code) - CALL_SIZE;
+    uint32_t off = (uint32_t)(ret - (uintptr_t)blk->code);
 
-    if (call_at >= blk->leave_at) {
+    if (off <= LEFT_NONE) {
         *pc += blk->page_off;
-        return call_at == blk->leave_at ? TCG_EXIT_NONE : TCG_EXIT_HOT;
+        return off == LEFT_NONE ? TCG_EXIT_NONE : TCG_EXIT_HOT;
     }
     for (unsigned n = 0; n < blk->num_exits; n++) {
         const struct tcg_exit *x = &blk->exit[n];
-        if (!x->jump_at || (uint32_t)x->jump_at + JUMP_SIZE != call_at)
+        if (!x->jump_at || (uint32_t)x->jump_at + CALL_SIZE != off)
             continue;
         *pc = (*pc + blk->page_off + (uint64_t)x->delta) & MASK(IR_BITS(x->type));
         return n;
     }
     assert(!"every call is an exit");
     return TCG_EXIT_NONE;
+}
+
+/* Five bytes within eight aligned ones become a jump or a call, whoever is executing here. */
+static void patch_whole(uint8_t *at, uint8_t opcode, const uint8_t *target)
+{
+    unsigned shift = 8 * ((uintptr_t)at & 7);
+    uint64_t *word = (uint64_t *)(void *)(at - ((uintptr_t)at & 7));
+    uint64_t code = opcode | (uint64_t)(uint32_t)(int32_t)(target - (at + CALL_SIZE)) << 8;
+    uint64_t old = __atomic_load_n(word, __ATOMIC_RELAXED);
+
+    __atomic_store_n(word, (old & ~(MASK(40) << shift)) | code << shift, __ATOMIC_RELEASE);
+}
+
+void x86_link(void *host, struct tcg_block *from, unsigned n, const void *to)
+{
+    const struct emit *c = host;
+
+    if (from->exit[n].jump_at)
+        patch_whole((uint8_t *)(uintptr_t)from->code + from->exit[n].jump_at, to ? OP_JMP : OP_CALL,
+                    to ? to : c->thunks.leave_here);
+}
+
+/* The entry becomes a jump to what leaves; a jump for the next turn goes on to the entry. */
+void x86_close(void *host, struct tcg_block *blk)
+{
+    uint8_t *entry = (uint8_t *)(uintptr_t)blk->code;
+
+    (void)host;
+    if (blk->loop_at)
+        __atomic_store_n((int32_t *)(void *)(entry + blk->loop_at), 0, __ATOMIC_RELEASE);
+    patch_whole(entry, OP_JMP, entry - CALL_SIZE);
 }
 
 /* rax := the pc `delta` behind the block's first byte, as wide as T. */
@@ -115,17 +148,17 @@ static void look_up(struct emit *c, uint32_t note)
     x86_jump_found(&c->enc, c->guest);
 }
 
-/* A jump whose displacement can be patched while others execute it: it is four aligned bytes. Unchained, it
- * leads to the next instruction, a call that leaves. */
+/* Unchained, an exit is a call that leaves. */
 static void exit_chained(struct emit *c, unsigned type, int32_t delta, unsigned n)
 {
     struct tcg_exit *x = &c->blk->exit[n];
+    unsigned at = (unsigned)((uintptr_t)c->enc.at & 7);
 
-    enc_nops(&c->enc, (unsigned)-(uintptr_t)(c->enc.at + 1) & 3);
+    if (at + CALL_SIZE > 8)
+        enc_nops(&c->enc, 8 - at);
     x->jump_at = (uint32_t)(c->enc.at - c->start) & TCG_JUMP_MASK;
     x->type = type & 3;
     x->delta = delta;
-    enc_jmp32(&c->enc);
     enc_call_to(&c->enc, c->thunks.leave_here);
 }
 

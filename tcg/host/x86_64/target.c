@@ -85,7 +85,6 @@ static void emit_block(struct emit *c)
             c->carry_is = 0;
     }
     emit_stubs(c);
-    emit_entry_leave(c);
 }
 
 /* ---- struct tcg_host ---- */
@@ -137,7 +136,7 @@ size_t x86_room(const struct ir_block *ir)
 /* A loop is known at its end: then the block is made again. */
 static void compile_once(struct emit *c, const struct ir_block *ir)
 {
-    c->enc.at = c->start;
+    emit_front(c);
     c->guest_off = c->guest_insn = 0;
     c->flags_owner = c->carry_is = 0;
     c->num_stubs = c->num_map = c->num_xlates = c->num_pending = c->last_pending = 0;
@@ -148,12 +147,13 @@ static void compile_once(struct emit *c, const struct ir_block *ir)
     emit_block(c);
 }
 
-/* Behind the code, so that it comes and goes with it; behind the map what it says of pending flags. */
+/* Behind the code, so that it comes and goes with it; behind the map what it says of pending flags. Eight bytes in which
+ * there is an exit, to be patched, belong to this block alone. */
 static void put_map(struct emit *c, struct tcg_block *blk)
 {
     size_t size = c->num_map * sizeof(c->map[0]);
 
-    c->enc.at += -(uintptr_t)c->enc.at & (_Alignof(struct tcg_pc_entry) - 1);
+    c->enc.at += -(uintptr_t)c->enc.at & 7;
     blk->map = (struct tcg_pc_entry *)(void *)c->enc.at;
     blk->num_map = c->num_map;
     memcpy(blk->map, c->map, size);
@@ -165,14 +165,14 @@ static void put_map(struct emit *c, struct tcg_block *blk)
 static int x86_compile(void *host, const struct ir_block *ir, struct tcg_code_buf *buf, struct tcg_block *blk)
 {
     struct emit *c = host;
-    size_t pad = -(uintptr_t)buf->at & (CODE_ALIGN - 1);
+    size_t pad = -(uintptr_t)(buf->at + FRONT_SIZE) & (CODE_ALIGN - 1);
 
     if ((size_t)(buf->end - buf->at) < x86_room(ir))
         return -1;
     c->ir = ir;
     c->insn = ir->insn;
     c->blk = blk;
-    c->start = buf->at + pad;
+    c->start = buf->at + FRONT_SIZE + pad;
     c->loop.num = 0;
     blk->loop_at = 0;
     compile_once(c, ir);
@@ -183,31 +183,6 @@ static int x86_compile(void *host, const struct ir_block *ir, struct tcg_code_bu
     put_map(c, blk);
     buf->at = c->enc.at;
     return 0;
-}
-
-static void x86_link(void *host, struct tcg_block *from, unsigned n, const void *to)
-{
-    uint8_t *jump = (uint8_t *)(uintptr_t)from->code + from->exit[n].jump_at;
-
-    (void)host;
-    if (!from->exit[n].jump_at)
-        return;
-    __atomic_store_n((int32_t *)(void *)(jump + 1), to ? (int32_t)((const uint8_t *)to - (jump + 5)) : 0,
-                     __ATOMIC_RELEASE);
-}
-
-/* A jump to the entry's own way out in place of its first instruction; a jump for the next turn goes on to the entry. */
-static void x86_close(void *host, struct tcg_block *blk)
-{
-    uint8_t *entry = (uint8_t *)(uintptr_t)blk->code;
-    int32_t disp = (int32_t)blk->leave_at - 5;
-    uint64_t word = __atomic_load_n((uint64_t *)(void *)entry, __ATOMIC_RELAXED);
-
-    (void)host;
-    if (blk->loop_at)
-        __atomic_store_n((int32_t *)(void *)(entry + blk->loop_at), 0, __ATOMIC_RELEASE);
-    word = (word & ~MASK(40)) | 0xe9 | (uint64_t)(uint32_t)disp << 8;
-    __atomic_store_n((uint64_t *)(void *)entry, word, __ATOMIC_RELEASE);
 }
 
 static uintptr_t x86_enter(void *host, void *env, const void *code)

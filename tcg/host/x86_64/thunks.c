@@ -60,14 +60,19 @@ static void leave_x87(struct enc *e, const struct tcg_guest *g)
 
 static void make_leave(struct x86_thunks *t, struct enc *e, const struct tcg_guest *g)
 {
-    uint8_t *to_leave;
+    uint8_t *to_leave[2];
 
     t->leave_here = align_entry(e);
     enc_pop(e, RAX);
-    to_leave = enc_jmp32(e);
+    to_leave[0] = enc_jmp32(e);
+    t->leave_front = align_entry(e);
+    enc_pop(e, RAX);
+    enc_alu_ri(e, ALU_ADD, W64, RAX, LEFT_BIAS);
+    to_leave[1] = enc_jmp32(e);
     t->leave_none = align_entry(e);
     enc_mov_ri(e, RAX, 0);
-    enc_patch32(to_leave, e->at);
+    for (unsigned k = 0; k < 2; k++)
+        enc_patch32(to_leave[k], e->at);
     store_pinned(e, g, NUM_PINNED);
     if (g->x87_leave)
         leave_x87(e, g);
