@@ -141,7 +141,13 @@ struct emit {
     struct tcg_pc_entry map[2 * IR_MAX_INSNS];  /* the halves of a vector may be two calls */
 };
 
-static inline struct x86_mem env_mem(uint32_t offset) { return mem_at(RBP, (int32_t)offset); }
+/* rbp is so far into the CPU structure that twice as much of it is within reach of one byte. */
+#define ENV_BIAS 128
+static inline struct x86_mem env_mem(uint32_t offset) { return mem_at(RBP, (int32_t)(offset - ENV_BIAS)); }
+static inline struct x86_mem env_indexed(unsigned index, size_t offset)
+{
+    return mem_indexed(RBP, index, (int32_t)offset - ENV_BIAS);
+}
 /* Host registers are worked on at 32 or 64 bits; the bits above a narrow value's width are undefined. */
 static inline unsigned reg_width(unsigned type) { return type == IR_I64 ? W64 : W32; }
 

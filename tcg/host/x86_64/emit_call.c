@@ -82,7 +82,7 @@ static void pass_args(struct emit *c, const struct ir_insn *in, const char *args
         m[num].zext = args[num] == '4' && (m[num].src == NO_REG || c->ra.val[v[num]].zbits > 32);
     }
     move_args(c, m, num);
-    enc_mov_rr(&c->enc, W64, RDI, RBP);
+    enc_lea(&c->enc, W64, RDI, env_mem(0));
 }
 
 void emit_c_call(struct emit *c, const void *fn, const uint8_t *thunk)

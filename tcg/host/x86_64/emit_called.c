@@ -29,9 +29,9 @@ static void make_probe(struct enc *e, const struct tcg_guest *g, const struct x8
     enc_alu_ri(e, ALU_AND, W32, RAX, (TCG_TLB_SIZE - 1) << TLB_ENTRY_BITS);
     enc_lea(e, W64, RCX, mem_at(RDI, (int32_t)IR_BYTES(p->type) - 1));
     enc_alu_ri(e, ALU_AND, W64, RCX, -(1 << TCG_PAGE_BITS));
-    enc_alu_rm(e, ALU_CMP, W64, RCX, mem_indexed(RBP, RAX, (int32_t)(set + tag)));
+    enc_alu_rm(e, ALU_CMP, W64, RCX, env_indexed(RAX, set + tag));
     miss = enc_jcc8(e, CC_NE);
-    enc_load(e, W64, RAX, mem_indexed(RBP, RAX, (int32_t)(set + offsetof(struct tcg_tlb_entry, addend))));
+    enc_load(e, W64, RAX, env_indexed(RAX, set + offsetof(struct tcg_tlb_entry, addend)));
     if (p->store)
         enc_store(e, p->type, mem_indexed(RAX, RDI, 0), RSI);
     else

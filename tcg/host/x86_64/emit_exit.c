@@ -16,6 +16,9 @@ void emit_front(struct emit *c)
     enc_call_to(&c->enc, c->thunks.leave_front);
 }
 
+/* A prefix that says nothing. */
+#define EMPTY_REX 0x40
+
 static void leave_if(struct emit *c, enum x86_cc cc, int32_t call_at)
 {
     enc_patch8(enc_jcc8(&c->enc, cc), c->start + call_at);
@@ -37,7 +40,8 @@ void emit_entry(struct emit *c)
 {
     struct x86_mem budget = env_mem(c->guest->off_budget);
 
-    assert(c->guest->off_exit_request > INT8_MAX);
+    if (fits_int8(env_mem(c->guest->off_exit_request).disp))
+        enc_imm8(&c->enc, EMPTY_REX);
     enc_alu_mi(&c->enc, ALU_CMP, W32, env_mem(c->guest->off_exit_request), 0);
     leave_if(c, CC_NE, -CALL_SIZE);
     if (c->blk->warm)

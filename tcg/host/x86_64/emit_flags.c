@@ -110,7 +110,7 @@ void flags_commit(struct emit *c, const struct flag_operands *f, unsigned scratc
         return;
     if (f->keeps_carry)
         call_thunk(c, c->thunks.carry, f->vectors);
-    store_operands(c, f, RBP, record, scratch);
+    store_operands(c, f, RBP, record - ENV_BIAS, scratch);
     _Static_assert(offsetof(struct tcg_flags, type) == offsetof(struct tcg_flags, op) + 1, "one store");
     enc_store_imm(&c->enc, W16, env_mem(record + (uint32_t)offsetof(struct tcg_flags, op)),
                   (int16_t)(f->op | f->type << 8));

@@ -68,12 +68,12 @@ static void probe(struct emit *c, const struct access *m, struct stub *s)
     size_t tag = m->writes ? offsetof(struct tcg_tlb_entry, tag_write)
                            : offsetof(struct tcg_tlb_entry, tag_read);
     uint32_t set = c->guest->off_tlb + c->ir->mmu * TCG_TLB_SIZE * (uint32_t)sizeof(struct tcg_tlb_entry);
-    struct x86_mem entry = mem_indexed(RBP, m->t1, (int32_t)(set + tag));
+    struct x86_mem entry = env_indexed(m->t1, set + tag);
 
     probe_addresses(c, m);
     enc_alu_rm(&c->enc, ALU_CMP, W64, m->t2, entry);
     slow_if(c, s, CC_NE);
-    entry.disp = (int32_t)(set + offsetof(struct tcg_tlb_entry, addend));
+    entry = env_indexed(m->t1, set + offsetof(struct tcg_tlb_entry, addend));
     enc_load(&c->enc, W64, m->t1, entry);
 }
 
@@ -459,7 +459,7 @@ static void raise_stub(struct emit *c, const struct stub *s)
     if (s->addr != NO_REG)
         enc_mov_rr(&c->enc, s->addr_type, RSI, s->addr);
     enc_mov_ri(&c->enc, s->addr != NO_REG ? RDX : RSI, s->word);
-    enc_mov_rr(&c->enc, W64, RDI, RBP);
+    enc_lea(&c->enc, W64, RDI, env_mem(0));
     enc_mov_ri(&c->enc, RAX, (uintptr_t)s->target);
     enc_call_to(&c->enc, c->thunks.call_read);
     emit_map(c, s->guest_off, s->guest_insn, 0);

@@ -1,6 +1,6 @@
 /* Registers of a block being compiled: which value is where.
  *
- * rbp holds the CPU struct, rsp the frame. Guest registers 0..7 are pinned to
+ * rbp points into the CPU struct, rsp the frame. Guest registers 0..7 are pinned to
  * host registers in all translated code; the rest are temporaries. A value may
  * share a pinned register with the guest register that it was read from or
  * written to, until that one is overwritten. All code emitted here is moves,

@@ -34,7 +34,7 @@ static const uint8_t *make_enter(struct enc *e, const struct tcg_guest *g)
     for (unsigned k = 0; k < NUM_CALLEE_SAVED; k++)
         enc_push(e, callee_saved[k]);
     enc_alu_ri(e, ALU_SUB, W64, RSP, FRAME_SIZE);
-    enc_mov_rr(e, W64, RBP, RDI);
+    enc_lea(e, W64, RBP, mem_at(RDI, ENV_BIAS));
     enc_store(e, W64, env_mem(g->off_spill), RSP);
     enc_stmxcsr(e, mem_at(RSP, FRAME_HOST_MXCSR));
     enc_ldmxcsr(e, env_mem(g->off_mxcsr));
@@ -51,7 +51,7 @@ static void leave_x87(struct enc *e, const struct tcg_guest *g)
     enc_alu_mi(e, ALU_CMP, W8, env_mem(g->off_x87_live), 0);
     skip = enc_jcc8(e, CC_E);
     enc_store(e, W64, mem_at(RSP, FRAME_RESULT), RAX);
-    enc_mov_rr(e, W64, RDI, RBP);
+    enc_lea(e, W64, RDI, env_mem(0));
     enc_mov_ri(e, RAX, (uintptr_t)g->x87_leave);
     enc_call_reg(e, RAX);
     enc_load(e, W64, RAX, mem_at(RSP, FRAME_RESULT));
@@ -107,7 +107,7 @@ static const uint8_t *make_lookup_miss(struct enc *e, const struct tcg_guest *g,
         return leave_none;
     store_pinned(e, g, NUM_CALLER_PINNED);
     enc_mov_rr(e, W32, RSI, RDI);
-    enc_mov_rr(e, W64, RDI, RBP);
+    enc_lea(e, W64, RDI, env_mem(0));
     call_absolute(e, (const void *)(uintptr_t)g->lookup);
     load_pinned(e, g, NUM_CALLER_PINNED);
     enc_test_rr(e, W64, RAX, RAX);
@@ -132,11 +132,11 @@ void x86_find_jump(struct enc *e, const struct tcg_guest *g, uint8_t *miss[2])
     enc_alu_ri(e, ALU_AND, W32, RCX, TCG_JC_SIZE - 1);
     enc_shift_ri(e, SH_SHL, W32, RCX, 5);
     enc_alu_rm(e, ALU_CMP, W64, RAX,
-               mem_indexed(RBP, RCX, (int32_t)(cache + offsetof(struct tcg_jump_entry, pc))));
+               env_indexed(RCX, cache + offsetof(struct tcg_jump_entry, pc)));
     miss[0] = enc_jcc32(e, CC_NE);
     enc_load(e, W64, RDX, env_mem(g->off_jump_key));
     enc_alu_rm(e, ALU_CMP, W64, RDX,
-               mem_indexed(RBP, RCX, (int32_t)(cache + offsetof(struct tcg_jump_entry, key))));
+               env_indexed(RCX, cache + offsetof(struct tcg_jump_entry, key)));
     miss[1] = enc_jcc32(e, CC_NE);
 }
 
@@ -144,7 +144,7 @@ void x86_jump_found(struct enc *e, const struct tcg_guest *g)
 {
     uint32_t code = g->off_jump_cache + (uint32_t)offsetof(struct tcg_jump_entry, code);
 
-    enc_jmp_mem(e, mem_indexed(RBP, RCX, (int32_t)code));
+    enc_jmp_mem(e, env_indexed(RCX, code));
 }
 
 static const uint8_t *make_lookup_far(const struct x86_thunks *t, struct enc *e, const struct tcg_guest *g,
@@ -237,7 +237,7 @@ static const uint8_t *make_memory(struct enc *e, const struct tcg_guest *g, cons
     enc_load(e, W64, RAX, mem_at(RSP, KEPT_SIZE));
     enc_store(e, W64, env_mem(g->off_host_pc), RAX);
     store_pinned(e, g, NUM_PINNED);
-    enc_mov_rr(e, W64, RDI, RBP);
+    enc_lea(e, W64, RDI, env_mem(0));
     for (; n < args; n++)
         enc_load(e, W64, regs[n], IN_KEPT(FRAME_ARG0 + 8 * (int32_t)n));
     if (size)
@@ -260,7 +260,7 @@ static const uint8_t *make_ask(struct enc *e, const struct tcg_guest *g, const v
     enc_load(e, W64, R11, mem_at(RSP, KEPT_SIZE));
     enc_store(e, W64, env_mem(g->off_host_pc), R11);
     enc_mov_rr(e, W64, RSI, RDI);
-    enc_mov_rr(e, W64, RDI, RBP);
+    enc_lea(e, W64, RDI, env_mem(0));
     if (store)
         enc_mov_rr(e, W64, RDX, RAX);
     enc_mov_rr(e, W32, R11, RCX);
