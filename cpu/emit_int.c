@@ -400,13 +400,14 @@ void emit_nop(struct emit *e)
     (void)e;
 }
 
-/* Who pauses waits for another processor: one that takes turns with it gets its turn. */
+/* Who pauses waits for another processor, a device or for time to go by: one that takes turns with it gets its turn.
+ * Alone with a clock that counts instructions there is nothing to be done. */
 void emit_pause(struct emit *e)
 {
     const struct cpu_options *opt = &e->cpu->opt;
     bool turns = opt->counted && opt->topology.sockets * opt->topology.cores * opt->topology.threads > 1;
 
-    if (opt->parallel || turns)
+    if (!opt->counted || turns)
         ir_call(e->b, HELP_pause, 0, 0, 0, 0);
     if (turns)
         emit_exit_next(e);

@@ -199,17 +199,23 @@ void cpu_leave_mwait(struct cpu *cpu)
 
 #define MWAIT_LIMIT_NS 1000000 /* a store to the monitored line is seen this late */
 
-/* MWAIT: one wait, after which the processor goes on. With wait_lock held. */
-static void wait_once(struct cpu *cpu)
+/* One wait, until it is woken, or for less than a second. With wait_lock held. */
+static void wait_at_most(struct cpu *cpu, int64_t ns)
 {
     struct timespec until;
 
     clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += MWAIT_LIMIT_NS;
+    until.tv_nsec += ns;
     until.tv_sec += until.tv_nsec / 1000000000;
     until.tv_nsec %= 1000000000;
+    pthread_cond_timedwait(&cpu->wait_cond, &cpu->wait_lock, &until);
+}
+
+/* MWAIT: one wait, after which the processor goes on. With wait_lock held. */
+static void wait_once(struct cpu *cpu)
+{
     if (!event_pending(cpu) && !cpu_mwait_over(cpu))
-        pthread_cond_timedwait(&cpu->wait_cond, &cpu->wait_lock, &until);
+        wait_at_most(cpu, MWAIT_LIMIT_NS);
     cpu_leave_mwait(cpu);
 }
 
@@ -263,6 +269,16 @@ static void look_before_sleeping(struct cpu *cpu)
         cpu->poll_backoff = (uint16_t)MIN_OF(2 * cpu->poll_backoff + 1, POLL_MAX_SKIP);
         cpu->poll_skip = cpu->poll_backoff;
     }
+}
+
+void cpu_doze(struct cpu *cpu, int64_t ns)
+{
+    pthread_mutex_lock(&cpu->wait_lock);
+    atomic_store(&cpu->sleeping, 1);
+    if (!__atomic_load_n(&cpu->exit_request, __ATOMIC_SEQ_CST))
+        wait_at_most(cpu, ns);
+    atomic_store(&cpu->sleeping, 0);
+    pthread_mutex_unlock(&cpu->wait_lock);
 }
 
 static void wait_for_event(struct cpu *cpu)

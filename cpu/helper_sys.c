@@ -1,6 +1,7 @@
 /* Helpers of the system instructions, SDM vol. 2. What the mode word decides is checked at translation. */
 #include <sched.h>
 
+#include "cpu/exec.h"
 #include "cpu/helper_int.h"
 #include "cpu/helpers.h"
 #include "cpu/strict.h"
@@ -236,14 +237,36 @@ uint64_t helper_hlt(struct cpu *cpu)
 }
 
 #define PAUSES_TO_YIELD 64 /* a few times what a short wait takes */
+/* Of a processor that is alone, in ns: so many PAUSEs in this time are one wait; from which length on it dozes; a doze. */
+enum { PAUSES_APART = 200000, WAIT_AWAKE = 50000, DOZE_MIN = 20000, DOZE_MAX = 1000000 };
+
+/* There is nobody else who could end the wait: it is for time to go by, or for a device. It may become longer by a
+ * quarter, and costs the host little. */
+static void pause_alone(struct cpu *cpu)
+{
+    int64_t now = cpu->bus.now(cpu->bus.opaque), waited;
+
+    if (now - cpu->pause_last > PAUSES_APART)
+        cpu->pause_since = now;
+    waited = now - cpu->pause_since;
+    if (waited >= WAIT_AWAKE) {
+        cpu_doze(cpu, MIN_OF(MAX_OF(waited / 4, (int64_t)DOZE_MIN), (int64_t)DOZE_MAX));
+        now = cpu->bus.now(cpu->bus.opaque);
+    }
+    cpu->pause_last = now;
+}
 
 /* A host with fewer cores than the guest has processors may have taken the core of the one that is waited for. */
 uint64_t helper_pause(struct cpu *cpu)
 {
     if (cpu->opt.counted)
         cpu->paused = true;
-    else if (++cpu->pauses % PAUSES_TO_YIELD == 0)
+    else if (++cpu->pauses % PAUSES_TO_YIELD)
+        return 0;
+    else if (cpu->opt.parallel)
         sched_yield();
+    else
+        pause_alone(cpu);
     return 0;
 }
 

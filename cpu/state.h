@@ -247,8 +247,9 @@ struct cpu {
     bool stepped;                   /* the block of a stepped mode has begun: it did not leave at its entry for a request */
     bool rep_partial;               /* rip stands at a repeated string instruction that has done some of its elements */
     bool paused;                    /* opt.counted: the block just run ended with PAUSE */
-    uint32_t pauses;                /* opt.parallel: PAUSEs so far */
     uint16_t poll_skip, poll_backoff; /* so many halts more, and after the next vain look, that sleep without looking */
+    uint32_t pauses;                /* unless opt.counted: PAUSEs so far */
+    int64_t pause_since, pause_last; /* alone: when the wait at hand began, and when it was last seen to go on */
     uint64_t random;                /* opt.seeded: state of the generator */
     struct cpu_digest *digest;      /* of -d digest, the group's; NULL: not asked for */
     bool rf_loaded;                 /* the instruction itself loaded RF (IRET): it does not clear it when complete */

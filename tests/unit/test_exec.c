@@ -1,9 +1,12 @@
 /* The run loop with both engines on tiny programs: chaining, self-modifying code (SDM vol. 3, 8.1.3),
  * events at instruction boundaries (6.8, table 6-2), the code cache, code at odd places. */
 #include <check.h>
+#include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "cpu/exec.h"
 #include "cpu_fixture.h"
 
 enum { C = CF_CODE, FAR_PAGE = 0x400000 };
@@ -647,6 +650,76 @@ START_TEST(test_task_state_over_own_code)
 }
 END_TEST
 
+/* ---- PAUSE of a processor that is alone ---- */
+
+/* A clock that goes on by 1 us with each look at it: one at each 64th PAUSE, one more behind each doze. */
+static int64_t pause_clock, pause_looks;
+
+static int64_t look_at_clock(void *opaque)
+{
+    (void)opaque;
+    pause_looks++;
+    return pause_clock += 1000;
+}
+
+/* mov ecx,640; L: pause; dec ecx; jnz L */
+static int64_t looks_in_ten(void)
+{
+    int64_t before = pause_looks;
+
+    CF_CODE_AT(C, 0xb9, 0x80, 0x02, 0x00, 0x00, 0xf3, 0x90, 0x49, 0x75, 0xfb, CF_STOP);
+    cf_run(C);
+    return pause_looks - before;
+}
+
+/* A wait of 50 us is one to doze in; after a longer time without many PAUSEs another one begins. */
+START_TEST(test_long_waits_doze)
+{
+    engine(_i);
+    pause_clock = pause_looks = 0;
+    cf.cpu->bus.now = look_at_clock;
+    for (unsigned n = 0; n < 40; n += 10)
+        ck_assert_int_eq(looks_in_ten(), 10);
+    ck_assert_int_eq(looks_in_ten(), 11); /* the one at 50 us */
+    ck_assert_int_eq(looks_in_ten(), 20);
+    pause_clock += 250000;
+    ck_assert_int_eq(looks_in_ten(), 10);
+}
+END_TEST
+
+static int64_t host_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
+}
+
+static void *interrupt_soon(void *opaque)
+{
+    usleep(10000);
+    cpu_raise(cf.cpu, CPU_PIN_INTR);
+    return opaque;
+}
+
+/* Who is wanted does not doze, or no longer. */
+START_TEST(test_interrupts_end_a_doze)
+{
+    pthread_t other;
+    int64_t start = host_ms();
+
+    engine(_i);
+    cpu_raise(cf.cpu, CPU_PIN_INTR);
+    cpu_doze(cf.cpu, 999000000);
+    cf.cpu->exit_request = 0;
+    cpu_lower(cf.cpu, CPU_PIN_INTR);
+    pthread_create(&other, NULL, interrupt_soon, NULL);
+    cpu_doze(cf.cpu, 999000000);
+    pthread_join(other, NULL);
+    ck_assert_int_lt(host_ms() - start, 990);
+}
+END_TEST
+
 static void add(TCase *t, const TTest *const tests[])
 {
     for (unsigned i = 0; tests[i]; i++)
@@ -669,6 +742,7 @@ Suite *exec_suite(void)
         test_interrupt_shadow, test_interrupts_off, test_stop_and_resume, test_reset_and_init, test_a20_pin,
         test_eviction, test_code_crossing_pages, test_code_in_io_memory, test_code_in_rom,
         test_fault_is_precise,
+        test_long_waits_doze, test_interrupts_end_a_doze,
         test_single_step, test_triple_fault, test_wrap_at_4g, test_io_permission_of_nothing,
         test_call_target_before_push, test_sgdt_is_all_or_nothing, test_iret_loads_rf,
         test_soft_interrupts_are_logged, test_task_state_over_own_code, NULL });

@@ -251,12 +251,12 @@ static void scan_put(struct scan *s, const struct ir_insn *in, unsigned i)
 {
     struct regalloc *ra = s->ra;
 
-    for (unsigned r = 0; ra->val[i].hint != NO_REG && r < NUM_PINNED; r++)
-        if (x86_pinned[r] == ra->val[i].hint && s->put[r] != i)
-            ra->val[i].hint = NO_REG;
+    if (s->put[ra->val[i].hint_of] != i)
+        ra->val[i].hint = NO_REG; /* or never had one */
     if (in->op == IR_PUT && in->imm < NUM_PINNED) {
         s->put[in->imm] = in->a;
         ra->val[in->a].hint = x86_pinned[in->imm];
+        ra->val[in->a].hint_of = (uint16_t)in->imm;
     } else if (in->op == IR_GET && in->imm < NUM_PINNED) {
         s->put[in->imm] = 0;
     } else if (ir_ops[in->op].effects & (E_FAULT | E_END)) {

@@ -49,7 +49,8 @@ struct ra_value {
     uint16_t last_use;  /* instruction; 0: unused */
     ir_ref next;        /* next value in the same register */
     ir_ref dies_next;   /* next value with the same last use */
-    uint16_t pad[2];    /* 16 bytes: a value is made ready by one store */
+    uint16_t hint_of;   /* that guest register */
+    uint16_t pad;       /* 16 bytes: a value is made ready by one store */
 };
 
 struct regalloc {
