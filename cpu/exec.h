@@ -38,8 +38,8 @@ static inline bool something_waits(const struct cpu *cpu)
 /* Of a processor in MWAIT: has what ends the wait happened? And go on behind it. */
 bool cpu_mwait_over(struct cpu *cpu);
 void cpu_leave_mwait(struct cpu *cpu);
-/* In the middle of a block, of a processor that is alone: let up to `ns` (less than a second) go by, or less if somebody
- * wants it. */
+/* In the middle of a block, of a processor that is alone: let up to `ns` (less than a second) go by, or less if
+ * somebody wants it. */
 void cpu_doze(struct cpu *cpu, int64_t ns);
 
 /* ---- blocks.c ---- */

@@ -237,7 +237,8 @@ uint64_t helper_hlt(struct cpu *cpu)
 }
 
 #define PAUSES_TO_YIELD 64 /* a few times what a short wait takes */
-/* Of a processor that is alone, in ns: so many PAUSEs in this time are one wait; from which length on it dozes; a doze. */
+/* Of a processor that is alone, in ns: so many PAUSEs in this time are one wait; how long it waits before it dozes; a
+ * doze. */
 enum { PAUSES_APART = 200000, WAIT_AWAKE = 50000, DOZE_MIN = 20000, DOZE_MAX = 1000000 };
 
 /* There is nobody else who could end the wait: it is for time to go by, or for a device. It may become longer by a
