@@ -184,25 +184,25 @@ void emit_iret(struct emit *e)
     end_transfer(e);
 }
 
-static void interrupt(struct emit *e, unsigned vector, enum int_kind kind)
+static void interrupt(struct emit *e, ir_ref vector, enum int_kind kind)
 {
-    call(e, HELP_int, const32(e, vector), const32(e, kind), emit_next_pc(e), 0);
+    call(e, HELP_int, vector, const32(e, kind), emit_next_pc(e), 0);
     end_transfer(e);
 }
 
 void emit_int3(struct emit *e)
 {
-    interrupt(e, EX_BP, INT_3_O);
+    interrupt(e, const32(e, EX_BP), INT_3_O);
 }
 
 void emit_int1(struct emit *e)
 {
-    interrupt(e, EX_DB, INT_1);
+    interrupt(e, const32(e, EX_DB), INT_1);
 }
 
 void emit_int_n(struct emit *e)
 {
-    interrupt(e, (uint8_t)e->insn->imm, INT_N);
+    interrupt(e, ir_zext(e->b, IR_I32, emit_load(e, 0)), INT_N);
 }
 
 void emit_into(struct emit *e)

@@ -523,20 +523,19 @@ static bool page_has(struct tcg_page *p, uint64_t first, uint64_t last)
  * held. */
 static void note_rewrite(struct tcg_page *p, uint64_t first, uint64_t last)
 {
-    uint16_t off = (uint16_t)(first & (PAGE_SIZE - 1));
-    uint8_t len = (uint8_t)(last - first + 1);
-    struct tcg_rewrite *least = &p->rewrite[0];
+    uint16_t place = (uint16_t)((first & (PAGE_SIZE - 1)) | (last - first + 1) << TCG_PAGE_BITS);
+    unsigned least = 0;
 
-    for (unsigned n = 0; n < ARRAY_LEN(p->rewrite); n++) {
-        struct tcg_rewrite *r = &p->rewrite[n];
-        if (r->off == off && r->len == len) {
-            r->count += r->count < UINT8_MAX;
+    for (unsigned n = 0; n < IR_LIVES; n++) {
+        if (p->rewritten[n] == place) {
+            p->rewrites[n] += p->rewrites[n] < UINT8_MAX;
             return;
         }
-        if (r->count < least->count)
-            least = r;
+        if (p->rewrites[n] < p->rewrites[least])
+            least = n;
     }
-    *least = (struct tcg_rewrite){ off, len, 1 };
+    p->rewritten[least] = place;
+    p->rewrites[least] = 1;
 }
 
 unsigned tcg_rewritten(struct tcg *t, uint64_t ram_off, struct ir_live live[IR_LIVES])
@@ -547,10 +546,10 @@ unsigned tcg_rewritten(struct tcg *t, uint64_t ram_off, struct ir_live live[IR_L
     if (!p)
         return 0;
     spin_lock(&p->lock);
-    for (unsigned n = 0; n < ARRAY_LEN(p->rewrite); n++) {
-        const struct tcg_rewrite *r = &p->rewrite[n];
-        if (r->count >= TCG_REWRITE_OFTEN && r->off >= start)
-            live[num++] = (struct ir_live){ (int16_t)(r->off - start), r->len };
+    for (unsigned n = 0; n < IR_LIVES; n++) {
+        unsigned off = p->rewritten[n] & (PAGE_SIZE - 1);
+        if (p->rewrites[n] >= TCG_REWRITE_OFTEN && off >= start)
+            live[num++] = (struct ir_live){ (int16_t)(off - start), (uint8_t)(p->rewritten[n] >> TCG_PAGE_BITS) };
     }
     spin_unlock(&p->lock);
     return num;

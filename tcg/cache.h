@@ -17,12 +17,7 @@
 #define TCG_UNIT_SIZE ((size_t)1 << TCG_UNIT_BITS)
 #define TCG_UNIT_BLOCKS (TCG_UNIT_SIZE / 32)   /* no block is shorter */
 
-/* Bytes of a page whose rewriting has dropped blocks. */
-struct tcg_rewrite {
-    uint16_t off;
-    uint8_t len, count;
-};
-#define TCG_REWRITE_LEN 8     /* no immediate is longer */
+#define TCG_REWRITE_LEN 8     /* bytes that are rewritten at once and remembered: no immediate is longer */
 #define TCG_REWRITE_OFTEN 2
 #define TCG_MAX_LOSSES 32     /* so many stores in a row that drop blocks: a page becomes something else */
 
@@ -38,7 +33,9 @@ struct tcg_page {
     uint8_t idle;             /* how many were told since it had blocks */
     uint8_t losses;           /* how many have dropped blocks since one was added */
     uint8_t lock;             /* base/spin.h */
-    struct tcg_rewrite rewrite[IR_LIVES];
+    /* Bytes whose rewriting has dropped blocks, and how often: offset in the page | length << 12. */
+    uint8_t rewrites[IR_LIVES];
+    uint16_t rewritten[IR_LIVES];
     /* Bytes of the page that no block touches, where data beside code were stored last: the first one | the one behind
      * the last << 16; 0: nothing. */
     uint32_t gap[2];

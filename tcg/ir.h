@@ -90,7 +90,7 @@ static inline unsigned ir_access_size(const struct ir_insn *in)
 
 /* Bytes of guest code that the block does not contain but reads when it runs, from its first byte on. */
 struct ir_live { int16_t off; uint8_t len; };
-#define IR_LIVES 4
+#define IR_LIVES 5
 
 struct ir_block {
     struct ir_insn *insn;   /* [1 .. num) are in use */

@@ -180,6 +180,9 @@ static void immediates(void)
       .di = CODE + 7, .cx = 0, .x = { { CX, 25 } });
     T("of the instruction that rewrites it", P32, "mov edx, 50; 1: add dword ptr [edi], 1; dec edx; jnz 1b",
       .di = CODE + 7, .x = { { DX, 0 } });
+    for (u32 vector = 0x41; vector < 0x48; vector++)
+        T("vector of an interrupt", P32, "mov [edi], dl; int 0x40; 99:", .di = CODE + 3, .dx = vector,
+          .vec = INT(vector));
     T("stored by the same block", P32, "mov edx, 100; 1: mov [edi], edx; mov ecx, 5; add eax, ecx; dec edx; "
       "jnz 1b", .di = CODE + 8, .x = { { AX, 5050 } });
 }

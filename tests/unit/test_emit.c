@@ -566,6 +566,10 @@ START_TEST(test_live)
     ck_assert_uint_eq(run_again(&r, blk, r.mem + CODE + 1, 0x99880000), 0x88ffff00);
     r.mem[CODE + 8] = 0x7f;
     ck_assert_uint_eq(run_again(&r, blk, r.mem + CODE + 1, 1), 0x8000);
+    live.at[0] = (struct ir_live){ 2, 1 };
+    len = parse_hex("90cd10", r.mem + CODE); /* nop; int 10h */
+    ir = emit_block(r.cpu, tcg_builder(r.tcg), r.mem + CODE, len, NULL, MEM_BASE + CODE, 64, &crossed, &live);
+    ck_assert(ir->num_live == 1 && ir->live[0].off == 2 && ir->live[0].len == 1);
     rig_close(&r);
 }
 END_TEST
