@@ -309,6 +309,7 @@ struct cpu *cpu_new(const struct cpu_options *opt, const struct cpu_bus *bus, st
         .count = opt->counted,
         .hot_after = opt->hot_after,
         .page_flags = bus->ram ? memory_page_flags(bus->ram) : NULL,
+        .code_map = bus->ram ? memory_code_map(bus->ram) : NULL,
     };
     struct cpu *cpu = aligned_alloc(64, align_up(sizeof(*cpu), 64));
     pthread_condattr_t clock;
@@ -323,6 +324,10 @@ struct cpu *cpu_new(const struct cpu_options *opt, const struct cpu_bus *bus, st
     cpu->opt = *opt;
     cpu->host_isa = tcg_host_isa() & ~opt->without_isa;
     cpu->log = bus->log;
+    cpu->page_flags = topt.page_flags;
+    cpu->code_map = topt.code_map;
+    cpu->quiet_flags = opt->parallel ? MEM_PAGE_CODE | MEM_PAGE_QUIET : MEM_PAGE_CODE;
+    cpu->ram_start = bus->ram ? memory_host(bus->ram, 0) : NULL;
     if (cpu_spec_parse(&spec, opt->model ? opt->model : "max", err)) {
         free(cpu);
         return NULL;

@@ -10,10 +10,13 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/barrier.h"
 #include "memory/memory.h"
 #include "tcg/atomic.h"
 
 #define TLB_SLOW UINT64_C(1)
+#define TLB_ROM UINT64_C(2)    /* with TLB_SLOW, of tag_write: the page is not RAM */
+#define TLB_BITS (TLB_SLOW | TLB_ROM)
 #define TLB_EMPTY (~UINT64_C(0))
 #define PAGE_MASK (~(MEM_PAGE_SIZE - 1))
 
@@ -164,7 +167,7 @@ static void tlb_set_tags(struct cpu *cpu, struct tcg_tlb_entry *e, uint64_t page
 
     e->addend = whole ? (uintptr_t)r->host + (phys_page - r->start) - page : 0;
     e->tag_read = w->allowed >> ACC_READ & 1 ? page | slow : TLB_EMPTY;
-    e->tag_write = write ? page | slow | (watched ? TLB_SLOW : 0) : TLB_EMPTY;
+    e->tag_write = write ? page | slow | (watched ? TLB_SLOW : 0) | (r->writable ? 0 : TLB_ROM) : TLB_EMPTY;
     e->tag_exec = w->allowed >> ACC_FETCH & 1 ? page | (whole ? 0 : TLB_SLOW) : TLB_EMPTY;
 }
 
@@ -207,7 +210,7 @@ static struct tcg_tlb_entry *tlb_get(struct cpu *cpu, uint64_t addr, enum mmu_ac
 
     if (cpu->strict)
         strict_use(cpu, addr, acc, mmu);
-    if ((*tlb_tag(e, acc) & ~TLB_SLOW) != (addr & PAGE_MASK) && !tlb_fill(cpu, addr, acc, mmu, &error))
+    if ((*tlb_tag(e, acc) & ~TLB_BITS) != (addr & PAGE_MASK) && !tlb_fill(cpu, addr, acc, mmu, &error))
         raise_pf(cpu, addr, error);
     return e;
 }
@@ -304,6 +307,8 @@ void mmu_code_stored(struct cpu *cpu, uint64_t ram_off, unsigned size)
     if (!__atomic_load_n(flags, __ATOMIC_SEQ_CST))
         return;
     near = tcg_near(cpu->tcg, ram_off, size);
+    if (near == TCG_NEAR_OTHERS && cpu->opt.parallel)
+        tcg_beside(cpu->tcg, ram_off);
     if (near == TCG_NEAR_BLOCKS && tcg_invalidate(cpu->tcg, ram_off, size) && log_enabled(cpu->log, LOG_MMU))
         log_printf(cpu->log, "mmu: code written at RAM offset %" PRIx64 ", %u bytes\n", ram_off, size);
     if (near != TCG_NEAR_OTHERS && (page_flags(cpu, ram_off) & MEM_PAGE_CODE) &&
@@ -432,33 +437,44 @@ static bool only_watched(const struct tcg_tlb_entry *e, uint64_t addr, unsigned 
     return e->tag_write == (page | TLB_SLOW) && e->tag_read == page && ((addr + size - 1) & PAGE_MASK) == page;
 }
 
-/* The common store of a watched page: data beside code. */
-static bool store_beside_code(struct cpu *cpu, uint64_t addr, uint64_t value, unsigned size, unsigned mmu)
+/* The common store to a page with code, beside the code: nobody else adds blocks to the page at the same time (there is
+ * one processor), or who does makes a barrier for this thread (the page is quiet). The display needs none: see
+ * mmu_revoke_stores(). False: it is another store. */
+static inline bool store_beside_code(struct cpu *cpu, uint64_t addr, uint64_t value, unsigned size, unsigned mmu)
 {
-    struct tcg_tlb_entry *e = &cpu->tlb[mmu][tlb_index(addr)];
-    uint64_t phys = tlb_phys_of(cpu, addr, mmu);
-    const struct mem_range *r;
+    const struct tcg_tlb_entry *e = &cpu->tlb[mmu][tlb_index(addr)];
+    uint8_t *host = (uint8_t *)(uintptr_t)(addr + e->addend);
+    uint64_t page = (uint64_t)(host - cpu->ram_start) >> MEM_PAGE_SHIFT, used, touched;
 
-    if (!only_watched(e, addr, size))
+    if (!only_watched(e, addr, size) || __atomic_load_n(&cpu->page_flags[page], __ATOMIC_RELAXED) != cpu->quiet_flags)
         return false;
-    r = mmu_range(cpu, phys);
-    if (!r->writable)
+    touched = tcg_granules(addr, addr + size - 1);
+    used = __atomic_load_n(&cpu->code_map[page], __ATOMIC_RELAXED);
+    if (!used || (used & touched) || !tcg_none_dropped(cpu->tcg)) /* without blocks the page may soon need no telling */
         return false;
-    watched_store(cpu, e, addr, value, size, r, phys);
+    store_shared_le(host, size, value);
+    barrier_be_reached();
+    if (__atomic_load_n(&cpu->code_map[page], __ATOMIC_ACQUIRE) & touched)
+        mmu_code_stored(cpu, (uint64_t)(host - cpu->ram_start), size);
     return true;
+}
+
+static __attribute__((noinline)) void store_slowly(struct cpu *cpu, uint64_t addr, uint64_t value, uint32_t size,
+                                                   uint32_t mem)
+{
+    addr = check_address(cpu, addr, size, mem);
+    check_alignment(cpu, addr, size, mem);
+    if (cpu->dr[7] & DR7_ENABLES)
+        cpu_check_data_breakpoints(cpu, addr, size, true);
+    store_at(cpu, addr, value, size, mmu_set_of(cpu, mem));
 }
 
 void mmu_store(void *env, uint64_t addr, uint64_t value, uint32_t size, uint32_t mem)
 {
     struct cpu *cpu = env;
 
-    if (store_beside_code(cpu, addr, value, size, mmu_set_of(cpu, mem)))
-        return;
-    addr = check_address(cpu, addr, size, mem);
-    check_alignment(cpu, addr, size, mem);
-    if (cpu->dr[7] & DR7_ENABLES)
-        cpu_check_data_breakpoints(cpu, addr, size, true);
-    store_at(cpu, addr, value, size, mmu_set_of(cpu, mem));
+    if (!store_beside_code(cpu, addr, value, size, mmu_set_of(cpu, mem)))
+        store_slowly(cpu, addr, value, size, mem);
 }
 
 /* ---- many stores told at once ---- */
@@ -703,16 +719,17 @@ bool mmu_code_is_global(const struct cpu *cpu, uint64_t addr)
     return cpu->tlb_global[cpu_mmu_set(cpu)][i / 64] >> i % 64 & 1;
 }
 
-_Static_assert((int)MEM_PAGE_CODE == TCG_PAGE_CODE, "the translator sets the flag");
+_Static_assert((int)MEM_PAGE_CODE == TCG_PAGE_CODE && (int)MEM_PAGE_QUIET == TCG_PAGE_QUIET,
+               "the translator sets these flags");
 
-/* The page flags of what the entry stores to directly; NULL: it does not. */
-static uint8_t *direct_store_flags(struct cpu *cpu, const struct tcg_tlb_entry *e)
+/* The page flags of the RAM that the entry stores to; NULL: there is none. */
+static uint8_t *store_flags(struct cpu *cpu, const struct tcg_tlb_entry *e)
 {
     uintptr_t host = (e->tag_write & PAGE_MASK) + e->addend;
 
-    if (e->tag_write == TLB_EMPTY || (e->tag_write & TLB_SLOW))
+    if (e->tag_write == TLB_EMPTY || !e->addend)
         return NULL;
-    return &memory_page_flags(cpu->bus.ram)[(host - (uintptr_t)memory_host(cpu->bus.ram, 0)) >> MEM_PAGE_SHIFT];
+    return &cpu->page_flags[(host - (uintptr_t)memory_host(cpu->bus.ram, 0)) >> MEM_PAGE_SHIFT];
 }
 
 /* The same for one page. */
@@ -726,16 +743,17 @@ static void revoke_stores_to(struct cpu *cpu, uint64_t ram_off)
                 cpu->tlb[m][i].tag_write |= TLB_SLOW;
 }
 
-/* A page that has turned clean for the display may have been written since: it is reported. */
+/* A page that has turned clean for the display may have been written since: it is reported. So may one with code, where
+ * stores pass no barrier before they look at the flags: that one is reported each time. */
 void mmu_revoke_stores(struct cpu *cpu)
 {
     for (unsigned m = 0; m < MMU_NUM; m++)
         FOR_EACH_USED(cpu, m, i) {
             struct tcg_tlb_entry *e = &cpu->tlb[m][i];
-            uint8_t *flags = direct_store_flags(cpu, e);
+            uint8_t *flags = store_flags(cpu, e);
             uint8_t set = flags ? __atomic_load_n(flags, __ATOMIC_SEQ_CST) : 0;
 
-            if (!set)
+            if (!set || ((e->tag_write & TLB_SLOW) && !(set & MEM_PAGE_CODE)))
                 continue;
             e->tag_write |= TLB_SLOW;
             if (set & MEM_PAGE_CLEAN_VGA)

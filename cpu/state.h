@@ -233,6 +233,10 @@ struct cpu {
     struct cpu_bus bus;
     struct cpu_options opt;
     struct tcg *tcg;
+    uint8_t *page_flags;            /* memory_page_flags() */
+    const uint64_t *code_map;       /* memory_code_map() */
+    const uint8_t *ram_start;       /* memory_host() of offset 0 */
+    uint8_t quiet_flags;            /* of a page with code where stores beside it need no barrier */
     const struct cpu_model *model;
     struct cpu_features features;   /* what CPUID shows and the opcode rows ask for */
     uint32_t host_isa;              /* enum tcg_host_isa: the host's extensions that helpers may use */

@@ -11,6 +11,7 @@ struct memory {
     uint64_t max_size;
     uint64_t used; /* bytes handed out */
     uint8_t *page_flags;
+    uint64_t *code_map;
     uint8_t *written;           /* a bit for each byte from written_off on; NULL: nothing is tracked */
     uint64_t written_off, written_len;
     struct log *log;

@@ -34,6 +34,7 @@ struct mem_space;
 enum mem_page_flag {
     MEM_PAGE_CODE = 1,        /* translations exist: the code listener is told of writes */
     MEM_PAGE_CLEAN_VGA = 2,   /* display has seen the page: the first write clears the flag */
+    MEM_PAGE_QUIET = 4,       /* with MEM_PAGE_CODE: stores beside the code need no barrier before they look for it */
 };
 
 /* Reserve room for `max_size` bytes of RAM and ROM in all. NULL with `err` set on failure. */
@@ -41,6 +42,7 @@ struct memory *memory_new(uint64_t max_size, struct log *log, struct error *err)
 void memory_free(struct memory *mem);
 uint8_t *memory_host(struct memory *mem, uint64_t ram_off);  /* host pointer to a RAM offset */
 uint8_t *memory_page_flags(struct memory *mem);              /* indexed by ram_off >> MEM_PAGE_SHIFT */
+uint64_t *memory_code_map(struct memory *mem);               /* the same; the translator says there where code is */
 uint64_t memory_size(struct memory *mem);                    /* bytes allocated so far */
 
 /* From now on remember which bytes of [ram_off, ram_off+len) are written, and regard none as written yet. Once;

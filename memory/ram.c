@@ -20,7 +20,8 @@ static int memory_map(struct memory *mem, struct error *err)
                          (unsigned long long)mem->max_size, strerror(errno));
     mem->base = p;
     mem->page_flags = calloc(1, mem->max_size >> MEM_PAGE_SHIFT);
-    if (!mem->page_flags)
+    mem->code_map = calloc(sizeof(*mem->code_map), mem->max_size >> MEM_PAGE_SHIFT);
+    if (!mem->page_flags || !mem->code_map)
         return error_set(err, -ENOMEM, "no memory for the page flags of guest RAM");
     return 0;
 }
@@ -45,6 +46,7 @@ void memory_free(struct memory *mem)
     if (mem->base)
         munmap(mem->base, mem->max_size);
     free(mem->page_flags);
+    free(mem->code_map);
     free(mem->written);
     free(mem);
 }
@@ -68,6 +70,11 @@ uint8_t *memory_host(struct memory *mem, uint64_t ram_off)
 uint8_t *memory_page_flags(struct memory *mem)
 {
     return mem->page_flags;
+}
+
+uint64_t *memory_code_map(struct memory *mem)
+{
+    return mem->code_map;
 }
 
 uint64_t memory_size(struct memory *mem)

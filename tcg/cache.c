@@ -11,17 +11,18 @@
  *   hash; a reader that stands on an element that is taken out goes on along the old way.
  * - A page's blocks and a store to it: the writer stores, then looks for blocks; who enters a block makes it
  *   visible, then compares the bytes with those that were translated. Between each two steps is a full barrier, so
- *   one of them sees the other. For this all stores must be told: the page is `watched`.
+ *   one of them sees the other. For this all stores must be told: the page is `watched`. Of a page that was quiet the
+ *   second one makes the barrier in all threads: the writer's two steps are before or behind it, and need none.
  * - Lock order: pages by number, then the hash. */
 #include <string.h>
 
+#include "base/barrier.h"
 #include "base/bits.h"
 #include "base/spin.h"
 #include "tcg/cache.h"
 
 #define PAGE_SIZE (UINT64_C(1) << TCG_PAGE_BITS)
-#define GRANULE_BITS 6
-_Static_assert(TCG_PAGE_BITS - GRANULE_BITS == 6, "one bit of a uint64_t per granule");
+_Static_assert(TCG_PAGE_BITS == 12, "one bit of a uint64_t per granule");
 
 /* Loads and stores of what others change at the same time. */
 #define GET(p) __atomic_load_n(&(p), __ATOMIC_ACQUIRE)
@@ -102,22 +103,14 @@ bool tcg_block_holds(const struct tcg_block *blk, uint64_t ram_off, uint64_t len
     return overlaps(blk, ram_off, ram_off + len - 1);
 }
 
-/* Granules of bytes [first, last] of one page. */
-static uint64_t granules(uint64_t first, uint64_t last)
-{
-    unsigned lo = (first >> GRANULE_BITS) & 63, hi = (last >> GRANULE_BITS) & 63;
-
-    return MASK(hi + 1) & ~MASK(lo);
-}
-
 static uint64_t block_granules(const struct tcg_block *blk, uint64_t page)
 {
     uint64_t g = 0;
 
     if (page_of(blk->phys) == page)
-        g |= granules(head_start(blk), blk->phys + rest_size(blk) - 1);
+        g |= tcg_granules(head_start(blk), blk->phys + rest_size(blk) - 1);
     if (has_tail(blk) && page_of(blk->phys2) == page)
-        g |= granules(blk->phys2, blk->phys2 + tail_size(blk) - 1);
+        g |= tcg_granules(blk->phys2, blk->phys2 + tail_size(blk) - 1);
     return g;
 }
 
@@ -161,14 +154,22 @@ static struct tcg_block *next_in_page(const struct tcg_page *p, const struct tcg
     return GET(blk->next_page[link_no(blk, p->number)]);
 }
 
-static void page_add(struct tcg_page *p, struct tcg_block *blk)
+static void set_granules(const struct tcg_cache *c, struct tcg_page *p, uint64_t g)
+{
+    SET(p->granules, g);
+    if (c->opt.code_map)
+        SET(c->opt.code_map[p->number], g);
+}
+
+static void page_add(const struct tcg_cache *c, struct tcg_page *p, struct tcg_block *blk)
 {
     SET(blk->next_page[link_no(blk, p->number)], p->blocks);
     SET(p->blocks, blk);
     SET(p->gap[0], 0);
     SET(p->gap[1], 0);
     p->idle = p->losses = 0;
-    SET(p->granules, p->granules | block_granules(blk, p->number));
+    __atomic_store_n(&p->beside, 0, __ATOMIC_RELAXED);
+    set_granules(c, p, p->granules | block_granules(blk, p->number));
 }
 
 /* With the page's lock held: take `blk` and all that were dropped out of its list. */
@@ -276,15 +277,49 @@ void tcg_unwatch(struct tcg *t, uint64_t ram_off)
     if (!p->blocks && ++p->idle >= TCG_WATCH_IDLE) {
         SET(p->watched, false);
         p->watch = 0;
-        __atomic_and_fetch(&flags[p->number], (uint8_t)~TCG_PAGE_CODE, __ATOMIC_SEQ_CST);
+        __atomic_and_fetch(&flags[p->number], (uint8_t)~(TCG_PAGE_CODE | TCG_PAGE_QUIET), __ATOMIC_SEQ_CST);
     }
     spin_unlock(&p->lock);
+}
+
+/* ---- stores beside the code ---- */
+
+void tcg_beside(struct tcg *t, uint64_t ram_off)
+{
+    struct tcg_page *p = find_page(t->cache, page_of(ram_off));
+    uint8_t times;
+
+    if (!p || !t->cache->may_be_quiet)
+        return;
+    times = (uint8_t)(__atomic_load_n(&p->beside, __ATOMIC_RELAXED) + 1); /* others count too: it need not be exact */
+    __atomic_store_n(&p->beside, times, __ATOMIC_RELAXED);
+    if (times < TCG_QUIET_AFTER)
+        return;
+    spin_lock(&p->lock);
+    if (p->watched)
+        __atomic_or_fetch(&t->cache->opt.page_flags[p->number], TCG_PAGE_QUIET, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&p->beside, 0, __ATOMIC_RELAXED);
+    spin_unlock(&p->lock);
+}
+
+/* The page is going to have one more block: was it quiet? With its lock held. */
+static bool end_quiet(const struct tcg_cache *c, const struct tcg_page *p)
+{
+    uint8_t *flags = c->opt.page_flags;
+
+    if (!p || !flags || !(GET(flags[p->number]) & TCG_PAGE_QUIET))
+        return false;
+    __atomic_and_fetch(&flags[p->number], (uint8_t)~TCG_PAGE_QUIET, __ATOMIC_SEQ_CST);
+    return true;
 }
 
 /* ---- clearing ---- */
 
 void tcg_cache_clear(struct tcg_cache *c)
 {
+    for (unsigned i = 0; i < ARRAY_LEN(c->page); i++)
+        for (struct tcg_page *p = c->page[i]; p; p = p->next)
+            set_granules(c, p, 0);
     memset(c->hash, 0, sizeof(c->hash));
     memset(c->page, 0, sizeof(c->page));
 }
@@ -411,16 +446,21 @@ static struct tcg_block *enter(struct tcg *t, struct tcg_block *blk, struct tcg_
                                const struct tcg_source *src, enum tcg_miss *why)
 {
     struct tcg_block *other = hash_find(t->cache, blk->phys, blk->phys2, blk->mode);
+    bool quiet;
 
     if (other && (other->hot || !blk->hot))
         return other;
     *why = TCG_STALE;
     if (!is_watched(t->cache, head) || (tail && !is_watched(t->cache, tail)))
         return NULL;
-    page_add(head, blk);
+    quiet = end_quiet(t->cache, head);
+    quiet |= end_quiet(t->cache, tail);
+    page_add(t->cache, head, blk);
     if (tail)
-        page_add(tail, blk);
+        page_add(t->cache, tail, blk);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (quiet)
+        barrier_reach_all();
     if (!bytes_same(blk, src)) {
         page_remove(head, blk);
         if (tail)
@@ -508,7 +548,7 @@ static bool page_has(struct tcg_page *p, uint64_t first, uint64_t last)
 
     first = MAX_OF(first, start);
     last = MIN_OF(last, start + PAGE_SIZE - 1);
-    if (!(GET(p->granules) & granules(first, last)) || in_gap(p, first, last))
+    if (!(GET(p->granules) & tcg_granules(first, last)) || in_gap(p, first, last))
         return false;
     spin_lock(&p->lock);
     for (const struct tcg_block *blk = p->blocks; blk && !found; blk = next_in_page(p, blk))
@@ -583,7 +623,7 @@ static unsigned drop_in_page(struct tcg *t, struct tcg_page *p, uint64_t first, 
         kept |= block_granules(blk, p->number);
         at = &blk->next_page[link_no(blk, p->number)];
     }
-    SET(p->granules, kept);
+    set_granules(t->cache, p, kept);
     p->losses += gone && !all;
     if (gone && last - first < TCG_REWRITE_LEN)
         note_rewrite(p, first, last);
@@ -646,6 +686,11 @@ bool tcg_has_code(struct tcg *t, uint64_t ram_off, uint64_t len)
     return false;
 }
 
+bool tcg_none_dropped(const struct tcg *t)
+{
+    return GET(t->cache->invalidations) == t->drops_seen;
+}
+
 bool tcg_runs_at(struct tcg *t, void *env, uint64_t ram_off, unsigned size)
 {
     bool listed = tcg_has_code(t, ram_off, size);
@@ -664,7 +709,7 @@ enum tcg_near tcg_near(struct tcg *t, uint64_t ram_off, unsigned size)
     struct tcg_page *p = find_page(t->cache, page_of(ram_off));
     uint64_t used = p ? GET(p->granules) : 0;
 
-    if (used & granules(ram_off, ram_off + size - 1))
+    if (used & tcg_granules(ram_off, ram_off + size - 1))
         return TCG_NEAR_BLOCKS;
     return used ? TCG_NEAR_OTHERS : TCG_NEAR_NOTHING;
 }

@@ -32,6 +32,7 @@ struct tcg_page {
     bool watched;             /* every store to the page is told */
     uint8_t idle;             /* how many were told since it had blocks */
     uint8_t losses;           /* how many have dropped blocks since one was added */
+    uint8_t beside;           /* how many have gone beside the blocks since then, about */
     uint8_t lock;             /* base/spin.h */
     /* Bytes whose rewriting has dropped blocks, and how often: offset in the page | length << 12. */
     uint8_t rewrites[IR_LIVES];
@@ -71,6 +72,7 @@ struct tcg_cache {
     uint32_t generation;           /* counts flushes */
     uint32_t tickets;              /* of tcg_watch(), never the same for two: a page of another life has none of them */
     uint64_t invalidations;
+    bool may_be_quiet;             /* a barrier can reach all threads */
     pthread_mutex_t views_lock;
     struct tcg *views;
     struct tcg_block *hash[1u << TCG_HASH_BITS];

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/barrier.h"
 #include "base/bits.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -98,6 +99,8 @@ struct tcg *tcg_join(struct tcg *other, struct error *err)
     struct tcg *t;
 
     pthread_mutex_lock(&c->views_lock);
+    if (!c->may_be_quiet)
+        c->may_be_quiet = c->opt.page_flags && barrier_can_reach_all();
     t = view_new(c, err);
     pthread_mutex_unlock(&c->views_lock);
     return t;

@@ -146,10 +146,13 @@ struct tcg_options {
     /* A byte for each page of RAM, of which TCG_PAGE_CODE says that stores must be told to tcg_invalidate(); NULL: all
      * are told anyway. */
     uint8_t *page_flags;
+    /* With page_flags: a word for each page, in which tcg_granules() that blocks may touch are kept. Zero at first. */
+    uint64_t *code_map;
     bool count;             /* blocks count their instructions */
     uint32_t hot_after;     /* entries of a warm block; 0: no block is warm */
 };
 #define TCG_PAGE_CODE 1
+#define TCG_PAGE_QUIET 4   /* with TCG_PAGE_CODE: see tcg_beside() */
 
 /* The number of an exit stands in the low bits of a pointer to its block. HOT is none of them: a warm block was to be
  * entered once more. */
@@ -256,10 +259,23 @@ void tcg_unwatch(struct tcg *t, uint64_t ram_off);
 /* Bytes behind `ram_off` in its page that stores have rewritten so that blocks were dropped more than once. Returns how
  * many ranges. Any thread. */
 unsigned tcg_rewritten(struct tcg *t, uint64_t ram_off, struct ir_live live[IR_LIVES]);
+/* The pieces of 64 bytes of a page, one bit each, that bytes [first, last] of RAM, of one page, touch. */
+static inline uint64_t tcg_granules(uint64_t first, uint64_t last)
+{
+    unsigned lo = first >> 6 & 63, hi = last >> 6 & 63;
+
+    return (UINT64_C(2) << hi) - (UINT64_C(1) << lo);
+}
 /* What is near these bytes, all of one page: no blocks in the page, blocks in other granules of it, or blocks that may
  * overlap them. Any thread. */
 enum tcg_near { TCG_NEAR_NOTHING, TCG_NEAR_OTHERS, TCG_NEAR_BLOCKS };
 enum tcg_near tcg_near(struct tcg *t, uint64_t ram_off, unsigned size);
+/* A store was told to a page that has blocks, and was beside them. After TCG_QUIET_AFTER such stores without a new block
+ * the page gets TCG_PAGE_QUIET, if the host can do what that needs: until then, a full barrier is between a store and
+ * the look for blocks behind it; afterwards barrier_be_reached() will do, and who adds a block to the page takes the flag
+ * back and makes the barrier for all. So many because that costs as much as hundreds of barriers. Any thread. */
+#define TCG_QUIET_AFTER 255
+void tcg_beside(struct tcg *t, uint64_t ram_off);
 /* Drop the blocks that overlap bytes [ram_off, ram_off + len). To be called after the bytes have changed, with a full
  * barrier between. Returns how many; memory of code stays until the next flush. Any thread. */
 unsigned tcg_invalidate(struct tcg *t, uint64_t ram_off, uint64_t len);
@@ -296,6 +312,8 @@ struct tcg_block *tcg_current(struct tcg *t, void *env);
 /* Does that block, which has more than one instruction, hold bytes of RAM [ram_off, ram_off + size)? Others may have
  * dropped it while it runs: then lists do not tell, and it is looked at itself. */
 bool tcg_runs_at(struct tcg *t, void *env, uint64_t ram_off, unsigned size);
+/* Has no block been dropped since that function last found the running one live? Then lists do tell. */
+bool tcg_none_dropped(const struct tcg *t);
 /* Offset of its instruction from the pc field's value: 0 outside. Changes nothing. */
 uint32_t tcg_current_offset(struct tcg *t, void *env);
 /* Instructions of that block that are not complete, this one included: 0 outside. At a fault, before

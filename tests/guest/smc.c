@@ -41,8 +41,8 @@ static void snippets(void)
       .x = { { DX, 4 } });
     T("rep stosb ahead, downwards", P32, "std; rep stosb; nop; nop; nop; nop; cld", .ax = 0x42, .cx = 4, .di = CODE + 6,
       .x = { { DX, 4 } });
-    T("rep stosw ahead, downwards", P32, "std; rep stosw; nop; nop; nop; nop; cld", .ax = 0x4243, .cx = 2, .di = CODE + 6,
-      .x = { { DX, 2 }, { BX, DATA + 2 } });
+    T("rep stosw ahead, downwards", P32, "std; rep stosw; nop; nop; nop; nop; cld", .ax = 0x4243, .cx = 2,
+      .di = CODE + 6, .x = { { DX, 2 }, { BX, DATA + 2 } });
     T("rep movsw over a loop, downwards", P32, "mov ebp, 2; 1: call 2f; std; rep movsw; cld; dec ebp; jnz 1b; jmp 3f\n"
       AT(0x40) "2: inc eax; nop; nop; nop; ret; 3:", .si = DATA + 2, .cx = 2, .di = CODE + 0x42,
       .d = { 0x42424242 }, .x = { { AX, 1 }, { DX, 4 } });

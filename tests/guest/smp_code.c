@@ -1,6 +1,6 @@
 /* Code that one processor writes and others run (SDM volume 3, 9.1.3): with a flag and a serialising
  * instruction new code is what runs; an aligned store into running code is seen in the end and never in
- * part; data beside code and pages that become code lose no store. */
+ * part; data beside code and pages that become code lose no store, nor does code that appears beside data. */
 #include "smp.h"
 
 const char program_name[] = "smp_code";
@@ -316,6 +316,74 @@ static void data_beside(void)
     check("sum", peek32(BESIDE + 0xc00), smp_count * scaled(20000));
 }
 
+/* ---- code that appears where many stores were beside code ---- */
+
+#define QUIET (AREA + 0xa0000)
+#define CHANGING (QUIET + 0x100)
+enum { STORES_BESIDE = 1200 };
+
+static volatile u32 begun, stored;
+
+/* Call it while it changes, then when it has changed. */
+static void run_changing(void *arg)
+{
+    struct reader *r = arg;
+
+    for (u32 seen = 1;; seen++) {
+        u32 spins = 0, got, first;
+        while (begun != seen && begun != ~0u)
+            smp_spin(&spins);
+        if (begun == ~0u)
+            return;
+        first = call(CHANGING);
+        for (spins = 0; stored != seen;)
+            smp_spin(&spins);
+        serialise();
+        got = call(CHANGING);
+        if ((got != -(seen & 1) || first + 1 > 1) && !r->wrong++)
+            r->got = got, r->calls = seen;
+        lock_xadd(&done, 1);
+    }
+}
+
+/* xor eax, eax; jmp short $+5 or a nop of 2 bytes; sub eax, 1; ret. The same bytes again drop what was made of them. */
+static void change(void)
+{
+    static const u8 code[] = { 0x31, 0xc0, 0xeb, 3, 0x83, 0xe8, 1, 0xc3 };
+    static const u16 ways[] = { 0x03eb, 0x9066 };
+    u32 rounds = scaled(2000) + 2, round = 1;
+    u64 end = bound();
+
+    group("code that appears beside data");
+    memset(readers, 0, sizeof readers);
+    memcpy((void *)at(CHANGING), code, sizeof code);
+    write_function(QUIET, 5, 0);
+    begun = stored = 0;
+    for (u32 n = 1; n < smp_count; n++)
+        smp_run_on(n, run_changing, &readers[n]);
+    for (; round <= rounds && (round < 4 || tsc() < end); round++) {
+        done = 0;
+        check("the other function", call(QUIET), 5);
+        poke16(CHANGING + 2, ways[~round & 1]);
+        for (u32 i = 0; i < STORES_BESIDE; i++)
+            poke32(QUIET + 0x800, i);
+        begun = round;
+        for (u32 i = 0; i < round % 256; i++)
+            poke32(QUIET + 0x800, i);
+        poke16(CHANGING + 2, ways[round & 1]);
+        stored = round;
+        for (u32 spins = 0; done < smp_count - 1;)
+            smp_spin(&spins);
+    }
+    begun = ~0u;
+    print("%d rounds\n", round - 1);
+    for (u32 n = 1; n < smp_count; n++) {
+        smp_wait(n);
+        if (!check("old code", readers[n].wrong, 0))
+            print("    processor %d, the first in round %d: %x\n", n, readers[n].calls, readers[n].got);
+    }
+}
+
 /* ---- pages that become code ---- */
 
 #define FRESH (AREA + 0x100000)
@@ -384,5 +452,6 @@ void program(const char *line)
         endless();
     }
     data_beside();
+    change();
     fresh_pages();
 }

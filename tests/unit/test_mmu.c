@@ -491,6 +491,55 @@ START_TEST(test_watched_page)
 }
 END_TEST
 
+/* The first 64 bytes are said to be code. */
+START_TEST(test_store_beside_code)
+{
+    uint64_t *map = memory_code_map(cf.mem), rom = mem_region_ram_off(cf.rom) >> 12;
+    uint8_t *flags = memory_page_flags(cf.mem);
+    unsigned room;
+
+    map[X >> 12] = map[rom] = 1;
+    flags[X >> 12] = flags[rom] = MEM_PAGE_CODE;
+    store(X + 0x3c, 0x1122334455667788, 8); /* half of it beside */
+    for (unsigned size = 1; size <= 8; size *= 2) {
+        store(X + 0x800, 0x1122334455667788, size);
+        ck_assert_uint_eq(cf_peek(X + 0x800, size), 0x1122334455667788 & MASK(8 * size));
+        store(X + 0x1000 - size, 0x77, size);
+        ck_assert_uint_eq(cf_peek(X + 0x1000 - size, size), 0x77);
+    }
+    ck_assert_uint_eq(cf_peek(X + 0x3c, 8), 0x1122334455667788);
+    ck_assert_ptr_null(mmu_host(cf.cpu, X, ACC_WRITE, &room));
+    mem_region_host(cf.rom)[0x800] = 0x99;
+    ck_assert_uint_eq(load(CF_ROM + 0x800, 1), 0x99);
+    store(CF_ROM + 0x800, 0x11, 1);
+    store(CF_ROM + 0x800, 0x11, 1);
+    ck_assert_uint_eq(load(CF_ROM + 0x800, 1), 0x99);
+}
+END_TEST
+
+/* A display has seen pages: those with code are told as written whenever stores to them may have been on their way. */
+START_TEST(test_display_looks_at_code)
+{
+    uint8_t *flags = memory_page_flags(cf.mem);
+
+    flags[X >> 12] = MEM_PAGE_CODE;
+    flags[(X >> 12) + 1] = MEM_PAGE_CLEAN_VGA;
+    store(X, 1, 4);
+    store(X + 0x1000, 1, 4);
+    ck_assert_uint_eq(flags[(X >> 12) + 1], 0);
+    flags[X >> 12] |= MEM_PAGE_CLEAN_VGA;
+    flags[(X >> 12) + 1] |= MEM_PAGE_CLEAN_VGA;
+    mmu_revoke_stores(cf.cpu);
+    ck_assert_uint_eq(flags[X >> 12], MEM_PAGE_CODE);
+    ck_assert_uint_eq(flags[(X >> 12) + 1], 0); /* it had the direct way */
+    flags[X >> 12] |= MEM_PAGE_CLEAN_VGA;
+    flags[(X >> 12) + 1] |= MEM_PAGE_CLEAN_VGA;
+    mmu_revoke_stores(cf.cpu);
+    ck_assert_uint_eq(flags[X >> 12], MEM_PAGE_CODE);
+    ck_assert_uint_eq(flags[(X >> 12) + 1], MEM_PAGE_CLEAN_VGA); /* and has not any more */
+}
+END_TEST
+
 START_TEST(test_fetch)
 {
     const uint8_t *host;
@@ -538,7 +587,8 @@ Suite *mmu_suite(void)
         test_invlpg_inside_large_page, test_user_and_supervisor, test_write_protect,
         test_dirty_with_the_first_store, test_rmw_load_is_checked_for_writing, test_page_crossing,
         test_wrap_at_4g, test_rom_and_holes, test_io_regions, test_alignment_16, test_alignment_check,
-        test_watched_page, test_fetch, test_smap_has_its_own_set, NULL });
+        test_watched_page, test_store_beside_code, test_display_looks_at_code, test_fetch,
+        test_smap_has_its_own_set, NULL });
     tcase_add_checked_fixture(l, setup_long, cf_teardown);
     add(l, (const TTest *const[]){ test_wrap_in_compatibility_mode, test_canonical, test_nx_fetch,
                                    test_canonical_57, test_key_rights_change, NULL });

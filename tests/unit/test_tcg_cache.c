@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "base/bits.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "tests/unit/fake_guest.h"
@@ -511,6 +512,54 @@ START_TEST(watched_pages_and_changed_bytes)
 }
 END_TEST
 
+/* Many stores beside blocks make a page quiet, if there are several views; a new block ends that, and so does the end
+ * of the last block. The map says where blocks are. */
+START_TEST(pages_get_quiet)
+{
+    static uint8_t flags[16];
+    static uint64_t map[16];
+    struct tcg_options opt = { .engine = TCG_INTERP, .optimise = true, .cache_size = 1 << 20, .page_flags = flags,
+                               .code_map = map };
+    struct tcg *w = tcg_new(&fake_guest, &opt, &log_, NULL), *other;
+    enum tcg_miss why;
+
+    tcg_watch_done(w, 0x1000, tcg_watch(w, 0x1000));
+    ck_assert_ptr_nonnull(tcg_translate(w, make_ir(w, 0x1000, UINT64_MAX, 0, 4), false, NULL, &why));
+    for (unsigned n = 0; n < 2 * TCG_QUIET_AFTER; n++)
+        tcg_beside(w, 0x1800);
+    ck_assert_uint_eq(flags[1], TCG_PAGE_CODE);
+    other = tcg_join(w, NULL);
+    for (unsigned turn = 0; turn < 2; turn++) {
+        for (unsigned n = 0; n < TCG_QUIET_AFTER; n++) {
+            ck_assert_uint_eq(flags[1], TCG_PAGE_CODE);
+            tcg_beside(w, 0x1800);
+        }
+        ck_assert_uint_eq(flags[1], TCG_PAGE_CODE | TCG_PAGE_QUIET);
+        ck_assert_ptr_nonnull(tcg_translate(other, make_ir(other, 0x1100 + 64 * turn, UINT64_MAX, 0, 4), false, NULL,
+                                            &why));
+    }
+    ck_assert_uint_eq(flags[1], TCG_PAGE_CODE);
+    ck_assert_uint_eq(map[1], BIT(0) | BIT(4) | BIT(5));
+    tcg_invalidate(w, 0x1100, 4);
+    ck_assert_uint_eq(map[1], BIT(0) | BIT(5));
+    for (unsigned n = 0; n < TCG_QUIET_AFTER; n++)
+        tcg_beside(w, 0x1800);
+    tcg_invalidate(w, 0x1000, 0x1000);
+    ck_assert_uint_eq(map[1], 0);
+    for (unsigned n = 0; n < TCG_WATCH_IDLE; n++)
+        tcg_unwatch(w, 0x1000);
+    ck_assert_uint_eq(flags[1], 0);
+    tcg_beside(w, 0x1800);
+    tcg_watch_done(w, 0x2000, tcg_watch(w, 0x2000));
+    ck_assert_ptr_nonnull(tcg_translate(w, make_ir(w, 0x2fc0, UINT64_MAX, 0, 4), false, NULL, &why));
+    ck_assert_uint_eq(map[2], BIT(63));
+    tcg_flush(w);
+    ck_assert_uint_eq(map[2], 0);
+    tcg_free(other);
+    tcg_free(w);
+}
+END_TEST
+
 /* Threads translate, chain, find and drop in the same few pages. */
 enum { CROWD = 4, CROWD_ROUNDS = 20000, CROWD_BLOCKS = 64 };
 
@@ -634,6 +683,7 @@ Suite *tcg_cache_suite(void)
     tcase_add_test(tc, random_life);
     tcase_add_test(tc, views_share_blocks);
     tcase_add_test(tc, watched_pages_and_changed_bytes);
+    tcase_add_test(tc, pages_get_quiet);
     tcase_add_loop_test(tc, crowd, 0, 2);
     suite_add_tcase(s, tc);
     return s;
