@@ -763,7 +763,7 @@ void mmu_revoke_stores(struct cpu *cpu)
 
 void mmu_check_stores(struct cpu *cpu, struct tcg_tlb_entry *e)
 {
-    const uint8_t *flags = direct_store_flags(cpu, e);
+    const uint8_t *flags = store_flags(cpu, e);
 
     if (flags && __atomic_load_n(flags, __ATOMIC_SEQ_CST))
         e->tag_write |= TLB_SLOW;
