@@ -49,6 +49,11 @@ static void operands(void)
     T("movzx into 64", L64U, "movzx rax, cl; movsx rdx, cx", .cx = 0x8181, .x = { { AX, 0x81 }, { DX,
       0xffffffffffff8181 } });
     T("cdqe cqo", L64U, "cdqe; cqo", .ax = 0x80000000, .x = { { AX, 0xffffffff80000000 }, { DX, ~0ULL } });
+}
+
+static void arithmetic(void)
+{
+    group("arithmetic");
     T("mul 64", L64U, "mul rcx", .ax = ~0ULL, .cx = ~0ULL, .x = { { AX, 1 }, { DX, ~1ULL }, { FL, CF | OF,
       CF | OF } });
     T("imul 64", L64U, "imul rax, rcx", .ax = 1ULL << 62, .cx = 4, .x = { { AX, 0 }, { FL, CF | OF,
@@ -75,6 +80,11 @@ static void operands(void)
     T("nop keeps the high half", L64U, "nop", .ax = ~0ULL, .x = { { AX, ~0ULL } });
     T("cmov 32 clears although not taken", L64U, "cmp eax, eax; cmovne eax, ecx", .ax = ~0ULL, .x = { { AX,
       0xffffffff } });
+}
+
+static void stack_and_counts(void)
+{
+    group("stack and counts");
     T("push and pop are 64-bit", L64U, "push rax; pop rcx; mov rdx, rsp; pushw ax; sub rdx, rsp; popw si",
       .ax = 0x1122334455667788,
       .x = { { CX, 0x1122334455667788 }, { DX, 2 }, { SI, 0x7788 } });
@@ -455,6 +465,8 @@ void program(const char *line)
     gdt_set(0x118, desc(DATA, 0x2b, 0x81, 0));
     gdt_set(0x130, desc(0, 0xfffff, 0xfb, 14));
     operands();
+    arithmetic();
+    stack_and_counts();
     canonical();
     invalid();
     segments();
