@@ -156,21 +156,37 @@ static void write_code_until_unwatched(void)
 
 /* mov eax,imm; mov [io],eax; mov byte [C+0x12],0x55; mov al,0x11; out: the device changes the block's first
  * instruction and so drops it while it runs, and then the block stores into what it still has before it. */
-START_TEST(test_own_store_in_a_dropped_block)
+static void own_store_in_a_dropped_block(bool another_block)
 {
     static void (*const actions[])(void) = { write_code, write_code_until_unwatched };
 
     for (unsigned n = 0; n < ARRAY_LEN(actions); n++) {
-        engine(_i);
+        cf.num_out = cf.num_io = 0;
+        if (another_block) {
+            CF_CODE_AT(C + 0x800, CF_STOP);
+            cf_run(C + 0x800);
+        }
         cf.on_io_write = actions[n];
         CF_CODE_AT(C, 0xb8, 1, 0, 0, 0, 0xa3, 0, 0, 0, 0x20, 0xc6, 0x05, 0x12, 0x00, 0x01, 0x00, 0x55, 0xb0, 0x11,
                    CF_OUT_AL, CF_STOP);
         cf_run(C);
         EXPECT_OUT(0x55);
         ck_assert_uint_eq(cf.num_io, 1);
-        cf_teardown();
     }
+}
+
+START_TEST(test_own_store_in_a_dropped_block)
+{
     engine(_i);
+    own_store_in_a_dropped_block(false);
+}
+END_TEST
+
+/* The page has code all the same, elsewhere: the store looks as one beside it. */
+START_TEST(test_own_store_in_a_dropped_block_of_several)
+{
+    engine(_i);
+    own_store_in_a_dropped_block(true);
 }
 END_TEST
 
@@ -737,7 +753,7 @@ Suite *exec_suite(void)
         test_loop, test_one_insn_mode, test_unoptimised, test_smc_same_block, test_smc_same_page,
         test_smc_loop,
         test_smc_crossing_pages, test_rmw_over_own_code_happens_once, test_code_written_from_outside,
-        test_own_store_in_a_dropped_block,
+        test_own_store_in_a_dropped_block, test_own_store_in_a_dropped_block_of_several,
         test_store_clears_code_flag, test_hlt_wakes, test_hlt_stop_and_resume, test_nmi_is_blocked_until_iret,
         test_interrupt_shadow, test_interrupts_off, test_stop_and_resume, test_reset_and_init, test_a20_pin,
         test_eviction, test_code_crossing_pages, test_code_in_io_memory, test_code_in_rom,
