@@ -19,9 +19,7 @@ struct x86_thunks {
     const uint8_t *leave_none;  /* jump here: the result is 0 */
     const uint8_t *leave_here;  /* call: the result is the return address */
     const uint8_t *leave_front; /* call: it is LEFT_BIAS more */
-    const uint8_t *miss;        /* jump here: the jump cache does not have the pc in rax; next block, or leave */
-    const uint8_t *miss_noted;  /* the same with a note for the guest in edi */
-    const uint8_t *lookup;      /* call this: for x86_jump_found() of the pc field; or does not return, as a miss */
+    const uint8_t *lookup;      /* jump here: next block by the pc field, or leave */
     const uint8_t *lookup_rax;  /* the same with the pc in rax */
     const uint8_t *lookup_noted;    /* the same with a note for the guest in edi */
     const uint8_t *lookup_far[4];   /* the same with its distance from the pc field in eax; by its type, not I8 */

@@ -124,15 +124,8 @@ static void set_pc(struct emit *c, unsigned type, int32_t delta)
     enc_store(&c->enc, W64, env_mem(c->guest->off_pc), RAX);
 }
 
-/* Cold blocks call for what the jump cache has. The indirect jump is their own all the same, so that the host's processor
- * learns its targets. */
-static void call_look_up(struct emit *c, const uint8_t *thunk)
-{
-    enc_call_to(&c->enc, thunk);
-    x86_jump_found(&c->enc, c->guest);
-}
-
-/* To what the jump cache has for the pc in rax. */
+/* To what the jump cache has for the pc in rax. Hot blocks look themselves: each has an indirect jump of its own then,
+ * whose targets the host's processor learns. */
 static void look_up(struct emit *c, uint32_t note)
 {
     const uint8_t *thunk = note ? c->thunks.lookup_noted : c->thunks.lookup_rax;
@@ -141,12 +134,12 @@ static void look_up(struct emit *c, uint32_t note)
     if (note)
         enc_mov_ri(&c->enc, RDI, note);
     if (!c->ir->hot) {
-        call_look_up(c, thunk);
+        enc_jmp_to(&c->enc, thunk);
         return;
     }
     x86_find_jump(&c->enc, c->guest, miss);
     for (unsigned k = 0; k < 2; k++)
-        enc_patch32(miss[k], note ? c->thunks.miss_noted : c->thunks.miss);
+        enc_patch32(miss[k], thunk);
     enc_alu_ri(&c->enc, ALU_AND, W64, RAX, -(1 << TCG_PAGE_BITS));
     enc_store(&c->enc, W64, env_mem(c->guest->off_pc), RAX);
     x86_jump_found(&c->enc, c->guest);
@@ -170,7 +163,7 @@ static void exit_to(struct emit *c, unsigned type, int32_t delta, bool far_exit,
 {
     if (far_exit && !c->ir->hot) {
         enc_mov_ri(&c->enc, RAX, (uint32_t)delta + c->blk->page_off);
-        call_look_up(c, c->thunks.lookup_far[type]);
+        enc_jmp_to(&c->enc, c->thunks.lookup_far[type]);
     } else if (far_exit) {
         compute_pc(c, type, delta);
         look_up(c, 0);
@@ -311,7 +304,7 @@ void emit_end(struct emit *c, unsigned i)
         look_up(c, (uint32_t)in->imm);
         break;
     case IR_LOOKUP:
-        call_look_up(c, c->thunks.lookup);
+        enc_jmp_to(&c->enc, c->thunks.lookup);
         break;
     default:
         if (!in->aux)

@@ -162,7 +162,7 @@ static const uint8_t *make_lookup_far(const struct x86_thunks *t, struct enc *e,
 
 static void make_lookup(struct x86_thunks *t, struct enc *e, const struct tcg_guest *g, const uint8_t *ask)
 {
-    uint8_t *miss[2], *to_miss;
+    uint8_t *miss[2];
 
     t->lookup = align_entry(e);
     enc_load(e, W64, RAX, env_mem(g->off_pc));
@@ -173,18 +173,11 @@ static void make_lookup(struct x86_thunks *t, struct enc *e, const struct tcg_gu
     enc_alu_rm(e, ALU_ADD, W64, RAX, env_mem(g->off_code_base));
     x86_find_jump(e, g, miss);
     enter_page(e, g, RSI, RAX);
-    enc_ret(e);
+    x86_jump_found(e, g);
     for (unsigned k = 0; k < 2; k++)
         enc_patch32(miss[k], e->at);
-    enc_alu_ri(e, ALU_ADD, W64, RSP, 8);
-    enc_mov_rr(e, W64, RAX, RSI);
-    to_miss = enc_jmp32(e);
-    t->miss = align_entry(e);
-    enc_mov_ri(e, RDI, 0);
-    t->miss_noted = e->at;
-    enc_patch32(to_miss, e->at);
     enc_load(e, W64, RDX, env_mem(g->off_pc));
-    enc_store(e, W64, env_mem(g->off_pc), RAX);
+    enc_store(e, W64, env_mem(g->off_pc), RSI);
     enc_jmp_to(e, ask);
     for (unsigned type = IR_I16; type <= IR_I64; type++)
         t->lookup_far[type] = make_lookup_far(t, e, g, type);
