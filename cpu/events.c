@@ -253,22 +253,32 @@ static bool poll_for_event(struct cpu *cpu)
                 return true;
             spin_pause();
         }
-    } while (cpu_another_runs(cpu) && now_ns() < end);
+    } while (cpu_may_look(cpu) && now_ns() < end);
     return false;
 }
 
-static void look_before_sleeping(struct cpu *cpu)
+static void learn_from_look(struct cpu *cpu, bool paid)
 {
-    if (wait_is_over(cpu) || !cpu_another_runs(cpu))
-        return;
-    if (cpu->poll_skip) {
-        cpu->poll_skip--;
-    } else if (poll_for_event(cpu)) {
+    if (paid) {
         cpu->poll_backoff /= 2;
     } else {
         cpu->poll_backoff = (uint16_t)MIN_OF(2 * cpu->poll_backoff + 1, POLL_MAX_SKIP);
         cpu->poll_skip = cpu->poll_backoff;
     }
+}
+
+static void look_before_sleeping(struct cpu *cpu)
+{
+    if (cpu->group->num == 1 || wait_is_over(cpu))
+        return;
+    if (cpu->poll_skip) {
+        cpu->poll_skip--;
+        return;
+    }
+    atomic_fetch_add(&cpu->group->looking, 1);
+    if (cpu_may_look(cpu))
+        learn_from_look(cpu, poll_for_event(cpu));
+    atomic_fetch_sub(&cpu->group->looking, 1);
 }
 
 void cpu_doze(struct cpu *cpu, int64_t ns)

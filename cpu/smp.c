@@ -21,7 +21,7 @@ int cpu_group_join(struct cpu *cpu)
     if (!cpu->opt.first) {
         pthread_mutex_init(&g->lock, NULL);
         pthread_cond_init(&g->changed, NULL);
-        g->one_core = sysconf(_SC_NPROCESSORS_ONLN) < 2;
+        g->cores = (unsigned)MAX_OF(sysconf(_SC_NPROCESSORS_ONLN), 1L);
     }
     cpu->group = g;
     g->cpu[cpu->opt.index] = cpu;
@@ -187,16 +187,16 @@ void cpu_sync_others(struct cpu *cpu)
     cpu_end_turn(cpu); /* what runs next may be long */
 }
 
-bool cpu_another_runs(const struct cpu *cpu)
+bool cpu_may_look(const struct cpu *cpu)
 {
     const struct cpu_group *g = cpu->group;
+    unsigned running = 0;
 
-    if (g->num == 1 || g->one_core)
+    if (g->num == 1)
         return false;
     for (unsigned i = 0; i < CPU_MAX; i++)
-        if (g->cpu[i] && g->cpu[i] != cpu && atomic_load(&g->cpu[i]->where) == CPU_RUNS)
-            return true;
-    return false;
+        running += g->cpu[i] && g->cpu[i] != cpu && atomic_load(&g->cpu[i]->where) == CPU_RUNS;
+    return running && running + atomic_load(&g->looking) <= g->cores;
 }
 
 /* ---- having the machine for oneself ---- */

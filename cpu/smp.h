@@ -14,7 +14,8 @@
 struct cpu_group {
     struct cpu *cpu[CPU_MAX];      /* by index; NULL: not there */
     unsigned num;
-    bool one_core;                 /* the host has no more */
+    unsigned cores;                /* of the host */
+    _Atomic uint32_t looking;      /* halted processors that look for events instead of sleeping */
     pthread_mutex_t lock;
     pthread_cond_t changed;        /* somebody stands, has served a request, or has ended his exclusive section */
     _Atomic uint32_t waiters;      /* threads that wait for `changed` */
@@ -48,8 +49,9 @@ void cpu_end_turn(struct cpu *cpu);
 /* To be called in the run loop when exit_request is set: stand while somebody wants it. */
 void cpu_safe_point(struct cpu *cpu);
 
-/* Is there another one that runs, and a core of the host for it? */
-bool cpu_another_runs(const struct cpu *cpu);
+/* May this processor, one of those that are `looking`, burn time to see what others do? When one runs, and the host has
+ * a core for each that runs or looks. */
+bool cpu_may_look(const struct cpu *cpu);
 
 /* All others look at the page flags before their next store: returns when they have, or will before they run. Called in
  * the run loop. */

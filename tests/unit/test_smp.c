@@ -193,15 +193,25 @@ START_TEST(halted_ones_answer_each_other)
 }
 END_TEST
 
-/* Nobody runs who could end the wait, or one does: another_runs says which. */
-START_TEST(who_runs_is_known)
+/* Only while one runs who could end the wait, and the host has a core for both. */
+START_TEST(who_may_look)
 {
-    cpus[0]->group->one_core = false;
-    ck_assert(!cpu_another_runs(cpus[0]));
+    struct cpu_group *g = cpus[0]->group;
+
+    g->cores = 2;
+    g->looking = 1;
+    ck_assert(!cpu_may_look(cpus[0]));
     cpu_come_back(cpus[2]);
-    ck_assert(cpu_another_runs(cpus[0]) && !cpu_another_runs(cpus[2]));
-    cpus[0]->group->one_core = true;
-    ck_assert(!cpu_another_runs(cpus[0]));
+    ck_assert(cpu_may_look(cpus[0]) && !cpu_may_look(cpus[2]));
+    g->looking = 2;
+    ck_assert(!cpu_may_look(cpus[0]));
+    g->cores = 3;
+    ck_assert(cpu_may_look(cpus[0]));
+    cpu_come_back(cpus[3]);
+    ck_assert(!cpu_may_look(cpus[0]));
+    g->looking = g->cores = 1;
+    cpu_go_outside(cpus[3]);
+    ck_assert(!cpu_may_look(cpus[0]));
     cpu_go_outside(cpus[2]);
 }
 END_TEST
@@ -275,7 +285,7 @@ Suite *smp_suite(void)
     tcase_add_test(tc, all_answer);
     tcase_add_test(tc, late_answer_takes_stores_back);
     tcase_add_test(tc, halted_ones_answer_each_other);
-    tcase_add_test(tc, who_runs_is_known);
+    tcase_add_test(tc, who_may_look);
     tcase_add_test(tc, start_up_message);
     tcase_add_loop_test(tc, apic_ids, 0, (int)(sizeof(ids) / sizeof(ids[0])));
     suite_add_tcase(s, tc);
