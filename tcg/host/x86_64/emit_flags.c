@@ -102,6 +102,17 @@ static void call_thunk(struct emit *c, const uint8_t *thunk, bool vectors)
         enc_call_to(&c->enc, c->thunks.restore_vectors);
 }
 
+/* The record's second operand := its C, which it is already when it is of the same kind: in a loop that ends with DEC. */
+static void carry_to_record(struct emit *c, const struct flag_operands *f)
+{
+    uint8_t *done;
+
+    enc_alu_mi(&c->enc, ALU_CMP, W8, env_mem(c->guest->off_flags + (uint32_t)offsetof(struct tcg_flags, op)), f->op);
+    done = enc_jcc8(&c->enc, CC_E);
+    call_thunk(c, c->thunks.carry, f->vectors);
+    enc_patch8(done, c->enc.at);
+}
+
 void flags_commit(struct emit *c, const struct flag_operands *f, unsigned scratch)
 {
     uint32_t record = c->guest->off_flags;
@@ -109,7 +120,7 @@ void flags_commit(struct emit *c, const struct flag_operands *f, unsigned scratc
     if (!f->num)
         return;
     if (f->keeps_carry)
-        call_thunk(c, c->thunks.carry, f->vectors);
+        carry_to_record(c, f);
     store_operands(c, f, RBP, record - ENV_BIAS, scratch);
     _Static_assert(offsetof(struct tcg_flags, type) == offsetof(struct tcg_flags, op) + 1, "one store");
     enc_store_imm(&c->enc, W16, env_mem(record + (uint32_t)offsetof(struct tcg_flags, op)),
