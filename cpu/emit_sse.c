@@ -78,7 +78,7 @@ void emit_mmx_shift_imm(struct emit *e)
     unsigned dst = MMXREG(e->insn->op[0].reg & 7);
 
     emit_mmx_enter(e);
-    emit_vec_put64(e, VTMP(0), ir_const(e->b, IR_I64, emit_vec_imm8(e)));
+    ir_vset(e->b, IR_V16, VTMP(0), ir_const(e->b, IR_I32, emit_vec_imm8(e)));
     ir_vop(e->b, e->insn->row->arg, dst, dst, VTMP(0));
     emit_mmx_written(e, e->insn->op[0].reg);
 }
@@ -154,21 +154,26 @@ void emit_sse_movq(struct emit *e)
         ir_vop(e->b, TCG_V_MOVQ, XMM(dst->reg), XMM(src->reg), XMM(src->reg));
 }
 
+/* An MMX register := the low 8 bytes of a field. What loads a field writes all 16, which would be the exponent, too. */
+static void put_mmx(struct emit *e, unsigned src)
+{
+    unsigned reg = e->insn->op[0].reg & 7;
+
+    emit_mmx_enter(e);
+    ir_vop(e->b, TCG_V_POR_Q, MMXREG(reg), src, src);
+    emit_mmx_written(e, reg);
+}
+
 void emit_mmx_mov(struct emit *e)
 {
     const struct operand *dst = &e->insn->op[0], *src = &e->insn->op[1];
-    ir_ref v;
 
     if (dst->class == OC_MEM) {
         emit_vec_store(e, MMXREG(src->reg & 7), 8);
         emit_mmx_enter(e);
         return;
     }
-    v = src->class == OC_MEM ? ir_ld(e->b, IR_I64, emit_mem(e, 0, 8, false), emit_mem_flags(e))
-                             : ir_lde(e->b, IR_I64, MMXREG(src->reg & 7));
-    emit_mmx_enter(e);
-    emit_vec_put64(e, MMXREG(dst->reg & 7), v);
-    emit_mmx_written(e, dst->reg);
+    put_mmx(e, emit_vec_source(e, 1));
 }
 
 void emit_sse_from_gpr(struct emit *e)
@@ -183,11 +188,11 @@ void emit_sse_from_gpr(struct emit *e)
 
 void emit_mmx_from_gpr(struct emit *e)
 {
-    ir_ref v = ir_zext(e->b, IR_I64, emit_load(e, 1));
-
-    emit_mmx_enter(e);
-    emit_vec_put64(e, MMXREG(e->insn->op[0].reg & 7), v);
-    emit_mmx_written(e, e->insn->op[0].reg);
+    if (e->insn->op[1].class == OC_MEM)
+        emit_vec_load_scalar(e, VTMP(0), e->insn->op[1].size);
+    else
+        ir_vset(e->b, IR_V16, VTMP(0), emit_load(e, 1));
+    put_mmx(e, VTMP(0));
 }
 
 void emit_vec_to_gpr(struct emit *e)

@@ -5,7 +5,7 @@
 #include "tcg/tcg.h"
 
 #define IR_NUMBER_BITS 11
-#define IR_FIELDS 8 /* CPU fields whose value is remembered */
+#define IR_FIELDS 12 /* CPU fields whose value is remembered */
 
 /* What is known of a guest register. 0: nothing. */
 struct ir_known_reg {
@@ -28,6 +28,7 @@ struct ir_builder {
     struct ir_known_reg reg[TCG_NUM_REGS];
     struct ir_known_field field[IR_FIELDS];
     unsigned next_field;
+    ir_ref untrapped;                  /* the condition of the last TRAPIF, which is 0 since then */
     uint32_t regs_lo, regs_hi;         /* CPU struct range that holds all guest registers */
     /* Value numbering. An entry is only a hint: the instruction that it names is
      * compared as a whole. A block is straight-line, so any equal pure instruction

@@ -43,7 +43,7 @@ void ir_builder_free(struct ir_builder *b)
 
 static void forget_all(struct ir_builder *b)
 {
-    b->fl = 0;
+    b->fl = b->untrapped = 0;
     memset(b->reg, 0, sizeof(b->reg));
     memset(b->field, 0, sizeof(b->field));
 }
@@ -221,7 +221,21 @@ static void remember_field(struct ir_builder *b, enum ir_type t, uint32_t offset
     if (overlap(offset, IR_BYTES(t), b->regs_lo, b->regs_hi - b->regs_lo) ||
         overlap(offset, IR_BYTES(t), b->guest->off_flags, sizeof(struct tcg_flags)))
         return;
+    for (unsigned i = 0; i < IR_FIELDS; i++)
+        if (!b->field[i].ref) {
+            b->field[i] = (struct ir_known_field){ offset, (uint8_t)t, v };
+            return;
+        }
     b->field[b->next_field++ % IR_FIELDS] = (struct ir_known_field){ offset, (uint8_t)t, v };
+}
+
+/* The value that the field is known to have; 0: none. */
+static ir_ref known_field(const struct ir_builder *b, enum ir_type t, unsigned offset)
+{
+    for (unsigned i = 0; i < IR_FIELDS; i++)
+        if (b->field[i].ref && b->field[i].offset == offset && b->field[i].type == t)
+            return b->field[i].ref;
+    return 0;
 }
 
 ir_ref ir_lde(struct ir_builder *b, enum ir_type t, unsigned offset)
@@ -231,9 +245,9 @@ ir_ref ir_lde(struct ir_builder *b, enum ir_type t, unsigned offset)
 
     if (!b->fold)
         return append(b, low, 0, offset);
-    for (unsigned i = 0; i < IR_FIELDS; i++)
-        if (b->field[i].ref && b->field[i].offset == offset && b->field[i].type == t)
-            return b->field[i].ref;
+    v = known_field(b, t, offset);
+    if (v)
+        return v;
     v = append(b, low, 0, offset);
     remember_field(b, t, offset, v);
     return v;
@@ -242,6 +256,8 @@ ir_ref ir_lde(struct ir_builder *b, enum ir_type t, unsigned offset)
 void ir_ste(struct ir_builder *b, enum ir_type t, unsigned offset, ir_ref v)
 {
     if (b->fold) {
+        if (known_field(b, t, offset) == v)
+            return;
         forget_fields(b, offset, IR_BYTES(t));
         remember_field(b, t, offset, v);
     }
@@ -459,8 +475,9 @@ void ir_trapif(struct ir_builder *b, ir_ref cond, unsigned helper, uint32_t arg)
 {
     uint64_t v;
 
-    if (b->fold && ir_is_const(b, cond, &v) && !v)
+    if (b->fold && ((ir_is_const(b, cond, &v) && !v) || cond == b->untrapped))
         return;
+    b->untrapped = cond;
     append(b, ir_low(IR_TRAPIF, IR_I32, 0, 0, cond, 0), 0, helper | (uint64_t)arg << 32);
 }
 
@@ -535,7 +552,10 @@ void ir_vopw(struct ir_builder *b, unsigned cc, unsigned vop, unsigned dst, unsi
 {
     uint64_t imm = (uint16_t)vop | vector_fields(dst, src1, src2);
 
-    forget_vector(b, cc, dst);
+    if (tcg_vops[vop].kind != VK_Q && tcg_vops[vop].kind != VK_Q1)
+        forget_vector(b, cc, dst);
+    else if (b->fold)
+        forget_fields(b, dst, 8);
     append(b, ir_low(IR_VOP, IR_I64, cc, imm8, 0, 0), 0, imm);
 }
 

@@ -323,6 +323,32 @@ START_TEST(flags_are_forwarded)
 }
 END_TEST
 
+/* What a field has already is not stored again, nor a condition trapped that has not been true. */
+START_TEST(what_is_known_is_not_done)
+{
+    ir_ref one = ir_const(b, IR_I16, 1), bad = ir_cmp(b, IR_CMP_EQ, IR_I32, ir_get(b, IR_I32, 0), ir_get(b, IR_I32, 1));
+    unsigned num;
+
+    ir_ste(b, IR_I16, FAKE_FIELD(0) + 8, one);
+    num = ir_block(b)->num;
+    ir_ste(b, IR_I16, FAKE_FIELD(0) + 8, one);
+    ck_assert_uint_eq(ir_block(b)->num, num);
+    ir_vop(b, TCG_V_POR_Q, FAKE_FIELD(0), FAKE_FIELD(2), FAKE_FIELD(2)); /* writes 8 bytes */
+    ir_ste(b, IR_I16, FAKE_FIELD(0) + 8, one);
+    ck_assert_uint_eq(ir_block(b)->num, num + 1);
+    ir_vop(b, TCG_V_POR, FAKE_FIELD(0), FAKE_FIELD(2), FAKE_FIELD(2));
+    ir_ste(b, IR_I16, FAKE_FIELD(0) + 8, one);
+    ck_assert_uint_eq(ir_block(b)->num, num + 3);
+    ir_trapif(b, bad, FAKE_SET_REG0, 0);
+    ir_trapif(b, bad, FAKE_SET_REG0, 0);
+    ck_assert_uint_eq(ir_block(b)->num, num + 4);
+    ir_start(b);
+    ir_const(b, IR_I16, 1);
+    ir_ste(b, IR_I16, FAKE_FIELD(0) + 8, 1);
+    ck_assert_uint_eq(ir_block(b)->insn[2].op, IR_STE);
+}
+END_TEST
+
 START_TEST(fields_are_forwarded)
 {
     ir_ref v = ir_lde(b, IR_I64, FAKE_FIELD(0)), w;
@@ -442,6 +468,7 @@ Suite *ir_fold_suite(void)
     tcase_add_test(tc, registers_are_forwarded);
     tcase_add_test(tc, flags_are_forwarded);
     tcase_add_test(tc, fields_are_forwarded);
+    tcase_add_test(tc, what_is_known_is_not_done);
     tcase_add_test(tc, rewinding_forgets);
     tcase_add_test(tc, known_branches_become_jumps);
     tcase_add_test(tc, known_side_exits);
