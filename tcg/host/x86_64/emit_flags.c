@@ -102,7 +102,7 @@ static void call_thunk(struct emit *c, const uint8_t *thunk, bool vectors)
         enc_call_to(&c->enc, c->thunks.restore_vectors);
 }
 
-/* The record's second operand := its C, which it is already when it is of the same kind: in a loop that ends with DEC. */
+/* The record's second operand := its C. It is that already when the kind is the same: in a loop that ends with DEC. */
 static void carry_to_record(struct emit *c, const struct flag_operands *f)
 {
     uint8_t *done;
