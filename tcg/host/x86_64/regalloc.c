@@ -245,10 +245,24 @@ void ra_kill(struct regalloc *ra, unsigned i)
     }
 }
 
+/* Values that live on in the register that v is to be made in go to an empty one, which they would before the PUT. What
+ * may fault has told its slow path already where everything is. */
+static void make_way(struct regalloc *ra, ir_ref v, unsigned reg, uint32_t avoid)
+{
+    unsigned to;
+
+    if (reg == NO_REG || !ra->head[reg] || (avoid & BIT_REG(reg)) || (ir_ops[ra->insn[v].op].effects & E_FAULT))
+        return;
+    to = find_empty(ra, avoid);
+    if (to != NO_REG)
+        move_list(ra, reg, to);
+}
+
 unsigned ra_def(struct regalloc *ra, ir_ref v, unsigned prefer, uint32_t avoid, unsigned zbits)
 {
     unsigned reg = ra->val[v].hint;
 
+    make_way(ra, v, reg, avoid);
     if (reg == NO_REG || ra->head[reg] || (avoid & BIT_REG(reg))) {
         if (is_temp(prefer) && !ra->head[prefer] && !(avoid & BIT_REG(prefer)))
             reg = prefer;
