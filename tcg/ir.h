@@ -209,6 +209,8 @@ void   ir_exit(struct ir_builder *b, enum ir_type ip, int32_t delta);
 void   ir_exit_dynamic(struct ir_builder *b);      /* a helper has set pc */
 enum ir_type ir_type_of(const struct ir_builder *b, ir_ref v); /* of a value that is not flags */
 bool   ir_is_const(const struct ir_builder *b, ir_ref v, uint64_t *value);
+/* Which bits of an integer value, within its type, may be 1: an index of a byte is below 256. */
+uint64_t ir_maybe_bits(const struct ir_insn *insn, ir_ref v);
 
 /* ---- passes: each is one file with one function ---- */
 

@@ -24,10 +24,10 @@ static bool is_value(const struct ir_builder *b, ir_ref v, uint64_t value)
 }
 
 /* Bits of v within its type that may be 1, looking `depth` definitions deep. */
-static uint64_t maybe_bits(const struct ir_builder *b, ir_ref v, unsigned depth)
+static uint64_t maybe_bits(const struct ir_insn *insn, ir_ref v, unsigned depth)
 {
-    const struct ir_insn *d = def(b, v);
-    uint64_t mask = MASK(IR_BITS(ir_result_type(d))), n;
+    const struct ir_insn *d = &insn[v];
+    uint64_t mask = MASK(IR_BITS(ir_result_type(d)));
 
     switch (d->op) {
     case IR_CONST:
@@ -40,16 +40,19 @@ static uint64_t maybe_bits(const struct ir_builder *b, ir_ref v, unsigned depth)
     case IR_EXTRACT:
         return MASK(d->imm & 0xff);
     case IR_ZEXT:
-        return depth ? maybe_bits(b, d->a, depth - 1) : MASK(IR_BITS(ir_type_of(b, d->a)));
+        return depth ? maybe_bits(insn, d->a, depth - 1) : MASK(IR_BITS(ir_result_type(&insn[d->a])));
     case IR_AND:
-        return depth ? maybe_bits(b, d->a, depth - 1) & maybe_bits(b, d->b, depth - 1) : mask;
+        return depth ? maybe_bits(insn, d->a, depth - 1) & maybe_bits(insn, d->b, depth - 1) : mask;
     case IR_OR:
     case IR_XOR:
-        return depth ? maybe_bits(b, d->a, depth - 1) | maybe_bits(b, d->b, depth - 1) : mask;
+        return depth ? maybe_bits(insn, d->a, depth - 1) | maybe_bits(insn, d->b, depth - 1) : mask;
     case IR_SELECT:
-        return depth ? maybe_bits(b, d->b, depth - 1) | maybe_bits(b, d->c, depth - 1) : mask;
+        return depth ? maybe_bits(insn, d->b, depth - 1) | maybe_bits(insn, d->c, depth - 1) : mask;
     case IR_SHR:
-        return ir_is_const(b, d->b, &n) ? mask >> (n & 63) : mask;
+        return insn[d->b].op == IR_CONST ? mask >> (insn[d->b].imm & 63) : mask;
+    case IR_SHL:
+        return depth && insn[d->b].op == IR_CONST ? maybe_bits(insn, d->a, depth - 1) << (insn[d->b].imm & 63) & mask
+                                                  : mask;
     default:
         return mask;
     }
@@ -57,7 +60,12 @@ static uint64_t maybe_bits(const struct ir_builder *b, ir_ref v, unsigned depth)
 
 static uint64_t maybe(const struct ir_builder *b, ir_ref v)
 {
-    return maybe_bits(b, v, 2);
+    return maybe_bits(b->insn, v, 2);
+}
+
+uint64_t ir_maybe_bits(const struct ir_insn *insn, ir_ref v)
+{
+    return maybe_bits(insn, v, 4);
 }
 
 /* 1 - v of a boolean. */

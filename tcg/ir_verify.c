@@ -136,15 +136,26 @@ static void check_shift(struct check *c)
     require(c, n->op != IR_CONST || n->imm < IR_BITS(c->in->type), "shift count not less than the width");
 }
 
+/* How far the access may be from where the XLATE's base and its own displacement say. */
+static uint64_t index_of_shared(struct check *c, const struct ir_insn *x)
+{
+    const struct ir_insn *sum = &c->blk->insn[c->in->a];
+
+    if (x->a == c->in->a)
+        return 0;
+    require(c, sum->op == IR_ADD && (sum->a == x->a || sum->b == x->a), "XLATE of another address");
+    return c->bad ? 0 : ir_maybe_bits(c->blk->insn, sum->a == x->a ? sum->b : sum->a);
+}
+
 /* The XLATE says something of this access, and still does. */
 static void check_shared(struct check *c, unsigned size, bool writes)
 {
     const struct ir_insn *in = c->in, *x = &c->blk->insn[in->d];
     int64_t disp = (int32_t)(in->imm >> 32), lo = (int32_t)x->imm, hi = (int32_t)(x->imm >> 32);
+    uint64_t index = index_of_shared(c, x);
     unsigned later = 0;
 
-    require(c, x->a == in->a, "XLATE of another address");
-    require(c, disp >= lo && disp + size - 1 <= hi, "access is not in the XLATE's range");
+    require(c, disp >= lo && index <= INT32_MAX && disp + size - 1 + (int64_t)index <= hi, "access is not in the XLATE's range");
     require(c, x->aux || !writes, "XLATE is not for writing");
     require(c, !(in->aux & (IR_MEM_ALIGN | IR_MEM_SUPER)), "XLATE of an access that never uses one");
     for (const struct ir_insn *p = x + 1; p < in; p++) {

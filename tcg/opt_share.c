@@ -4,15 +4,25 @@
  * called between them. In front of the first one comes an XLATE of the whole range, and all of them get it as operand: if
  * the range lies in one page with a direct way, none needs a probe of its own. One that writes makes the group one for
  * writing: a program that reads a structure and stores to it has done both before. Addresses that are constants away
- * from the pc are all taken from the first such one. */
+ * from the pc are all taken from the first such one. Where an index says by itself that it is small, the accesses are
+ * to a table, and the range is all of it. */
+#include "base/bits.h"
 #include "tcg/tcg.h"
 
 /* Bytes from the first to the last of a group. The wider, the more often it lies in two pages and gains nothing. */
 #define MAX_RANGE 256
+#define MAX_TABLE 1024
+
+/* What an access may touch. */
+struct place {
+    ir_ref base;
+    bool table;
+    int64_t lo, hi;
+};
 
 struct group {
     ir_ref base, first;
-    bool writes;
+    bool writes, table;
     uint16_t members;
     int32_t lo, hi;
 };
@@ -37,21 +47,32 @@ static int32_t last_of(const struct ir_insn *in)
     return (int32_t)(in->imm >> 32) + (int32_t)ir_access_size(in) - 1;
 }
 
-static bool may_join(const struct group *g, const struct ir_insn *in)
+static struct place place_of(const struct ir_insn *insn, const struct ir_insn *in)
 {
-    int64_t disp = (int32_t)(in->imm >> 32), last = last_of(in);
-    int64_t lo = disp < g->lo ? disp : g->lo, hi = last > g->hi ? last : g->hi;
+    const struct ir_insn *sum = &insn[in->a];
+    struct place p = { .base = in->a, .lo = (int32_t)(in->imm >> 32), .hi = last_of(in) };
+    uint64_t index;
 
-    return g->base == in->a && hi - lo < MAX_RANGE;
+    if (sum->op != IR_ADD)
+        return p;
+    index = ir_maybe_bits(insn, sum->b);
+    if (p.hi - p.lo + (int64_t)MIN_OF(index, MAX_TABLE) >= MAX_TABLE || p.hi + (int64_t)index > INT32_MAX)
+        return p;
+    return (struct place){ .base = sum->a, .table = true, .lo = p.lo, .hi = p.hi + (int64_t)index };
 }
 
-static void join(struct group *g, const struct ir_insn *in)
+static bool may_join(const struct group *g, const struct place *p)
 {
-    int32_t disp = (int32_t)(in->imm >> 32), last = last_of(in);
+    int64_t lo = p->lo < g->lo ? p->lo : g->lo, hi = p->hi > g->hi ? p->hi : g->hi;
 
+    return g->base == p->base && g->table == p->table && hi - lo < (p->table ? MAX_TABLE : MAX_RANGE);
+}
+
+static void join(struct group *g, const struct ir_insn *in, const struct place *p)
+{
     g->writes |= in->op == IR_ST || in->op == IR_STV || (in->aux & IR_MEM_RMW);
-    g->lo = disp < g->lo ? disp : g->lo;
-    g->hi = last > g->hi ? last : g->hi;
+    g->lo = (int32_t)(p->lo < g->lo ? p->lo : g->lo);
+    g->hi = (int32_t)(p->hi > g->hi ? p->hi : g->hi);
     g->members++;
 }
 
@@ -59,17 +80,18 @@ static void add_access(struct share *s, unsigned i)
 {
     const struct ir_insn *in = &s->blk->insn[i];
     unsigned n = s->num_groups, stop = s->first_open;
+    struct place p = place_of(s->blk->insn, in);
 
     if (n > IR_OPEN_XLATES && stop < n - IR_OPEN_XLATES)
         stop = n - IR_OPEN_XLATES;
-    while (n > stop && !may_join(&s->group[n - 1], in))
+    while (n > stop && !may_join(&s->group[n - 1], &p))
         n--;
     if (n == stop) {
         n = ++s->num_groups;
-        s->group[n - 1] = (struct group){ .base = in->a, .first = (ir_ref)i, .lo = (int32_t)(in->imm >> 32),
-                                          .hi = last_of(in) };
+        s->group[n - 1] = (struct group){ .base = p.base, .first = (ir_ref)i, .table = p.table, .lo = (int32_t)p.lo,
+                                          .hi = (int32_t)p.hi };
     }
-    join(&s->group[n - 1], in);
+    join(&s->group[n - 1], in, &p);
     s->group_of[i] = (ir_ref)n;
 }
 

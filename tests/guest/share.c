@@ -82,6 +82,16 @@ static void absent(void)
         T("sixteen bytes", P32, "movups xmm0, [esi-16]; movups [esi-32], xmm0; 99: movups xmm0, [esi-15]",
           .si = MID,
           .vec = V_PF, .x = { { M32, 0xff0, FRAME + 0xfe0 }, { M32, 0xffc, FRAME + 0xfec } });
+    window(FIRST, 0);
+    T("a table's end", P32, "movzx eax, bl; mov ecx, [esi+eax*4-512]; movzx eax, bh; add edx, 0x7fffffff; "
+      "99: mov edi, [esi+eax*4-512]", .si = MID, .bx = 0x8001, .dx = 1, .vec = V_PF, .err = 0,
+      .x = { { CX, 0xe04 }, { AX, 0x80 }, { DX, 0x80000000 }, { DI, 0 }, { FL, SF | OF | PF | 0x10 } });
+    bits("only its beginning", ACC, 0);
+    window(FIRST, SECOND);
+    T("a table in two pages", P32, "movzx eax, bl; mov ecx, [esi+eax*4-512]; movzx eax, bh; mov edi, [esi+eax*4-512]; "
+      "and edx, 0xfc; mov [esi+edx-512], ecx", .si = MID, .bx = 0x8001, .dx = 0x1208,
+      .x = { { CX, 0xe04 }, { DI, 0x10000000 }, { M32, 0xe04, FRAME + 0xe08 } });
+    bits("of both", ACC | DIRTY, ACC);
     window(0, SECOND);
     T("pushes down into it", P32U, "lea esp, [esi+8]; push eax; push ecx; 99: push edx", .si = MID, .ax = 1,
       .cx = 2,

@@ -482,6 +482,28 @@ START_TEST(pcs_have_one_base)
 }
 END_TEST
 
+/* Indices that are small by themselves: bytes, some bits, scaled. */
+START_TEST(tables_share)
+{
+    ir_ref x = ir_get(b, IR_I64, 1), y = ir_get(b, IR_I64, 2), z = ir_get(b, IR_I64, 3);
+    ir_ref byte = ir_zext(b, IR_I64, ir_zext(b, IR_I8, y)), bits = ir_bini(b, IR_AND, IR_I64, y, 0x70);
+
+    load(ir_bin(b, IR_ADD, IR_I64, x, ir_bini(b, IR_SHL, IR_I64, byte, 1)), 2);
+    load(ir_bin(b, IR_ADD, IR_I64, x, ir_bini(b, IR_SHL, IR_I64, byte, 2)), 0); /* 1028 bytes: not a table */
+    load(ir_bin(b, IR_ADD, IR_I64, z, bits), 0);
+    load(ir_bin(b, IR_ADD, IR_I64, x, bits), -4);
+    store(z, 8); /* at its beginning, and a group of its own */
+    store(z, 16);
+    load(ir_bin(b, IR_ADD, IR_I64, x, y), 0);
+    ck_assert_uint_eq(shared(), 2);
+    assert_range(xlate_of(0), -4, 510 + 9, false);
+    ck_assert_uint_eq(access_no(3)->d, access_no(0)->d);
+    ck_assert_uint_eq(access_no(1)->d | access_no(2)->d | access_no(6)->d, 0);
+    assert_range(xlate_of(4), 8, 23, true);
+    ck_assert_uint_eq(access_no(5)->d, access_no(4)->d);
+}
+END_TEST
+
 START_TEST(vectors_share)
 {
     ir_ref x = ir_get(b, IR_I64, 1);
@@ -791,6 +813,9 @@ static ir_ref address(struct gen *g)
     if (g->hot && pick(g, 2)) /* near a register */
         return ir_bini(g->b, IR_ADD, IR_I64, ir_bini(g->b, IR_AND, IR_I64, ir_get(g->b, IR_I64, pick(g, 2)), 0x7ff8),
                        (uint64_t)(int64_t)(int)(pick(g, 64) - 16));
+    if (g->hot && pick(g, 2)) /* in a table at a register */
+        return ir_bin(g->b, IR_ADD, IR_I64, ir_bini(g->b, IR_AND, IR_I64, ir_get(g->b, IR_I64, pick(g, 2)), 0x7e00),
+                      ir_bini(g->b, IR_SHL, IR_I64, ir_zext(g->b, IR_I64, value(g, IR_I8)), pick(g, 2)));
     /* one in sixteen may fault */
     return pick(g, 16) ? ir_bini(g->b, IR_AND, IR_I64, a, 0x3fff) : ir_bini(g->b, IR_ADD, IR_I64, a, 0x8000);
 }
@@ -1009,6 +1034,7 @@ Suite *ir_opt_suite(void)
     tcase_add_test(share, a_store_joins_what_it_reaches);
     tcase_add_test(share, read_modify_write);
     tcase_add_test(share, pcs_have_one_base);
+    tcase_add_test(share, tables_share);
     tcase_add_test(share, vectors_share);
     tcase_add_test(share, others_do_not_share);
     tcase_add_test(share, bases_are_values);

@@ -203,6 +203,28 @@ START_TEST(use_of_an_xlate)
 }
 END_TEST
 
+/* Of v5 = XLATE v1 -8 .. 7: at v1 + index, where only some bits of the index may be 1. */
+START_TEST(use_for_a_table)
+{
+    static const struct { uint64_t bits; int32_t disp; const char *says; } tables[] = {
+        { 7, -8, NULL }, { 8, -8, NULL }, { 4, -4, NULL }, { 5, -4, "not in the XLATE's range" },
+        { 9, -8, "not in the XLATE's range" }, { UINT64_MAX, 0, "not in the XLATE's range" },
+    };
+    const char *bad;
+
+    for (unsigned n = 0; n < sizeof(tables) / sizeof(tables[0]); n++) {
+        blk.num = 5;
+        add_xlates();
+        add((struct ir_insn){ .op = IR_CONST, .type = IR_I64, .imm = tables[n].bits });
+        add((struct ir_insn){ .op = IR_AND, .type = IR_I64, .a = 1, .b = 7 });
+        add((struct ir_insn){ .op = IR_ADD, .type = IR_I64, .a = n % 2 ? 8 : 1, .b = n % 2 ? 1 : 8 });
+        add((struct ir_insn){ .op = IR_LD, .type = IR_I64, .a = 9, .d = 5, .imm = DISP(tables[n].disp) });
+        bad = verify_with_end();
+        ck_assert_msg(tables[n].says ? bad && strstr(bad, tables[n].says) : !bad, "%u: '%s'", n, bad ? bad : "(passes)");
+    }
+}
+END_TEST
+
 /* Which helpers end it. */
 START_TEST(xlate_and_helpers)
 {
@@ -306,6 +328,7 @@ Suite *ir_verify_suite(void)
     tcase_add_checked_fixture(tc, setup, NULL);
     tcase_add_test(tc, good_block);
     tcase_add_loop_test(tc, broken_rule, 0, (int)(sizeof(broken) / sizeof(broken[0])));
+    tcase_add_test(tc, use_for_a_table);
     tcase_add_loop_test(tc, use_of_an_xlate, 0, (int)(sizeof(shared) / sizeof(shared[0])));
     tcase_add_loop_test(tc, xlate_and_helpers, 0, 7);
     tcase_add_test(tc, xlates_at_the_same_time);
