@@ -155,7 +155,8 @@ static void check_shared(struct check *c, unsigned size, bool writes)
     uint64_t index = index_of_shared(c, x);
     unsigned later = 0;
 
-    require(c, disp >= lo && index <= INT32_MAX && disp + size - 1 + (int64_t)index <= hi, "access is not in the XLATE's range");
+    require(c, disp >= lo && index <= INT32_MAX && disp + size - 1 + (int64_t)index <= hi,
+            "access is not in the XLATE's range");
     require(c, x->aux || !writes, "XLATE is not for writing");
     require(c, !(in->aux & (IR_MEM_ALIGN | IR_MEM_SUPER)), "XLATE of an access that never uses one");
     for (const struct ir_insn *p = x + 1; p < in; p++) {

@@ -220,7 +220,8 @@ START_TEST(use_for_a_table)
         add((struct ir_insn){ .op = IR_ADD, .type = IR_I64, .a = n % 2 ? 8 : 1, .b = n % 2 ? 1 : 8 });
         add((struct ir_insn){ .op = IR_LD, .type = IR_I64, .a = 9, .d = 5, .imm = DISP(tables[n].disp) });
         bad = verify_with_end();
-        ck_assert_msg(tables[n].says ? bad && strstr(bad, tables[n].says) : !bad, "%u: '%s'", n, bad ? bad : "(passes)");
+        ck_assert_msg(tables[n].says ? bad && strstr(bad, tables[n].says) : !bad, "%u: '%s'", n,
+                      bad ? bad : "(passes)");
     }
 }
 END_TEST

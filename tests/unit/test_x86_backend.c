@@ -275,6 +275,23 @@ static void gen_alu_insn(void)
     g.pending = rnd(2) ? f : g.pending;
 }
 
+/* A shift by a constant with its flags. */
+static void gen_shift_insn(void)
+{
+    static const uint8_t ops[] = { IR_SHL, IR_SHR, IR_SAR };
+    unsigned t = rnd(8) ? 2 + rnd(2) : rnd(2), reg = rnd(16), op = ops[rnd(3)], n = 1 + rnd(IR_BITS(t) - 2);
+    ir_ref a = t >= IR_I32 ? keep(bt_add(IR_GET, t, 0, 0, 0, reg)) : any(t);
+    ir_ref x = bt_add(op, t, a, bt_const(IR_I32, n), 0, 0), res = keep(bt_add(op, t, a, bt_const(IR_I32, n + 1), 0, 0));
+    ir_ref f = bt_add(op == IR_SHL ? IR_FL_SHL : IR_FL_SHR, t, res, x, 0, 0);
+
+    g.fl[g.num_fl++] = f;
+    if (!rnd(4))
+        keep(x);
+    if (t >= IR_I32 && rnd(4))
+        bt_add(IR_PUT, t, res, 0, 0, reg);
+    g.pending = rnd(4) ? f : g.pending;
+}
+
 static void gen_flag_use(void)
 {
     unsigned k = rnd(8);
@@ -513,8 +530,8 @@ static void gen_vmask(void)
 static void gen_insn(void)
 {
     static void (*const gens[])(void) = {
-        gen_arith, gen_arith, gen_arith, gen_scaled, gen_shift, gen_unary, gen_resize, gen_resize, gen_field, gen_select,
-        gen_carry_chain, gen_carry_compare, gen_two_results,
+        gen_arith, gen_arith, gen_arith, gen_scaled, gen_shift, gen_shift_insn, gen_unary, gen_resize, gen_resize,
+        gen_field, gen_select, gen_carry_chain, gen_carry_compare, gen_two_results,
         gen_regs, gen_regs, gen_regs, gen_env, gen_flags, gen_alu_insn, gen_alu_insn, gen_flag_use,
         gen_flag_use, gen_memory, gen_memory, gen_atomic, gen_x87, gen_call, gen_vop, gen_vmask, gen_side_exit,
     };

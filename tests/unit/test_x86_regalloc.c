@@ -49,6 +49,28 @@ START_TEST(test_last_use)
 }
 END_TEST
 
+/* What only the flags of a shift want is made by who writes them; conditions on C want it as a value. */
+START_TEST(test_late_shift)
+{
+    ir_ref a = load(1), n = add(IR_CONST, IR_I32, 0, 0, 3), x = add(IR_SHR, IR_I64, a, n, 0);
+    ir_ref res = add(IR_SHR, IR_I64, x, n, 0), f = add(IR_FL_SHR, IR_I64, res, x, 0);
+    ir_ref cond = add(IR_COND, 0, f, 0, 0), st = store(res), ld = add(IR_LD, IR_I64, res, 0, 0);
+
+    code[res].a = a;
+    code[ld].fl = f;
+    add(IR_EXIT, IR_I64, 0, 0, 0);
+    analyse();
+    ck_assert(ra_is_silent(ra, x));
+    ck_assert_uint_eq(ra->val[a].last_use, ld);
+    code[st] = (struct ir_insn){ .op = IR_STE, .type = IR_I32, .a = cond };
+    for (unsigned cc = 0; cc < 16; cc++) {
+        code[cond].cc = (uint8_t)cc;
+        analyse();
+        ck_assert_uint_eq(ra_is_silent(ra, x), cc > CC_AE);
+    }
+}
+END_TEST
+
 /* An addition of a scaled index looks at the index; the shift is made only for others. */
 START_TEST(test_scaled)
 {
@@ -288,6 +310,7 @@ Suite *x86_regalloc_suite(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, test_last_use);
     tcase_add_test(t, test_pending_flags);
+    tcase_add_test(t, test_late_shift);
     tcase_add_test(t, test_scaled);
     tcase_add_test(t, test_deferred);
     tcase_add_test(t, test_resolve);

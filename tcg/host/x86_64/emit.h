@@ -48,6 +48,8 @@ enum { FRONT_SIZE = 10, LEFT_BIAS = 8 };
 /* Where a value was at some point of the code. */
 struct loc {
     uint8_t reg;        /* NO_REG: `slot`, or `imm` if that is NO_SLOT */
+    uint8_t late;       /* a shift is still to be made: enum ir_op, else 0 */
+    uint8_t type, count;    /* of it */
     uint16_t slot;
     uint64_t imm;
 };
@@ -171,6 +173,8 @@ void emit_division(struct emit *c, unsigned i);          /* DIVU REMU DIVS REMS 
 void emit_unary(struct emit *c, unsigned i);        /* NOT NEG BSWAP */
 void emit_count_zeros(struct emit *c, unsigned i);  /* CTZ CLZ */
 void emit_shift_op(struct emit *c, unsigned i);
+/* reg := reg shifted by SHL, SHR or SAR. */
+void emit_shift_by(struct emit *c, unsigned op, unsigned w, unsigned reg, unsigned count);
 void emit_resize(struct emit *c, unsigned i);       /* ZEXT SEXT TRUNC */
 void emit_extract(struct emit *c, unsigned i);
 void emit_deposit(struct emit *c, unsigned i);
@@ -228,8 +232,10 @@ enum x86_cc emit_test_bool(struct emit *c, ir_ref v);
 struct flag_operands flags_locate(const struct emit *c, ir_ref f);
 /* Does writing them take a scratch register? */
 bool flags_need_scratch(const struct flag_operands *f);
+/* Is one of them made by a shift only when they are written? */
+bool flags_are_late(const struct flag_operands *f);
 /* Write operands, operation and type to the lazy record. Changes no register but `scratch`, and no host flags unless
- * C is kept. */
+ * C is kept or flags_are_late(). */
 void flags_commit(struct emit *c, const struct flag_operands *f, unsigned scratch);
 /* Note for the map where the operands of flags f (0: none) are at the call of a thunk that keeps every register, which is
  * emitted with no change to them between here and there. */

@@ -24,9 +24,25 @@ struct loc loc_of(const struct emit *c, ir_ref v)
     return l;
 }
 
+/* Operand b, which may have to be made yet. */
+static struct loc loc_of_second(const struct emit *c, const struct ir_insn *f)
+{
+    const struct ir_insn *x = &c->insn[f->b];
+    const struct ra_value *val = &c->ra.val[f->b];
+    struct loc l;
+
+    if (!flags_late(c->insn, f) || val->reg != NO_REG || val->slot != NO_SLOT)
+        return loc_of(c, f->b);
+    l = loc_of(c, x->a);
+    l.late = x->op;
+    l.type = x->type;
+    l.count = (uint8_t)c->insn[x->b].imm;
+    return l;
+}
+
 static bool loc_needs_scratch(const struct loc *l)
 {
-    return l->reg == NO_REG && (l->slot != NO_SLOT || !fits_int32((int64_t)l->imm));
+    return l->late || (l->reg == NO_REG && (l->slot != NO_SLOT || !fits_int32((int64_t)l->imm)));
 }
 
 static void store_loc(struct emit *c, struct x86_mem to, const struct loc *from, unsigned scratch)
@@ -42,6 +58,13 @@ static void store_loc(struct emit *c, struct x86_mem to, const struct loc *from,
     } else if (reg == NO_REG) {
         reg = scratch;
         enc_mov_ri(&c->enc, reg, from->imm);
+    }
+    if (from->late) {
+        if (reg != scratch)
+            enc_mov_rr(&c->enc, W64, scratch, reg);
+        reg = scratch;
+        emit_shift_by(c, from->late, reg_width(from->type), reg, from->count);
+        c->flags_owner = 0;
     }
     enc_store(&c->enc, W64, to, reg);
 }
@@ -61,7 +84,7 @@ static struct flag_operands locate_all(const struct emit *c, ir_ref f)
     }
     o.v[o.num++] = loc_of(c, in->a);
     if (in->b)
-        o.v[o.num++] = loc_of(c, in->b);
+        o.v[o.num++] = loc_of_second(c, in);
     if (in->c)
         o.v[o.num++] = loc_of(c, in->c);
     return o;
@@ -132,6 +155,14 @@ static bool vectors_in_use(const struct emit *c)
     return c->vec.now.num || c->vec.upper;
 }
 
+bool flags_are_late(const struct flag_operands *f)
+{
+    for (unsigned k = 0; k < f->num; k++)
+        if (f->v[k].late)
+            return true;
+    return false;
+}
+
 static void emit_putfl(struct emit *c, unsigned i)
 {
     struct flag_operands f = flags_locate(c, c->insn[i].a);
@@ -143,7 +174,7 @@ static void emit_putfl(struct emit *c, unsigned i)
     }
     f.vectors = vectors_in_use(c);
     flags_commit(c, &f, scratch);
-    c->kept_flags = !f.keeps_carry;
+    c->kept_flags = !f.keeps_carry && !flags_are_late(&f);
     ra_kill(&c->ra, i);
 }
 

@@ -343,6 +343,11 @@ static const uint8_t shift_of[IR_NUM_OPS] = {
     [IR_SHL] = SH_SHL, [IR_SHR] = SH_SHR, [IR_SAR] = SH_SAR, [IR_ROL] = SH_ROL, [IR_ROR] = SH_ROR,
 };
 
+void emit_shift_by(struct emit *c, unsigned op, unsigned w, unsigned reg, unsigned count)
+{
+    enc_shift_ri(&c->enc, shift_of[op], w, reg, count);
+}
+
 /* dst := a with defined bits above the width where the shift brings them in. Returns the width to shift
  * at. */
 static unsigned shift_prepare(struct emit *c, const struct ir_insn *in, unsigned dst, unsigned a)
@@ -371,7 +376,7 @@ void emit_shift_op(struct emit *c, unsigned i)
     unsigned dst = ra_def(&c->ra, (ir_ref)i, a, fixed ? 0 : BIT_REG(RCX), bits);
     unsigned w = shift_prepare(c, in, dst, a), count = c->insn[in->b].imm & (IR_BITS(in->type) - 1);
     if (fixed)
-        enc_shift_ri(&c->enc, shift_of[in->op], w, dst, count);
+        emit_shift_by(c, in->op, w, dst, count);
     else
         enc_shift_cl(&c->enc, shift_of[in->op], w, dst);
 }

@@ -33,6 +33,18 @@ static void put_pinned(struct emit *c, const struct ir_insn *in, unsigned i)
         ra_rehouse(&c->ra, in->a, reg);
 }
 
+/* A sum that was left to be made here. */
+static void put_sum(struct emit *c, const struct ir_insn *in, unsigned i)
+{
+    unsigned reg = x86_pinned[in->imm], src = ra_use(&c->ra, c->insn[in->a].a);
+    int32_t imm = 0;
+
+    ra_imm(&c->ra, c->insn[in->a].b, &imm);
+    ra_kill(&c->ra, i);
+    ra_overwrite(&c->ra, reg, i);
+    enc_lea(&c->enc, reg_width(in->type), reg, mem_at(src, imm));
+}
+
 static void put_memory(struct emit *c, const struct ir_insn *in, unsigned i)
 {
     struct x86_mem home = env_mem(c->guest->off_reg[in->imm]);
@@ -62,6 +74,8 @@ static void emit_put(struct emit *c, unsigned i)
         ra_kill(&c->ra, i);
         ra_overwrite(&c->ra, x86_pinned[in->imm], i);
         enc_mov_ri(&c->enc, x86_pinned[in->imm], put_const(in, value));
+    } else if (c->ra.val[in->a].mark & RA_DEFERRED) {
+        put_sum(c, in, i);
     } else {
         put_pinned(c, in, i);
     }

@@ -95,7 +95,7 @@ static void use_flags(struct regalloc *ra, ir_ref f, unsigned i)
         return;
     }
     use(ra, in->a, i);
-    use(ra, in->b, i);
+    use(ra, flags_late(ra->insn, in) ? ra->insn[in->b].a : in->b, i);
     use(ra, in->c, i);
 }
 
@@ -117,6 +117,8 @@ static void use_cond(struct regalloc *ra, ir_ref f, unsigned cc, unsigned i)
         return;
     }
     use_flags(ra, f, i);
+    if (flags_late(ra->insn, &ra->insn[f]) && (cc & ~1u) <= CC_B)
+        use(ra, ra->insn[f].b, i);
     if (!flags_in_word(&ra->insn[f]))
         ra->val[ra->insn[f].a].mark |= RA_FLAGS_WANTED;
 }
@@ -152,6 +154,20 @@ static void use_carry(struct regalloc *ra, ir_ref v, unsigned i)
         }
     }
     use_bool(ra, v, i);
+}
+
+/* A sum that only a pinned register wants is made there: the stack pointer behind what a push stores. */
+static void use_put(struct regalloc *ra, const struct ir_insn *put, unsigned i)
+{
+    const struct ir_insn *in = &ra->insn[put->a];
+    int32_t imm;
+
+    if (ra->val[put->a].last_use || put->imm >= NUM_PINNED || in->op != IR_ADD || !ra_imm(ra, in->b, &imm)) {
+        use(ra, put->a, i);
+        return;
+    }
+    ra->val[put->a].mark |= RA_DEFERRED;
+    ra->val[put->a].last_use = (uint16_t)i;
 }
 
 /* All users of deferred v are known: its consumer makes it from v's operands. */
@@ -234,6 +250,9 @@ static void scan_uses(struct regalloc *ra, const struct ir_insn *in, unsigned i)
         break;
     case IR_CALL:
         use_call(ra, in, i);
+        break;
+    case IR_PUT:
+        use_put(ra, in, i);
         break;
     case IR_ADD:
         use(ra, in->a, i);

@@ -4,9 +4,9 @@
 #include <string.h>
 
 /* A description: operation, type and number of operands, then for each operand a register, or one of these with a
- * number behind it. */
+ * number behind it. LATE: behind it come operation, type and count of a shift, and then the operand that it takes. */
 enum { KEEPS_CARRY = 1 << 7 };
-enum { PLACE_SLOT = 16, PLACE_IMM8, PLACE_IMM32, PLACE_IMM64 };
+enum { PLACE_SLOT = 16, PLACE_IMM8, PLACE_IMM32, PLACE_IMM64, PLACE_LATE };
 
 static uint8_t *put_number(uint8_t *p, unsigned place, uint64_t value, unsigned size)
 {
@@ -19,6 +19,12 @@ static uint8_t *put_place(uint8_t *p, const struct loc *l)
 {
     int64_t imm = (int64_t)l->imm;
 
+    if (l->late) {
+        *p++ = PLACE_LATE;
+        *p++ = l->late;
+        *p++ = l->type;
+        *p++ = l->count;
+    }
     if (l->reg != NO_REG) {
         *p++ = l->reg;
         return p;
@@ -80,6 +86,16 @@ static uint64_t read_register(const struct reader *r, unsigned reg)
     return read_bytes(r->frame + x86_kept_at(reg), 8);
 }
 
+static uint64_t read_operand(struct reader *r);
+
+static uint64_t read_late(struct reader *r)
+{
+    unsigned op = r->at[0], type = r->at[1], count = r->at[2];
+
+    r->at += 3;
+    return ir_eval(op, type, 0, 0, type, read_operand(r), count, 0);
+}
+
 static uint64_t read_operand(struct reader *r)
 {
     unsigned place = *r->at++;
@@ -89,6 +105,7 @@ static uint64_t read_operand(struct reader *r)
     case PLACE_IMM8: return (uint64_t)read_number(r, 1);
     case PLACE_IMM32: return (uint64_t)read_number(r, 4);
     case PLACE_IMM64: return (uint64_t)read_number(r, 8);
+    case PLACE_LATE: return read_late(r);
     default: return read_register(r, place);
     }
 }

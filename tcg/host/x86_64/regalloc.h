@@ -35,7 +35,7 @@ enum {
 #define NO_SLOT 0xffff
 
 enum ra_mark {
-    RA_DEFERRED = 1,    /* CMP, COND: made by its only user */
+    RA_DEFERRED = 1,    /* CMP, COND; sum that only a PUT wants: made by its only user */
     RA_WORD = 2,        /* GETFL, SETC: kept as the six bits in an I32 */
     RA_FLAGS_WANTED = 4 /* a condition looks at the flags of this result: make it with flags */
 };
@@ -99,6 +99,15 @@ static inline bool adds_scaled(const struct regalloc *ra, unsigned i)
 
     return in->op == IR_ADD && is_scaled(ra->insn, in->b) && ra->insn[in->a].op != IR_CONST &&
            !(ra->val[i].mark & RA_FLAGS_WANTED);
+}
+/* Operand b of the flags of a shift is itself a shift by a constant, which only conditions on C and O want as a value:
+ * who writes the flags, mostly a slow path, makes it of its operand. */
+static inline bool flags_late(const struct ir_insn *insn, const struct ir_insn *f)
+{
+    const struct ir_insn *x = &insn[f->b];
+
+    return (f->op == IR_FL_SHL || f->op == IR_FL_SHR) && x->op >= IR_SHL && x->op <= IR_SAR && x->type >= IR_I32 &&
+           insn[x->b].op == IR_CONST && insn[x->a].op != IR_CONST;
 }
 /* Flags operation that is kept as a word when its bits are needed. */
 static inline bool flags_in_word(const struct ir_insn *f) { return f->op == IR_GETFL || f->op == IR_FL_SETC; }
