@@ -89,6 +89,9 @@ struct stub {
     uint8_t num_from;
     uint8_t *from[4];   /* jumps that lead here */
     uint8_t *back;      /* where it continues */
+    bool chained;       /* from here the next stub follows, behind a copy of the code in between: */
+    uint8_t between;    /* bytes from `back` on */
+    uint8_t *join;      /* the jump to that copy, when it has one of its own */
     uint8_t *retry;     /* X87: where it begins again */
     uint8_t *late;      /* X87: jump to what follows the instruction when exceptions are unmasked; or NULL */
     int16_t guest_off;
@@ -130,6 +133,7 @@ struct emit {
     ir_ref flags_owner;         /* the host's flags are those of this result at full width; 0: unknown */
     ir_ref carry_is;            /* the host's CF is this boolean; 0: unknown */
     bool kept_flags;            /* this instruction has left the host's flags alone, though its kind need not */
+    struct stub *last;          /* an access with an XLATE that is not 0, only moves and arithmetic since; or NULL */
     ir_ref xlate[IR_OPEN_XLATES];   /* the latest, in no order */
     unsigned num_xlates;
     struct vec_state loop;      /* a block that jumps to itself: what is in registers between its turns; none: no loop */

@@ -2,10 +2,13 @@
 #include "tcg/host/x86_64/emit.h"
 
 #include <stddef.h>
+#include <string.h>
 
 /* Byte offset of an entry = page number times its size, by one shift and one mask of the address. */
 #define TLB_ENTRY_BITS 5
 _Static_assert(sizeof(struct tcg_tlb_entry) == 1 << TLB_ENTRY_BITS, "the probe scales by shifting");
+/* Of straight code that is repeated between two slow paths. */
+#define MAX_COPY 48
 #define PAGE_MASK (-(1 << TCG_PAGE_BITS))
 
 struct stub *stub_new(struct emit *c, enum stub_kind kind)
@@ -233,14 +236,28 @@ static bool take_over_probe(struct emit *c, const struct ir_insn *in, struct stu
     return true;
 }
 
+/* Right behind another access with the same XLATE, which was not 0 there, nobody asks either: where the other's slow
+ * path was taken, this one's follows it out of line. */
+static bool follow_last(struct emit *c, const struct ir_insn *in, struct stub *s)
+{
+    struct stub *p = c->last;
+
+    if (!p || p + 1 != s || c->insn[p->insn].d != in->d || c->enc.at - p->back > MAX_COPY)
+        return false;
+    p->chained = true;
+    p->between = (uint8_t)(c->enc.at - p->back);
+    return true;
+}
+
 /* t2 is the XLATE's addend. */
 static void access_shared(struct emit *c, const struct ir_insn *in, const struct access *m, struct stub *s)
 {
-    if (!take_over_probe(c, in, s)) {
+    if (!take_over_probe(c, in, s) && !follow_last(c, in, s)) {
         enc_test_rr(&c->enc, W64, m->t2, m->t2);
         slow_if(c, s, CC_E);
     }
     access_host(c, in, s, host_address(c, m, m->t2, m->t1));
+    c->last = s;
 }
 
 /* All registers are chosen before the first jump, so that both paths see the same. The result is never in
@@ -429,6 +446,18 @@ static void load_result(struct emit *c, const struct stub *s)
         vec_load_field(c, 16, s->vreg2, s->field + c->guest->vec_high);
 }
 
+static void go_back(struct emit *c, const struct stub *s)
+{
+    if (!s->chained) {
+        enc_jmp_to(&c->enc, s->back);
+        return;
+    }
+    if (s->join)
+        enc_patch32(s->join, c->enc.at);
+    memcpy(c->enc.at, s->back, s->between);
+    c->enc.at += s->between;
+}
+
 static void memory_stub(struct emit *c, const struct stub *s)
 {
     pass_address(c, s);
@@ -450,7 +479,7 @@ static void memory_stub(struct emit *c, const struct stub *s)
         enc_load(&c->enc, s->type, s->result, mem_at(RSP, FRAME_RESULT));
     if (s->loads_vector)
         load_result(c, s);
-    enc_jmp_to(&c->enc, s->back);
+    go_back(c, s);
 }
 
 /* helper(env, address, number) or helper(env, number): does not return. */
@@ -475,7 +504,10 @@ static void probe_out_of_line(struct emit *c, struct stub *s)
     host = memory_probe(c, &s->m, s);
     access_host(c, &c->insn[s->insn], s, host);
     enc_mov_ri(&c->enc, s->m.t2, 0);
-    enc_jmp_to(&c->enc, s->back);
+    if (s->chained)
+        s->join = enc_jmp32(&c->enc);
+    else
+        enc_jmp_to(&c->enc, s->back);
     for (unsigned n = 0; n < s->num_from; n++)
         enc_patch32(s->from[n], c->enc.at);
 }

@@ -47,6 +47,13 @@ static const bool keeps_flags[IR_NUM_OPS] = {
     [IR_VOP] = true, [IR_VZERO] = true, [IR_VSET] = true, [IR_VFROMI] = true, [IR_VTOI] = true,
 };
 
+/* Operations that call nothing and jump nowhere: their code may be copied. */
+static const bool is_plain[IR_NUM_OPS] = {
+    [IR_GET] = true, [IR_PUT] = true, [IR_ADD] = true, [IR_SUB] = true, [IR_AND] = true, [IR_OR] = true,
+    [IR_XOR] = true, [IR_NOT] = true, [IR_NEG] = true, [IR_SHL] = true, [IR_SHR] = true, [IR_SAR] = true,
+    [IR_ZEXT] = true, [IR_SEXT] = true, [IR_TRUNC] = true, [IR_EXTRACT] = true, [IR_DEPOSIT] = true,
+};
+
 void emit_map(struct emit *c, int16_t off, uint16_t insn, uint16_t pending)
 {
     _Static_assert(X86_ROOM_PER_BLOCK + IR_MAX_INSNS * X86_ROOM_PER_ACCESS < 1 << 21, "offsets in the map");
@@ -64,6 +71,7 @@ static void emit_block(struct emit *c)
     c->loop_at = c->enc.at;
     for (unsigned i = 1; i < c->ir->num; i++) {
         const struct ir_insn *in = &c->insn[i];
+        const struct stub *last = c->last;
 
         if (in->op == IR_INSN) {
             c->guest_off = (int16_t)in->imm;
@@ -75,6 +83,8 @@ static void emit_block(struct emit *c)
             continue; /* a constant is made by whoever needs it in a register */
         c->kept_flags = keeps_flags[in->op];
         emitters[in->op](c, i);
+        if (c->last == last && !is_plain[in->op])
+            c->last = NULL;
         ra_unlock(&c->ra);
         vec_unlock(c);
         if (c->kept_flags)
@@ -139,6 +149,7 @@ static void compile_once(struct emit *c, const struct ir_block *ir)
     emit_front(c);
     c->guest_off = c->guest_insn = 0;
     c->flags_owner = c->carry_is = 0;
+    c->last = NULL;
     c->num_stubs = c->num_map = c->num_xlates = c->num_pending = c->last_pending = 0;
     for (unsigned n = 0; n < c->blk->num_exits; n++)
         c->blk->exit[n].jump_at = 0;
