@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "base/clock.h"
 #include "machine/machine.h"
 
 struct pci_bus;
@@ -13,6 +14,7 @@ struct pc_cpu {
     struct pc *pc;
     struct cpu *cpu;
     struct lapic *lapic;
+    struct clock_reader tsc; /* of the processor's thread */
 };
 
 struct pc {

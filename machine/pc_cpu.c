@@ -82,7 +82,11 @@ static uint8_t bus_get_tpr(void *opaque) { return (uint8_t)(lapic_get_tpr(own_la
 static void bus_set_tpr(void *opaque, uint8_t tpr) { lapic_set_tpr(own_lapic(opaque), tpr >> 4); }
 static void bus_init_taken(void *opaque) { lapic_init_taken(own_lapic(opaque)); }
 static void bus_shutdown(void *opaque) { machine_request_reset(own_machine(opaque)); }
-static int64_t bus_now(void *opaque) { return clock_now(own_machine(opaque)->clock); }
+
+static int64_t bus_now(void *opaque)
+{
+    return clock_now_quickly(own_machine(opaque)->clock, &((struct pc_cpu *)opaque)->tsc);
+}
 
 static void bus_woken(void *opaque) { roundrobin_wake(own_machine(opaque)->rr); }
 

@@ -278,6 +278,89 @@ START_TEST(counted_timers)
 }
 END_TEST
 
+/* A quick reading is at most `near` ns before what the clock said before it, or behind what it says after it. */
+static int64_t check_reading(struct clock *clock, struct clock_reader *r, int64_t near)
+{
+    int64_t before = clock_now(clock), now = clock_now_quickly(clock, r), after = clock_now(clock);
+
+    ck_assert_int_ge(now, before - near);
+    ck_assert_int_le(now, after + near);
+    return now;
+}
+
+/* For 30 ms, and until the host's counter is in use. */
+static void check_readings(struct clock *clock, struct clock_reader *r, int64_t near)
+{
+    int64_t end = clock_now(clock) + 30000000, last = 0;
+
+    while (clock_now(clock) < end || !(r->useless || r->window)) {
+        int64_t now = check_reading(clock, r, near);
+        ck_assert_int_ge(now, last);
+        last = now;
+    }
+}
+
+START_TEST(quick_readings)
+{
+    struct clock *clock = clock_new();
+    struct clock_reader r = { 0 };
+    int64_t stopped;
+
+    ck_assert_int_eq(clock_now_quickly(clock, &r), 0);
+    for (unsigned round = 0; round < 3; round++) {
+        clock_start(clock);
+        check_readings(clock, &r, 1000);
+        clock_stop(clock);
+        usleep(2000);
+        stopped = check_reading(clock, &r, 1000);
+        ck_assert_int_eq(clock_now_quickly(clock, &r), stopped);
+    }
+    clock_free(clock);
+}
+END_TEST
+
+/* The host's counter was changed, as by a move to another host. */
+START_TEST(counter_that_jumps)
+{
+    const uint64_t by[] = { (uint64_t)1 << 40, -((uint64_t)1 << 40), (uint64_t)1 << 32, 1 << 12 };
+    struct clock *clock = clock_new();
+    struct clock_reader r = { 0 };
+
+    clock_start(clock);
+    check_readings(clock, &r, 1000);
+    for (unsigned i = 0; i < 4; i++) {
+        r.ticks += by[i];
+        r.first_ticks += by[i];
+        check_readings(clock, &r, 1000000);
+        check_reading(clock, &r, 1000);
+    }
+    clock_free(clock);
+}
+END_TEST
+
+static int64_t count_seven(void *opaque)
+{
+    return *(int *)opaque += 7;
+}
+
+START_TEST(quick_readings_of_counted_time)
+{
+    struct clock *clock = clock_new();
+    struct clock_reader r = { 0 };
+    int count = 0;
+
+    clock_set_counter(clock, count_seven, &count, 2);
+    clock_start(clock);
+    for (int64_t i = 0, last = 0; i < 100; i++) {
+        int64_t now = clock_now_quickly(clock, &r);
+        ck_assert_int_gt(now, last);
+        ck_assert_int_eq(now, 4 * count);
+        last = now;
+    }
+    clock_free(clock);
+}
+END_TEST
+
 START_TEST(muldiv)
 {
     ck_assert_int_eq(muldiv64(INT64_MAX, 1000, 1000), INT64_MAX);
@@ -300,6 +383,9 @@ Suite *clock_suite(void)
     tcase_add_test(tc, counted_jump);
     tcase_add_test(tc, counted_units);
     tcase_add_test(tc, counted_timers);
+    tcase_add_test(tc, quick_readings);
+    tcase_add_test(tc, counter_that_jumps);
+    tcase_add_test(tc, quick_readings_of_counted_time);
     tcase_add_test(tc, muldiv);
     suite_add_tcase(s, tc);
     return s;
