@@ -69,12 +69,12 @@ static void end_with_shadow(struct emit *e)
     emit_end_next(e);
 }
 
-/* The mode changes with the load in 16- and 32-bit protected code only. */
+/* The mode changes with the load in 16- and 32-bit protected code only, and not with FS and GS. */
 static void end_segment_load(struct emit *e, unsigned seg, bool shadow)
 {
     if (seg == S_SS && shadow)
         end_with_shadow(e);
-    else if (in_protected(e) && (!in_code64(e) || seg == S_SS))
+    else if (in_protected(e) && (seg == S_SS || (!in_code64(e) && seg < S_FS)))
         emit_end_next(e);
 }
 

@@ -282,8 +282,7 @@ static void finish_return(struct comeback *r)
     r->cpu->rip = r->ip;
     if (r->mask)
         cpu_set_eflags(r->cpu, r->flags, r->mask);
-    else
-        cpu_update_level(r->cpu);
+    cpu_update_level(r->cpu);
 }
 
 static void return_same(struct comeback *r, unsigned drop)

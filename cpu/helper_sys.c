@@ -24,7 +24,8 @@ static _Noreturn void raise_gp(struct cpu *cpu)
 uint64_t helper_load_seg(struct cpu *cpu, uint64_t seg, uint64_t selector)
 {
     seg_load(cpu, (unsigned)seg, (uint16_t)selector);
-    cpu_update_level(cpu);
+    if (seg < S_FS)
+        cpu_update_segments(cpu);
     return 0;
 }
 
@@ -118,6 +119,7 @@ uint64_t helper_syscall(struct cpu *cpu, uint64_t next)
         cpu->rip = (uint32_t)cpu->star;
         cpu_set_eflags(cpu, 0, FL_IF | FL_VM | FL_RF);
     }
+    cpu_update_level(cpu);
     cpu->no_step = true;
     return 0;
 }
@@ -139,6 +141,7 @@ uint64_t helper_sysret(struct cpu *cpu, uint64_t size)
         cpu_set_eflags(cpu, (uint32_t)cpu->gpr[11] & ~(uint32_t)FL_RF, mask);
     else
         cpu_set_eflags(cpu, FL_IF, FL_IF);
+    cpu_update_level(cpu);
     return 0;
 }
 

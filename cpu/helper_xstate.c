@@ -48,14 +48,10 @@ static unsigned num_vectors(const struct cpu *cpu)
     return cpu_code64(cpu) ? 16 : 8;
 }
 
-/* `len` is a multiple of 8. */
+/* `len` is a multiple of 8, and at least that. */
 static bool all_zero(const void *p, size_t len)
 {
-    uint64_t any = 0;
-
-    for (size_t i = 0; i < len; i += 8)
-        any |= load_le((const uint8_t *)p + i, 8);
-    return !any;
+    return !load_le(p, 8) && !memcmp(p, (const uint8_t *)p + 8, len - 8);
 }
 
 static bool x87_in_use(const struct fpu *f)

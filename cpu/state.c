@@ -108,6 +108,14 @@ void cpu_update_level(struct cpu *cpu)
                                     MODE_AVX | MODE_LA57));
 }
 
+void cpu_update_segments(struct cpu *cpu)
+{
+    const uint32_t bits = MODE_CODE32 | MODE_CODE64 | MODE_SS32 | MODE_FLAT_CS | MODE_FLAT_DS | MODE_FLAT_ES |
+                          MODE_FLAT_SS;
+
+    cpu->mode = (cpu->mode & ~bits) | segment_bits(cpu, cpu->mode);
+}
+
 void cpu_set_cpl(struct cpu *cpu, unsigned cpl)
 {
     cpu->mode = (cpu->mode & ~(uint32_t)MODE_CPL) | cpl << MODE_CPL_SHIFT;
@@ -136,12 +144,15 @@ static void look_for_interrupts(struct cpu *cpu)
 
 void cpu_set_eflags(struct cpu *cpu, uint32_t value, uint32_t mask)
 {
+    uint32_t old = cpu->eflags;
+
     if (!(~mask & IR_FLAGS6))
         cpu_set_flags6(cpu, value);
     else if (mask & IR_FLAGS6)
         cpu_set_flags6(cpu, (cpu_get_eflags(cpu) & ~mask) | (value & mask));
     cpu->eflags = (((cpu->eflags & ~mask) | (value & mask)) & ~(uint32_t)IR_FLAGS6) | 2;
-    cpu_update_level(cpu);
+    if ((cpu->eflags ^ old) & (FL_TF | FL_IOPL | FL_RF | FL_VM | FL_AC))
+        cpu_update_level(cpu);
     look_for_interrupts(cpu);
 }
 

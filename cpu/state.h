@@ -343,9 +343,11 @@ void cpu_init_signal(struct cpu *cpu);      /* INIT# */
 void cpu_update_mode(struct cpu *cpu);
 /* The same where nothing but EFLAGS, the level and segment registers has changed. */
 void cpu_update_level(struct cpu *cpu);
+/* And nothing but ES, SS and DS, in protected mode. */
+void cpu_update_segments(struct cpu *cpu);
 void cpu_set_cpl(struct cpu *cpu, unsigned cpl);  /* protected mode; the caller updates the mode after it */
 uint32_t cpu_get_eflags(struct cpu *cpu);   /* all of EFLAGS */
-void cpu_set_eflags(struct cpu *cpu, uint32_t value, uint32_t mask); /* write the bits of `mask`; updates mode */
+void cpu_set_eflags(struct cpu *cpu, uint32_t value, uint32_t mask); /* write the bits of `mask`; the mode follows */
 void cpu_set_flags6(struct cpu *cpu, uint32_t six);   /* arithmetic flags only */
 uint32_t cpu_get_mxcsr(struct cpu *cpu);
 void cpu_set_mxcsr(struct cpu *cpu, uint32_t value);  /* checked by the caller; also sets the host's word */

@@ -736,6 +736,54 @@ START_TEST(test_interrupts_end_a_doze)
 }
 END_TEST
 
+/* FS and GS change within a block: each access has the base and the limit of its moment. */
+START_TEST(test_segments_within_a_block)
+{
+    enum { BASE = 0x300000 };
+
+    engine(_i);
+    cf_poke(CF_GDT + CF_DATA16, 0x00000013, 4); /* 20 bytes at BASE */
+    cf_poke(CF_GDT + CF_DATA16 + 4, 0x00409330, 4);
+    cf_poke(0x10, 0x11111111, 4);
+    cf_poke(BASE + 0x10, 0x22222222, 4);
+    cf.cpu->gpr[R_CX] = CF_DATA16;
+    cf.cpu->gpr[R_DX] = CF_KDATA;
+    CF_CODE_AT(C, 0x8e, 0xe2, 0x64, 0x8b, 0x2d, 0x10, 0, 0, 0, /* mov fs, edx; mov ebp, fs:[0x10] */
+               0x8e, 0xe1, 0x64, 0x8b, 0x1d, 0x10, 0, 0, 0,    /* mov fs, ecx; mov ebx, fs:[0x10] */
+               0x8e, 0xea, 0x65, 0x8b, 0x35, 0x10, 0, 0, 0,    /* mov gs, edx; mov esi, gs:[0x10] */
+               0x64, 0x8b, 0x3d, 0x11, 0, 0, 0);               /* mov edi, fs:[0x11] */
+    cf_run(C);
+    ck_assert_int_eq(cf_last_vector(), EX_GP);
+    ck_assert_uint_eq(cf.cpu->gpr[R_BP], 0x11111111);
+    ck_assert_uint_eq(cf.cpu->gpr[R_BX], 0x22222222);
+    ck_assert_uint_eq(cf.cpu->gpr[R_SI], 0x11111111);
+}
+END_TEST
+
+/* ES and DS end it, because they are flat or not. */
+START_TEST(test_flat_segments_come_and_go)
+{
+    enum { BASE = 0x300000 };
+
+    engine(_i);
+    cf_poke(CF_GDT + CF_DATA16, 0x00000013, 4);
+    cf_poke(CF_GDT + CF_DATA16 + 4, 0x00409330, 4);
+    cf_poke(0x10, 0x11111111, 4);
+    cf_poke(BASE + 0x10, 0x22222222, 4);
+    cf.cpu->gpr[R_CX] = CF_DATA16;
+    cf.cpu->gpr[R_DX] = CF_KDATA;
+    CF_CODE_AT(C, 0x8e, 0xd9, 0x8b, 0x05, 0x10, 0, 0, 0, /* mov ds, ecx; mov eax, [0x10] */
+               0x8e, 0xc1, 0x8e, 0xda, 0x8b, 0x1d, 0x10, 0, 0, 0, /* mov es, ecx; mov ds, edx; mov ebx, [0x10] */
+               0x26, 0x8b, 0x35, 0x10, 0, 0, 0, CF_STOP); /* mov esi, es:[0x10] */
+    cf_run(C);
+    ck_assert_int_eq(cf_last_vector(), -1);
+    ck_assert_uint_eq(cf.cpu->gpr[R_AX], 0x22222222);
+    ck_assert_uint_eq(cf.cpu->gpr[R_BX], 0x11111111);
+    ck_assert_uint_eq(cf.cpu->gpr[R_SI], 0x22222222);
+    ck_assert((cf.cpu->mode & (MODE_FLAT_DS | MODE_FLAT_ES)) == MODE_FLAT_DS);
+}
+END_TEST
+
 static void add(TCase *t, const TTest *const tests[])
 {
     for (unsigned i = 0; tests[i]; i++)
@@ -761,7 +809,8 @@ Suite *exec_suite(void)
         test_long_waits_doze, test_interrupts_end_a_doze,
         test_single_step, test_triple_fault, test_wrap_at_4g, test_io_permission_of_nothing,
         test_call_target_before_push, test_sgdt_is_all_or_nothing, test_iret_loads_rf,
-        test_soft_interrupts_are_logged, test_task_state_over_own_code, NULL });
+        test_soft_interrupts_are_logged, test_task_state_over_own_code,
+        test_segments_within_a_block, test_flat_segments_come_and_go, NULL });
     suite_add_tcase(s, t);
     return s;
 }

@@ -138,8 +138,7 @@ START_TEST(test_rsm_returns)
     cf_enter_user();
     CF_CODE_AT(ENTRY, 0x66, 0xb8, 1, 2, 3, 4, RSM); /* mov eax,imm32 */
     CF_CODE_AT(C, 0x40, 0x75, 0x00, CF_STOP);       /* inc eax; jnz */
-    cf.cpu->eflags |= FL_IOPL;
-    cpu_set_eflags(cpu, FL_IF | FL_ZF, FL_IF | FL_ZF);
+    cpu_set_eflags(cpu, FL_IF | FL_ZF | FL_IOPL, FL_IF | FL_ZF | FL_IOPL);
     for (unsigned i = 0; i < 8; i++)
         cpu->gpr[i] = UINT32_C(0x87650000) + i;
     before = *cpu;
