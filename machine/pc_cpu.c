@@ -83,9 +83,12 @@ static void bus_set_tpr(void *opaque, uint8_t tpr) { lapic_set_tpr(own_lapic(opa
 static void bus_init_taken(void *opaque) { lapic_init_taken(own_lapic(opaque)); }
 static void bus_shutdown(void *opaque) { machine_request_reset(own_machine(opaque)); }
 
+/* Readers of two processors may differ by some ten ns, which guests that compare their TSCs must not see. */
 static int64_t bus_now(void *opaque)
 {
-    return clock_now_quickly(own_machine(opaque)->clock, &((struct pc_cpu *)opaque)->tsc);
+    struct machine *m = own_machine(opaque);
+
+    return m->num_cpus > 1 ? clock_now(m->clock) : clock_now_quickly(m->clock, &((struct pc_cpu *)opaque)->tsc);
 }
 
 static void bus_woken(void *opaque) { roundrobin_wake(own_machine(opaque)->rr); }
