@@ -222,9 +222,9 @@ static void wait_once(struct cpu *cpu)
 /* ---- looking for a while instead of sleeping ----
  *
  * Sleeping and being woken costs both threads some 20 us, while processors that work for each other often have an
- * answer in less. So who halts while another one runs first looks for POLL_NS. When nothing has come, the next halts sleep at
- * once, twice as many each time: where waits are long, one in POLL_MAX_SKIP is tried. The time is longer than a sleeper
- * needs to wake and answer, so that two find to each other if both sleep at first. */
+ * answer in less. So who halts while another one runs first looks for POLL_NS. When nothing has come, the next halts
+ * sleep at once, twice as many each time: where waits are long, one in POLL_MAX_SKIP is tried. The time is longer than a
+ * sleeper needs to wake and answer, so that two find to each other if both sleep at first. */
 #define POLL_NS 50000
 #define POLL_MAX_SKIP 255
 #define POLL_LOOKS 16 /* between two looks at the clock */

@@ -225,3 +225,20 @@ uint64_t fake_operand(uint64_t *state)
         return edges[(r >> 8) % ARRAY_LEN(edges)] + (r >> 4) % 3 - 1;
     return fake_random(state) >> (r >> 8 & 63);
 }
+
+unsigned block_count(const struct ir_block *blk, unsigned op)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 1; i < blk->num; i++)
+        n += blk->insn[i].op == op;
+    return n;
+}
+
+const struct ir_insn *block_find(const struct ir_block *blk, unsigned op)
+{
+    for (unsigned i = 1; i < blk->num; i++)
+        if (blk->insn[i].op == op)
+            return &blk->insn[i];
+    ck_abort_msg("no %s in the block", ir_ops[op].name);
+}

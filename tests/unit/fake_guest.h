@@ -54,4 +54,8 @@ uint32_t fake_flags(const struct fake_env *env);
 uint64_t fake_random(uint64_t *state);
 uint64_t fake_operand(uint64_t *state);
 
+/* How many instructions of this kind a block has; the first one, or the test fails. */
+unsigned block_count(const struct ir_block *blk, unsigned op);
+const struct ir_insn *block_find(const struct ir_block *blk, unsigned op);
+
 #endif
