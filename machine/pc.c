@@ -37,7 +37,7 @@ enum { IRQ_TIMER = 0, IRQ_KEYBOARD = 1, IRQ_COM2 = 3, IRQ_COM1 = 4, IRQ_FLOPPY =
 #define IOAPIC_BASE 0xfec00000u
 #define HPET_BASE 0xfed00000u
 #define COUNTED_DATE INT64_C(1577836800)   /* the RTC's start with -icount: 2020-01-01 00:00:00 */
-#define ROM_ROOM (UINT64_C(64) << 20)   /* firmware, video memory and their slack in the memfd */
+#define ROM_ROOM (UINT64_C(64) << 20)   /* firmware, video memory and their slack in the mapping of RAM */
 
 /* ---- wires ---- */
 
