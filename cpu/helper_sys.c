@@ -242,10 +242,10 @@ uint64_t helper_hlt(struct cpu *cpu)
 #define PAUSES_TO_YIELD 64 /* a few times what a short wait takes */
 /* Of a processor that is alone, in ns: so many PAUSEs in this time are one wait; how long it waits before it dozes; a
  * doze. */
-enum { PAUSES_APART = 200000, WAIT_AWAKE = 50000, DOZE_MIN = 20000, DOZE_MAX = 1000000 };
+enum { PAUSES_APART = 200000, WAIT_AWAKE = 50000, DOZE_MIN = 20000, DOZE_MAX = 50000 };
 
 /* There is nobody else who could end the wait: it is for time to go by, or for a device. It may become longer by a
- * quarter, and costs the host little. */
+ * sixteenth, or by what the host takes to wake a thread, and costs the host little. */
 static void pause_alone(struct cpu *cpu)
 {
     int64_t now = cpu->bus.now(cpu->bus.opaque), waited;
@@ -254,7 +254,7 @@ static void pause_alone(struct cpu *cpu)
         cpu->pause_since = now;
     waited = now - cpu->pause_since;
     if (waited >= WAIT_AWAKE) {
-        cpu_doze(cpu, MIN_OF(MAX_OF(waited / 4, (int64_t)DOZE_MIN), (int64_t)DOZE_MAX));
+        cpu_doze(cpu, MIN_OF(MAX_OF(waited / 16, (int64_t)DOZE_MIN), (int64_t)DOZE_MAX));
         now = cpu->bus.now(cpu->bus.opaque);
     }
     cpu->pause_last = now;
