@@ -354,26 +354,31 @@ static void nmi_nesting(u32 n, bool by_iret)
 /* Between the store, which tells that it is about to halt, and HLT an NMI must not get lost: its handler goes
  * on behind HLT then. */
 enum halt { HALT, HALT_OFF, HALT_LONG, HALT_LONG_OFF, HALTS };
-extern u8 halt_at[], halt_off_at[], halt64_at[], halt64_off_at[], halt32[], halt32_off[];
-static u8 *const halt_end[HALTS] = { halt_at, halt_off_at, halt64_at, halt64_off_at };
-#define STEP_ROOM 24 /* no less than the store, STI and HLT take; none is so near behind another */
-#define LOOK_ROOM 6  /* CLI and the look at `woken` in 64-bit code */
+extern const u8 halt32[], halt_at[], halt_last[], halt32_off[], halt_off_at[], halt64_at[], halt64_last[],
+    halt64_off_at[];
 static volatile u32 woken;
 
 __asm__(".pushsection .text\n.intel_syntax noprefix\n"
-        ".skip 24, 0x90\nhalt32: mov eax, [esp + 4]\n"
-        "mov dword ptr [eax], 1\n sti\n hlt\nhalt_at: cli\n ret\n"
-        ".skip 24, 0x90\nhalt32_off: mov eax, [esp + 4]\n mov dword ptr [eax], 1\n hlt\nhalt_off_at: ret\n"
+        "halt32: mov eax, [esp + 4]\n mov dword ptr [eax], 1\n sti\n hlt\nhalt_at: cli\nhalt_last: ret\n"
+        "halt32_off: mov eax, [esp + 4]\n mov dword ptr [eax], 1\n hlt\nhalt_off_at: ret\n"
         ".att_syntax prefix\n.popsection");
 /* What told it to begin may come late and end HLT; it stays then, because an NMI must not find it between two modes. */
-CODE64(halt64, "1: mov dword ptr [rdi], 1; sti; hlt\nhalt64_at: cli; cmp dword ptr [rsi], 0; je 1b; ret\n.skip 24, 0x90");
+CODE64(halt64, "1: mov dword ptr [rdi], 1; sti; hlt\nhalt64_at: cli; cmp dword ptr [rsi], 0; je 1b\nhalt64_last: ret");
 CODE64(halt64_off, "mov dword ptr [rdi], 1; hlt\nhalt64_off_at: ret");
+
+/* From the store on to the RET, and the instruction behind HLT. */
+static const struct { const u8 *first, *end, *last; } halts[HALTS] = {
+    [HALT] = { halt32, halt_at, halt_last },
+    [HALT_OFF] = { halt32_off, halt_off_at, halt_off_at },
+    [HALT_LONG] = { halt64, halt64_at, halt64_last },
+    [HALT_LONG_OFF] = { halt64_off, halt64_off_at, halt64_off_at },
+};
 
 static void nmi_ends_halt(u32 vector, u32 error, u64 *ip)
 {
     for (u32 i = 0; i < HALTS; i++)
-        if (*ip - ((u32)halt_end[i] - STEP_ROOM) < STEP_ROOM + LOOK_ROOM)
-            *ip = (u32)halt_end[i];
+        if (*ip >= (u32)halts[i].first && *ip <= (u32)halts[i].last)
+            *ip = (u32)halts[i].end;
     woken = 1;
     count(vector, error, ip);
 }
