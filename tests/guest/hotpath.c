@@ -284,7 +284,8 @@ static void on_interrupt(struct frame *f, u32 at)
         expected = zero ? DEC : INC;
     if (w == JNZ)
         expected = zero ? END_OF_PATH : READ;
-    places_wrong += at != expected;
+    if (!stand_in || (w != JZ && w != JNZ)) /* QEMU 7.2 looks a block later when that instruction is a branch */
+        places_wrong += at != expected;
     f->fl &= ~(u32)IF;
     if (--wait_for) {
         send(0x40000 | MESSAGE);
@@ -306,7 +307,8 @@ static void on_debug(struct frame *f, u32 at, u32 steps)
     } else if (action->behind) {
         places_wrong += at != action->trap + 1;
     } else {
-        places_wrong += f->eip != place_of(loop_now, action->trap) || !(f->fl & RF);
+        places_wrong += f->eip != place_of(loop_now, action->trap) || (!(f->fl & RF) && !stand_in);
+        f->fl |= RF; /* without it the trap comes again, for ever: QEMU 7.2 does not set it */
     }
     dr_set(6, 0);
 }
