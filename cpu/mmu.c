@@ -35,6 +35,16 @@ static void tlb_clear(struct tcg_tlb_entry *e)
     *e = (struct tcg_tlb_entry){ TLB_EMPTY, TLB_EMPTY, TLB_EMPTY, 0 };
 }
 
+/* An entry is about to go through which stores may have gone that the page's flags have not seen. The display sets a
+ * flag, asks this processor to tell of its stores, and then reads the page: so it sees those that came before the look
+ * at the requests, and the others are told here, because mmu_revoke_stores() will not find the entry. */
+static void report_stores(struct cpu *cpu)
+{
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (atomic_load(&cpu->requests) & REQ_WATCH)
+        mmu_revoke_stores(cpu);
+}
+
 /* Run the statement behind for each entry of set `m` that is not empty, with its number in `i`. */
 #define FOR_EACH_USED(cpu, m, i) \
     for (unsigned word_ = 0; word_ < TCG_TLB_SIZE / 64; word_++) \
@@ -86,6 +96,7 @@ void mmu_init(struct cpu *cpu)
 void mmu_flush(struct cpu *cpu, bool global)
 {
     cpu->tlb_flushes++;
+    report_stores(cpu);
     forget_leaf_tables(cpu);
     forget_large_pages(cpu, global);
     for (unsigned m = 0; m < MMU_NUM; m++)
@@ -101,6 +112,13 @@ void mmu_flush(struct cpu *cpu, bool global)
     jumps_flush(cpu, global);
 }
 
+static void drop_entry(struct cpu *cpu, struct tcg_tlb_entry *e)
+{
+    if (e->tag_write != TLB_EMPTY)
+        report_stores(cpu);
+    tlb_clear(e);
+}
+
 static void drop_page(struct cpu *cpu, uint64_t addr)
 {
     uint64_t page = addr & PAGE_MASK;
@@ -109,7 +127,7 @@ static void drop_page(struct cpu *cpu, uint64_t addr)
         struct tcg_tlb_entry *e = &cpu->tlb[m][tlb_index(addr)];
         if ((e->tag_read & PAGE_MASK) == page || (e->tag_write & PAGE_MASK) == page ||
             (e->tag_exec & PAGE_MASK) == page)
-            tlb_clear(e);
+            drop_entry(cpu, e);
     }
     jumps_drop_page(cpu, addr);
 }
@@ -135,7 +153,7 @@ void mmu_keys_changed(struct cpu *cpu, uint32_t old_pkru)
     for (unsigned m = 0; m < MMU_NUM; m++)
         FOR_EACH_USED(cpu, m, i)
             if (cpu->tlb_key[m][i] != WALK_NO_KEY && (changed >> (2 * cpu->tlb_key[m][i]) & 3))
-                tlb_clear(&cpu->tlb[m][i]);
+                drop_entry(cpu, &cpu->tlb[m][i]);
 }
 
 static void note_large_page(struct cpu *cpu, uint64_t addr, uint64_t size)
@@ -191,6 +209,8 @@ static bool tlb_fill(struct cpu *cpu, uint64_t addr, enum mmu_access acc, unsign
     if (mmu_walk(cpu, addr, acc, mmu, true, &w, error))
         return false;
     cpu->tlb_fills++;
+    if (cpu->tlb[mmu][i].tag_write != TLB_EMPTY)
+        report_stores(cpu);
     cpu->tlb_used[mmu][i / 64] |= BIT(i % 64);
     cpu->tlb_global[mmu][i / 64] = (cpu->tlb_global[mmu][i / 64] & ~BIT(i % 64)) | (uint64_t)w.global << i % 64;
     cpu->tlb_local[mmu] |= (uint64_t)!w.global << i / 64;

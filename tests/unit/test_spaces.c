@@ -3,6 +3,7 @@
 #include <check.h>
 
 #include "cpu/helpers.h"
+#include "cpu/smp.h"
 #include "cpu_fixture.h"
 
 /* Spaces A and B, PCIDs 1 and 2: page X is XA and XB in memory, through tables of 4 KiB pages of their own. */
@@ -249,6 +250,49 @@ START_TEST(test_code_came)
 }
 END_TEST
 
+/* ---- entries that go while the display waits to be told of stores ---- */
+
+static void go_by_flush(void) { mmu_flush(cf.cpu, true); }
+static void go_by_cr3(void) { go(A | 1); }
+static void go_by_pcid(void) { go(B | 2 | KEEP); }
+static void go_by_invlpg(void) { mmu_invlpg(cf.cpu, X); }
+static void go_by_other_page(void) { load(X + TCG_TLB_SIZE * 0x1000); }
+static void go_by_key(void) { cpu_set_pkru(cf.cpu, 2u << 10); }
+
+static void go_by_fault(void)
+{
+    cpu_set_cpl(cf.cpu, 3);
+    cpu_update_mode(cf.cpu);
+    ck_assert_int_eq(CF_RAISED(load(X)), EX_PF);
+}
+
+/* A page has turned clean and the processor was asked to tell of its stores; before it does, it stores once more and
+ * the entry that it stored through goes. In every other round the page has code, whose stores look at nothing. */
+START_TEST(test_display_is_told)
+{
+    void (*const ways[])(void) = { go_by_flush, go_by_cr3, go_by_pcid, go_by_invlpg, go_by_other_page, go_by_key,
+                                   go_by_fault };
+    uint8_t *flags = &memory_page_flags(cf.mem)[XA >> 12];
+    uint8_t *host;
+
+    cpu_write_cr4(cf.cpu, cf.cpu->cr4 | CR4_PKE);
+    map(TABLE_A, 0, XA | (ways[_i / 2] == go_by_fault ? 3 : U | 5ULL << 59));
+    mmu_store(cf.cpu, X, 1, 4, 0);
+    host = mmu_direct(cf.cpu, MMU_SUPER, X, 4, true);
+    ck_assert_ptr_nonnull(host);
+    if (_i & 1) {
+        *flags = MEM_PAGE_CODE;
+        mmu_revoke_stores(cf.cpu);
+    }
+    *flags |= MEM_PAGE_CLEAN_VGA;
+    cpu_watch_async(cf.cpu);
+    *host = 2;
+    ways[_i / 2]();
+    cpu_safe_point(cf.cpu);
+    ck_assert_uint_eq(*flags, _i & 1 ? MEM_PAGE_CODE : 0);
+}
+END_TEST
+
 /* More pages than are kept, and more spaces than there are places. */
 START_TEST(test_more_than_fits)
 {
@@ -284,6 +328,7 @@ Suite *spaces_suite(void)
         tcase_add_test(t, tests[i]);
     tcase_add_loop_test(t, test_what_forgets, 0, 7);
     tcase_add_loop_test(t, test_jumps_that_went, 0, 11);
+    tcase_add_loop_test(t, test_display_is_told, 0, 14);
     suite_add_tcase(s, t);
     return s;
 }
