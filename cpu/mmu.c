@@ -171,6 +171,14 @@ static uint8_t page_flags(struct cpu *cpu, uint64_t ram_off)
     return __atomic_load_n(&memory_page_flags(cpu->bus.ram)[ram_off >> MEM_PAGE_SHIFT], __ATOMIC_SEQ_CST);
 }
 
+/* Does a block with bytes in this page of RAM run that was dropped meanwhile? Its stores there have to be looked at even
+ * when the page is watched no more. */
+static bool runs_dropped_in(struct cpu *cpu, uint64_t ram_off)
+{
+    return cpu->in_block && !tcg_none_dropped(cpu->tcg) &&
+           tcg_runs_at(cpu->tcg, cpu, ram_off & PAGE_MASK, MEM_PAGE_SIZE);
+}
+
 /* Tags of a fresh or widened entry from what the walk found and what the page is. */
 static void tlb_set_tags(struct cpu *cpu, struct tcg_tlb_entry *e, uint64_t page, const struct walk *w)
 {
@@ -180,8 +188,8 @@ static void tlb_set_tags(struct cpu *cpu, struct tcg_tlb_entry *e, uint64_t page
     bool write = w->dirty && (w->allowed >> ACC_WRITE & 1);
     bool traps = (cpu->dr[7] & DR7_ENABLES) && cpu_data_breakpoint_in(cpu, page, MEM_PAGE_SIZE);
     uint64_t slow = whole && !(cpu->mode & MODE_AC) && !traps && !cpu->strict ? 0 : TLB_SLOW;
-    bool watched = !whole || !r->writable ||
-                   page_flags(cpu, r->ram_off + phys_page - r->start);
+    uint64_t ram_off = r->ram_off + phys_page - r->start;
+    bool watched = !whole || !r->writable || page_flags(cpu, ram_off) || (write && runs_dropped_in(cpu, ram_off));
 
     e->addend = whole ? (uintptr_t)r->host + (phys_page - r->start) - page : 0;
     e->tag_read = w->allowed >> ACC_READ & 1 ? page | slow : TLB_EMPTY;
@@ -348,7 +356,7 @@ static void watched_store(struct cpu *cpu, struct tcg_tlb_entry *e, uint64_t add
     code_about_to_change(cpu, ram_off, size); /* the page may have lost its flag while the block runs */
     store_shared_le((void *)(uintptr_t)(addr + e->addend), size, value);
     mmu_code_stored(cpu, ram_off, size);
-    if (!__atomic_load_n(flags, __ATOMIC_SEQ_CST) && !(e->tag_read & TLB_SLOW))
+    if (!__atomic_load_n(flags, __ATOMIC_SEQ_CST) && !(e->tag_read & TLB_SLOW) && !runs_dropped_in(cpu, ram_off))
         e->tag_write &= ~TLB_SLOW;
 }
 

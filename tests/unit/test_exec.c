@@ -143,33 +143,43 @@ START_TEST(test_code_written_from_outside)
 }
 END_TEST
 
+static uint32_t device_writes_to;
+
 static void write_code(void)
 {
-    cf_poke(C + 1, 0x77, 1);
+    cf_poke(device_writes_to, 0x77, 1);
 }
 
 static void write_code_until_unwatched(void)
 {
     for (unsigned i = 0; i < TCG_WATCH_IDLE + 8; i++)
-        mmu_code_stored(cf.cpu, C + 1, 1);
+        mmu_code_stored(cf.cpu, device_writes_to, 1);
 }
 
-/* mov eax,imm; mov [io],eax; mov byte [C+0x12],0x55; mov al,0x11; out: the device changes the block's first
- * instruction and so drops it while it runs, and then the block stores into what it still has before it. */
+/* mov eax,imm; mov [io],eax; an access; mov byte [imm8],0x55; mov al,0x11; out: the device changes the block's first
+ * instruction and so drops it while it runs, and then the block stores into what it still has before it. The access
+ * gives the TLB cause to look at the page's flags anew: a store beside the code, or another page at its place. */
 static void own_store_in_a_dropped_block(bool another_block)
 {
     static void (*const actions[])(void) = { write_code, write_code_until_unwatched };
+    static const uint8_t accesses[][2] = { { 0x8a, 0x05 }, { 0x88, 0x05 }, { 0x8a, 0x05 } };
+    static const uint32_t places[] = { 0x900, 0x900, TCG_TLB_SIZE << 12 };
 
-    for (unsigned n = 0; n < ARRAY_LEN(actions); n++) {
+    for (unsigned n = 0; n < ARRAY_LEN(actions) * ARRAY_LEN(accesses); n++) {
+        uint32_t at = C + 0x1000 * n, access = n / ARRAY_LEN(actions);
         cf.num_out = cf.num_io = 0;
         if (another_block) {
-            CF_CODE_AT(C + 0x800, CF_STOP);
-            cf_run(C + 0x800);
+            CF_CODE_AT(at + 0x800, CF_STOP);
+            cf_run(at + 0x800);
         }
-        cf.on_io_write = actions[n];
-        CF_CODE_AT(C, 0xb8, 1, 0, 0, 0, 0xa3, 0, 0, 0, 0x20, 0xc6, 0x05, 0x12, 0x00, 0x01, 0x00, 0x55, 0xb0, 0x11,
-                   CF_OUT_AL, CF_STOP);
-        cf_run(C);
+        device_writes_to = at + 1;
+        cf.on_io_write = actions[n % ARRAY_LEN(actions)];
+        CF_CODE_AT(at, 0xb8, 1, 0, 0, 0, 0xa3, 0, 0, 0, 0x20);
+        cf_code(at + 10, accesses[access], 2);
+        cf_poke(at + 12, at + places[access], 4);
+        CF_CODE_AT(at + 0x10, 0xc6, 0x05, 0, 0, 0, 0, 0x55, 0xb0, 0x11, CF_OUT_AL, CF_STOP);
+        cf_poke(at + 0x12, at + 0x18, 4);
+        cf_run(at);
         EXPECT_OUT(0x55);
         ck_assert_uint_eq(cf.num_io, 1);
     }
