@@ -1,7 +1,7 @@
 /* A loop that is hot, and at each of its instructions in turn something that it does not expect: an interrupt whose
- * handler sets a breakpoint or TF, changes the tables, CR0.WP or the loop itself; NMIs anywhere. A model of the loop
- * says what registers and flags are at each event and at the end (SDM volume 3, sections 4.6, 4.8, 4.10.4, 6.8.1, 11.6
- * and chapter 17). */
+ * handler sets a breakpoint or TF, changes the tables, CR0.WP, SMEP, SMAP or the loop itself; an NMI; NMIs and SMIs
+ * anywhere. A model of the loop says what registers and flags are at each event and at the end (SDM volume 3, sections
+ * 4.6, 4.8, 4.10.4, 6.7.1, 6.8.1, 11.6 and chapters 17 and 32). */
 #include "guest.h"
 
 const char program_name[] = "hotpath";
@@ -15,7 +15,7 @@ const char program_name[] = "hotpath";
 #define DATA_FRAME 0x01002000u
 #define OTHER_DATA 0x01003000u
 #define DATA_PAGE (WIN + 0x1000)
-enum { P = 1, W = 2, ACC = 0x20, DIRTY = 0x40, WP = 0x10000 };
+enum { P = 1, W = 2, U = 4, FETCH = 0x10, ACC = 0x20, DIRTY = 0x40, WP = 0x10000, SMEP = 1 << 20, SMAP = 1 << 21 };
 
 /* ---- the loops ---- */
 
@@ -28,6 +28,7 @@ enum { READ, ADD, WRITE, ADC, PUSH, CALL, POP, TEST, JZ, INC, DEC, JNZ, XOR, RET
 extern const u32 places[LOOPS][STEPS + 1][2];
 extern const u8 blob[], blob_end[];
 extern u32 run_entry, run_regs;
+volatile u32 without_iret; /* the handler that ends next leaves NMIs blocked */
 
 __asm__(".pushsection .rodata\n.balign 4\nplaces:\n.popsection\n"
         ".pushsection .data\nrun_entry: .long 0\nrun_regs: .long 0\n.popsection\n"
@@ -47,7 +48,9 @@ __asm__(".pushsection .rodata\n.balign 4\nplaces:\n.popsection\n"
         " movl %edi, 0(%eax)\n movl %esi, 4(%eax)\n movl %ebp, 8(%eax)\n movl %ebx, 16(%eax)\n movl %edx, 20(%eax)\n"
         " movl %ecx, 24(%eax)\n popl 28(%eax)\n popal\n ret\n"
         ".irp v, 1, 2, 0x50\n stub_\\v: pushl $0; pushl $\\v; jmp stub\n.endr\n stub_14: pushl $14\n"
-        "stub: pushal\n cld\n pushl %esp\n call on_event\n addl $4, %esp\n popal\n addl $8, %esp\n iretl\n"
+        "stub: pushal\n cld\n pushl %esp\n call on_event\n addl $4, %esp\n cmpl $0, without_iret\n popal\n"
+        " leal 8(%esp), %esp\n jne 1f\n iretl\n"
+        "1: movl $0, without_iret\n pushl 8(%esp)\n popfl\n ret $8\n"
         ".popsection\n");
 
 struct regs { u32 edi, esi, ebp, esp, ebx, edx, ecx, eax; };
@@ -177,6 +180,7 @@ static const struct action {
     u32 trap;                 /* instruction that a breakpoint is on; STEPS: none */
     u32 expected_faults;
     bool behind;              /* the trap comes when it is done */
+    u8 user, feature;         /* pages that are the user's, and the bit of CPUID.7.EBX that it needs */
 } actions[];
 
 static void watch_code(struct frame *f)
@@ -215,7 +219,30 @@ static void entry(u32 page, u32 value)
 static void take_away(struct frame *f) { (void)f; entry(1, 0); }
 static void make_read_only(struct frame *f) { (void)f; entry(1, DATA_FRAME | P); }
 static void protect(struct frame *f) { (void)f; cr0_set(cr0_get() | WP); }
+static void smep_on(struct frame *f) { (void)f; cr4_set(cr4_get() | SMEP); }
+static void smap_on(struct frame *f) { (void)f; cr4_set(cr4_get() | SMAP); }
+
+static void smap_on_with_ac(struct frame *f)
+{
+    smap_on(f);
+    f->fl |= AC;
+}
+
 static void clear_bits(struct frame *f) { (void)f; entry(1, DATA_FRAME | P | W); }
+
+/* One comes here, in the interrupt's handler, and ends without IRET; another comes meanwhile and waits for the IRET of
+ * this handler. */
+static volatile u32 nmis_here, nmi_at;
+
+static void nmi_behind_iret(struct frame *f)
+{
+    nmi_at = f->eip;
+    nmis_here = 1;
+    send(0x4400);
+    for (u32 n = 0; nmis_here && n < 1000000; n++)
+        __asm__ volatile("pause");
+    nmis_here = 0;
+}
 
 static void exchange_data(struct frame *f)
 {
@@ -253,23 +280,27 @@ static void write_code(struct frame *f)
     m.carry_in = 3;
 }
 
-#define CODE_AT(n) { "breakpoint at instruction " #n, watch_code, n, 0, false }
+#define CODE_AT(n) { "breakpoint at instruction " #n, watch_code, n, 0, false, 0, 0 }
 static const struct action actions[] = {
-    { "nothing", NULL, STEPS, 0, false },
+    { "nothing", NULL, STEPS, 0, false, 0, 0 },
     CODE_AT(0), CODE_AT(1), CODE_AT(2), CODE_AT(3), CODE_AT(4), CODE_AT(5), CODE_AT(6), CODE_AT(7), CODE_AT(8),
     CODE_AT(9), CODE_AT(10), CODE_AT(11), CODE_AT(12), CODE_AT(13),
-    { "breakpoint on the store", watch_store, WRITE, 0, true },
-    { "breakpoint on the load", watch_load, READ, 0, true },
-    { "single step", set_tf, STEPS, 0, true },
-    { "page taken away", take_away, STEPS, 1, false },
-    { "page made read-only", make_read_only, STEPS, 1, false },
-    { "write protection on", protect, STEPS, 1, false },
-    { "accessed and dirty bits cleared", clear_bits, STEPS, 0, false },
-    { "data page exchanged", exchange_data, STEPS, 0, false },
-    { "data page exchanged by cr3", exchange_data_by_cr3, STEPS, 0, false },
-    { "data written", write_data, STEPS, 0, false },
-    { "code page exchanged", exchange_code, STEPS, 0, false },
-    { "code written", write_code, STEPS, 0, false },
+    { "breakpoint on the store", watch_store, WRITE, 0, true, 0, 0 },
+    { "breakpoint on the load", watch_load, READ, 0, true, 0, 0 },
+    { "single step", set_tf, STEPS, 0, true, 0, 0 },
+    { "page taken away", take_away, STEPS, 1, false, 0, 0 },
+    { "page made read-only", make_read_only, STEPS, 1, false, 0, 0 },
+    { "write protection on", protect, STEPS, 1, false, 0, 0 },
+    { "smep", smep_on, STEPS, 1, false, 1, 7 },
+    { "smap", smap_on, STEPS, 1, false, 2, 20 },
+    { "smap with AC", smap_on_with_ac, STEPS, 0, false, 3, 20 },
+    { "nmi", nmi_behind_iret, STEPS, 0, false, 0, 0 },
+    { "accessed and dirty bits cleared", clear_bits, STEPS, 0, false, 0, 0 },
+    { "data page exchanged", exchange_data, STEPS, 0, false, 0, 0 },
+    { "data page exchanged by cr3", exchange_data_by_cr3, STEPS, 0, false, 0, 0 },
+    { "data written", write_data, STEPS, 0, false, 0, 0 },
+    { "code page exchanged", exchange_code, STEPS, 0, false, 0, 0 },
+    { "code written", write_code, STEPS, 0, false, 0, 0 },
 };
 
 static u32 done_before;       /* of the instruction with the breakpoint, when that was set */
@@ -315,13 +346,30 @@ static void on_debug(struct frame *f, u32 at, u32 steps)
 
 static void on_fault(struct frame *f, u32 at)
 {
-    bool absent = action->begin == take_away;
-    u32 error = (absent ? 0 : P) | (at == WRITE ? 2 : 0);
+    bool absent = action->begin == take_away, code = action->begin == smep_on;
+    u32 error = code ? P | FETCH : (absent ? 0 : P) | (at == WRITE ? 2 : 0);
 
     faults++;
-    places_wrong += (at != READ && at != WRITE) || f->error != error || (!absent && at == READ) ||
-                    cr2_get() != DATA_PAGE + (at == WRITE ? 4 : 0);
+    places_wrong += f->error != error;
+    if (code)
+        places_wrong += cr2_get() != f->eip;
+    else
+        places_wrong += (at != READ && at != WRITE) || cr2_get() != DATA_PAGE + (at == WRITE ? 4 : 0) ||
+                        (at == READ && !absent && action->begin != smap_on);
+    cr4_set(cr4_get() & ~(u32)(SMEP | SMAP));
     entry(1, DATA_FRAME | P | W);
+}
+
+static void on_nmi(struct frame *f, u32 at)
+{
+    if (nmis_here) {
+        send(0x4400);
+        nmis_here = 0;
+        without_iret = 1;
+    } else if (at <= STEPS) {
+        traps++;
+        places_wrong += nmi_at && f->eip != nmi_at;
+    }
 }
 
 void on_event(struct frame *f)
@@ -339,7 +387,7 @@ void on_event(struct frame *f)
     else if (f->vector == 14)
         on_fault(f, at);
     else
-        traps += at <= STEPS;
+        on_nmi(f, at);
 }
 
 /* ---- runs ---- */
@@ -367,6 +415,30 @@ static void prepare(void)
     cr0_set(cr0_get() | WP);
 }
 
+/* What SMIs found, in the order of their coming: a line each, from SMI_LINES on; where the next goes and the last may. */
+#define SMBASE 0xa0000u
+#define SMI_NEXT PLAY
+#define SMI_END (PLAY + 4)
+#define SMI_LINES (PLAY + 0x20)
+struct smi_line { u32 eip, fl, eax, ebx, ecx, edx, esi, edi, ebp; };
+
+static void follow_smis(void)
+{
+    volatile const struct smi_line *s = at(SMI_LINES), *end = at(peek32(SMI_NEXT));
+
+    for (; s < end; s++) {
+        struct regs r = { .eax = s->eax, .ebx = s->ebx, .ecx = s->ecx, .edx = s->edx, .esi = s->esi, .edi = s->edi,
+                          .ebp = s->ebp };
+        u32 n = number_of(s->eip);
+        if (n > STEPS)
+            continue;
+        follow(n, r.ecx);
+        compare(&r, s->fl);
+        traps++;
+    }
+    poke32(SMI_NEXT, SMI_LINES);
+}
+
 /* A loop from its beginning to its end, as the model says. */
 static void run(u32 w, u32 rounds)
 {
@@ -375,6 +447,7 @@ static void run(u32 w, u32 rounds)
     loop_now = w;
     m = (struct model){ .r = r, .value = peek32(DATA_FRAME), .carry_in = peek8(CODE_FRAME + places[w][ADC][1] + 2) };
     run_loop(&r, WIN + places[w][0][0]);
+    follow_smis();
     while (m.at != END_OF_PATH)
         step();
     compare(&r, m.fl);
@@ -400,19 +473,24 @@ static void act(const struct action *a, u32 w)
     warm[w] = true;
     wrong.first_loop = wrong.first ? wrong.first_loop : w;
     action = a;
+    if (a->user & 1)
+        entry(0, CODE_FRAME | P | W | U);
+    if (a->user & 2)
+        entry(1, DATA_FRAME | P | W | U);
     if (a->begin == protect) {
         cr0_set(cr0_get() & ~WP);
         entry(1, DATA_FRAME | P);
     }
     wait_for = 20;
-    traps = faults = places_wrong = 0;
+    traps = faults = places_wrong = nmi_at = 0;
     send(0x40000 | MESSAGE);
     run(w, 200);
     dr_set(7, 0x400);
     check("actions", wait_for, 0);
     check("places", places_wrong, 0);
     check("faults", faults, a->expected_faults);
-    u32 expected = a->begin == set_tf ? 40 : a->trap < STEPS ? m.done[a->trap] - done_before : 0;
+    cr4_set(cr4_get() & ~(u32)(SMEP | SMAP));
+    u32 expected = a->begin == set_tf ? 40 : a->begin == nmi_behind_iret ? 1 : a->trap < STEPS ? m.done[a->trap] - done_before : 0;
     check("traps", traps, expected);
     if (a->begin == clear_bits)
         check("accessed and dirty", table[1] & (ACC | DIRTY), ACC | DIRTY);
@@ -421,7 +499,7 @@ static void act(const struct action *a, u32 w)
 /* A breakpoint that is set before the loop runs and goes when it ends. */
 static void before(void)
 {
-    static const struct action hit = { "breakpoint", NULL, 0, 0, false };
+    static const struct action hit = { "breakpoint", NULL, 0, 0, false, 0, 0 };
     struct action a = hit;
 
     group("breakpoint set between runs");
@@ -442,26 +520,43 @@ static void before(void)
     tell("events");
 }
 
-/* The 8254 at input 2 of the I/O APIC, edges: an NMI every 50 us while the loop is hot. */
-static void nmis(void)
+/* The 8254 at input 2 of the I/O APIC, edges, makes such messages every 50 us while the loop is hot. */
+static void messages(const char *name, u32 delivery)
 {
     u32 rounds = 0;
 
-    group("nmi");
+    group(name);
     prepare();
-    traps = 0;
+    traps = nmi_at = 0;
     poke32(IOAPIC, 0x10 + 2 * 2 + 1);
     poke32(IOAPIC + 0x10, peek32(APIC + 0x20) & 0xff000000);
     poke32(IOAPIC, 0x10 + 2 * 2);
-    poke32(IOAPIC + 0x10, 0x400);
+    poke32(IOAPIC + 0x10, delivery);
     outb(0x43, 0x34);
     outb(0x40, 60);
     outb(0x40, 0);
     for (; traps < 200 && rounds < 20000; rounds++)
-        run(STEPS, WARM / 9);
+        run(rounds % LOOPS, WARM / 9);
     poke32(IOAPIC + 0x10, 0x10000);
     check("came", traps >= 200, 1);
     tell("events");
+}
+
+/* The handler of SMIs writes a line. The save area is the AMD64 one (AMD64 manual volume 2, 10.2.3). */
+static void take_smis(void)
+{
+    const struct code *c = SNIPPET(16, "mov ebx, 0x40000; mov edi, [ebx]; cmp edi, [ebx+4]; jae 1f; add dword ptr [ebx], 36;"
+        "mov eax, cs:[0xff78]; mov [edi], eax; mov eax, cs:[0xff70]; mov [edi+4], eax;"
+        "mov eax, cs:[0xfff8]; mov [edi+8], eax; mov eax, cs:[0xffe0]; mov [edi+12], eax;"
+        "mov eax, cs:[0xfff0]; mov [edi+16], eax; mov eax, cs:[0xffe8]; mov [edi+20], eax;"
+        "mov eax, cs:[0xffc8]; mov [edi+24], eax; mov eax, cs:[0xffc0]; mov [edi+28], eax;"
+        "mov eax, cs:[0xffd0]; mov [edi+32], eax; 1: rsm");
+
+    outl(0xcf8, 0x80000070);
+    outb(0xcfe, 0x4a); /* the host bridge opens SMRAM, and closes it */
+    memcpy((void *)at(SMBASE + 0x8000), c->start, c->end - c->start);
+    outb(0xcfe, 0x0a);
+    poke32(SMI_END, SMI_LINES + 1000 * sizeof(struct smi_line));
 }
 
 static void gates(bool on)
@@ -479,7 +574,7 @@ void program(const char *line)
         dir[i] = i << 22 | 0x83;
     dir[APIC >> 22] = (APIC & 0xffc00000) | 0x93;
     dir[IOAPIC >> 22] = (IOAPIC & 0xffc00000) | 0x93;
-    dir[WIN >> 22] = (u32)table | P | W;
+    dir[WIN >> 22] = (u32)table | P | W | U;
     cr4_set(cr4_get() | 0x10);
     cr3_set((u32)dir);
     cr0_set(cr0_get() | 0x80000000 | WP);
@@ -487,15 +582,22 @@ void program(const char *line)
     poke32(APIC + 0x80, 0);
     outb(0x21, 0xff);
     put_code();
+    poke32(SMI_NEXT, SMI_LINES);
     gates(true);
     before();
     for (u32 i = 0; i < sizeof actions / sizeof actions[0]; i++) {
         group(actions[i].name);
+        if (actions[i].feature && !cpu_has(7, 1, actions[i].feature)) {
+            skip(actions[i].name, "not in CPUID");
+            continue;
+        }
         for (u32 w = 0; w < STEPS; w++)
             act(&actions[i], w);
         tell("events");
     }
-    nmis();
+    messages("nmi at any time", 0x400);
+    take_smis();
+    messages("smi", 0x200);
     gates(false);
     cr0_set(cr0_get() & 0x7ffeffff);
 }
