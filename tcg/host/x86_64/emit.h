@@ -169,7 +169,12 @@ static inline unsigned value_type(const struct emit *c, ir_ref v)
 void emit_map(struct emit *c, int16_t off, uint16_t insn, uint16_t pending);
 
 /* One function per group of operations: emit instruction i. Each unlocks and kills on its own. */
-void emit_state(struct emit *c, unsigned i);        /* GET PUT LDE STE PC CODE */
+void emit_get(struct emit *c, unsigned i);
+void emit_put(struct emit *c, unsigned i);
+void emit_lde(struct emit *c, unsigned i);
+void emit_ste(struct emit *c, unsigned i);
+void emit_pc(struct emit *c, unsigned i);
+void emit_code(struct emit *c, unsigned i);
 void emit_arith(struct emit *c, unsigned i);        /* ADD .. SUB, AND OR XOR, MUL */
 void emit_mulh(struct emit *c, unsigned i);
 void emit_add_carry(struct emit *c, unsigned i);          /* ADC SBB */

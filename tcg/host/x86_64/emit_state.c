@@ -1,7 +1,7 @@
 /* Guest registers, CPU struct fields, the pc. Nothing here changes the host's flags. */
 #include "tcg/host/x86_64/emit.h"
 
-static void emit_get(struct emit *c, unsigned i)
+void emit_get(struct emit *c, unsigned i)
 {
     const struct ir_insn *in = &c->insn[i];
 
@@ -64,7 +64,7 @@ static void put_memory(struct emit *c, const struct ir_insn *in, unsigned i)
     ra_kill(&c->ra, i);
 }
 
-static void emit_put(struct emit *c, unsigned i)
+void emit_put(struct emit *c, unsigned i)
 {
     const struct ir_insn *in = &c->insn[i], *value = &c->insn[in->a];
 
@@ -102,7 +102,7 @@ static bool extract(struct emit *c, const struct ir_insn *in, unsigned dst)
     return true;
 }
 
-static void emit_lde(struct emit *c, unsigned i)
+void emit_lde(struct emit *c, unsigned i)
 {
     const struct ir_insn *in = &c->insn[i];
     unsigned dst = ra_def(&c->ra, (ir_ref)i, NO_REG, 0, IR_BITS(in->type));
@@ -131,7 +131,7 @@ static bool insert(struct emit *c, const struct ir_insn *in)
     return true;
 }
 
-static void emit_ste(struct emit *c, unsigned i)
+void emit_ste(struct emit *c, unsigned i)
 {
     const struct ir_insn *in = &c->insn[i];
     int32_t imm;
@@ -148,7 +148,7 @@ static void emit_ste(struct emit *c, unsigned i)
     ra_kill(&c->ra, i);
 }
 
-static void emit_pc(struct emit *c, unsigned i)
+void emit_pc(struct emit *c, unsigned i)
 {
     const struct ir_insn *in = &c->insn[i];
     unsigned w = reg_width(in->type), dst = ra_def(&c->ra, (ir_ref)i, NO_REG, 0, IR_BITS(w));
@@ -166,37 +166,11 @@ static void emit_pc(struct emit *c, unsigned i)
     }
 }
 
-static void emit_code(struct emit *c, unsigned i)
+void emit_code(struct emit *c, unsigned i)
 {
     const struct ir_insn *in = &c->insn[i];
     unsigned dst = ra_def(&c->ra, (ir_ref)i, NO_REG, 0, IR_BITS(in->type));
 
     enc_mov_ri(&c->enc, dst, in->imm);
     enc_load(&c->enc, in->type, dst, mem_at(dst, 0));
-}
-
-void emit_state(struct emit *c, unsigned i)
-{
-    const struct ir_insn *in = &c->insn[i];
-
-    switch (in->op) {
-    case IR_GET:
-        emit_get(c, i);
-        break;
-    case IR_PUT:
-        emit_put(c, i);
-        break;
-    case IR_LDE:
-        emit_lde(c, i);
-        break;
-    case IR_STE:
-        emit_ste(c, i);
-        break;
-    case IR_CODE:
-        emit_code(c, i);
-        break;
-    default: /* PC */
-        emit_pc(c, i);
-        break;
-    }
 }

@@ -67,11 +67,30 @@ static void reg_form(struct enc *e, unsigned w, bool force, unsigned op, unsigne
     e->at = at + 1;
 }
 
-static void mem_form(struct enc *e, unsigned w, bool force, unsigned op, unsigned reg, struct x86_mem m)
+static void any_mem_form(struct enc *e, unsigned w, bool force, unsigned op, unsigned reg, struct x86_mem m)
 {
     uint8_t *at = prefixes(e->at, w, force, reg, m.index == NO_REG ? 0 : m.index, m.base);
 
     e->at = modrm_mem(opcode(at, op), reg, m);
+}
+
+/* Most accesses are to the CPU structure, by an opcode of one byte: REX, opcode and ModRM are then one word. */
+static inline void mem_form(struct enc *e, unsigned w, bool force, unsigned op, unsigned reg, struct x86_mem m)
+{
+    unsigned rex = (w == W64 ? 8u : 0) | (reg >> 3) << 2 | m.base >> 3, skip = rex || force;
+    unsigned mod = fits_int8(m.disp) ? 1 : 2;
+    uint32_t word;
+
+    if (m.index != NO_REG || (m.base & 7) == RSP || op > 0xff || w == W16 || !m.disp) {
+        any_mem_form(e, w, force, op, reg, m);
+        return;
+    }
+    word = PREFIX_REX | rex | op << 8 | (mod << 6 | (reg & 7) << 3 | (m.base & 7)) << 16;
+    word >>= skip ? 0 : 8;
+    memcpy(e->at, &word, 4);
+    e->at += 2 + skip;
+    memcpy(e->at, &m.disp, 4);
+    e->at += mod * mod; /* 1 or 4 bytes */
 }
 
 /* Two registers; `op` is the wide form. */

@@ -35,11 +35,13 @@ struct scan {
 
 static void clear_values(struct regalloc *ra)
 {
-    static const struct ra_value fresh = { .reg = NO_REG, .hint = NO_REG, .slot = NO_SLOT, .zbits = 64 };
+    struct ra_value fresh = { .reg = NO_REG, .hint = NO_REG, .slot = NO_SLOT, .zbits = 64 };
+    uint64_t words[2];
 
-    _Static_assert(sizeof(fresh) == 16, "one store");
+    _Static_assert(sizeof(fresh) == sizeof(words), "two stores");
+    memcpy(words, &fresh, sizeof(words));
     for (unsigned i = 1; i < ra->num; i++)
-        ra->val[i] = fresh;
+        memcpy(&ra->val[i], words, sizeof(words));
     memset(ra->dies, 0, ra->num * sizeof(ra->dies[0]));
 }
 
@@ -251,9 +253,6 @@ static void scan_uses(struct regalloc *ra, const struct ir_insn *in, unsigned i)
     case IR_CALL:
         use_call(ra, in, i);
         break;
-    case IR_PUT:
-        use_put(ra, in, i);
-        break;
     case IR_ADD:
         use(ra, in->a, i);
         use(ra, adds_scaled(ra, i) ? ra->insn[in->b].a : in->b, i);
@@ -266,20 +265,116 @@ static void scan_uses(struct regalloc *ra, const struct ir_insn *in, unsigned i)
         use_committed(ra, in->fl, i);
 }
 
+/* The value's hint was of a PUT that another one has replaced, or a barrier has, as seen from here. */
+static inline void settle_hint(const struct scan *s, unsigned i)
+{
+    struct ra_value *val = &s->ra->val[i];
+
+    val->hint = s->put[val->hint_of] == i ? val->hint : NO_REG; /* or never had one */
+}
+
+static inline void has_code(struct regalloc *ra, unsigned i)
+{
+    ra->made[--ra->first] = (ir_ref)i;
+}
+
+/* What the scan does with most operations, so that it looks at the kind once. A new block is new to the host's
+ * predictor: each question costs. */
+enum scan_kind { SCAN_ANY, SCAN_NOTHING, SCAN_MARK, SCAN_GET, SCAN_PUT, SCAN_VALUE, SCAN_ACCESS };
+
+static const uint8_t scan_kind[IR_NUM_OPS] = {
+    [IR_CONST] = SCAN_NOTHING, [IR_INSN] = SCAN_MARK, [IR_GET] = SCAN_GET, [IR_PUT] = SCAN_PUT,
+    [IR_LDE] = SCAN_VALUE, [IR_PC] = SCAN_VALUE, [IR_CODE] = SCAN_VALUE, [IR_SUB] = SCAN_VALUE, [IR_AND] = SCAN_VALUE,
+    [IR_OR] = SCAN_VALUE, [IR_XOR] = SCAN_VALUE, [IR_MUL] = SCAN_VALUE, [IR_NOT] = SCAN_VALUE, [IR_NEG] = SCAN_VALUE,
+    [IR_SHL] = SCAN_VALUE, [IR_SHR] = SCAN_VALUE, [IR_SAR] = SCAN_VALUE, [IR_ROL] = SCAN_VALUE, [IR_ROR] = SCAN_VALUE,
+    [IR_ZEXT] = SCAN_VALUE, [IR_SEXT] = SCAN_VALUE, [IR_TRUNC] = SCAN_VALUE, [IR_EXTRACT] = SCAN_VALUE,
+    [IR_DEPOSIT] = SCAN_VALUE, [IR_LD] = SCAN_ACCESS, [IR_ST] = SCAN_ACCESS,
+    /* Never a word: their users look at the operands. */
+    [IR_FL_ADD] = SCAN_NOTHING, [IR_FL_ADC] = SCAN_NOTHING, [IR_FL_SUB] = SCAN_NOTHING, [IR_FL_SBB] = SCAN_NOTHING,
+    [IR_FL_CMP] = SCAN_NOTHING, [IR_FL_LOGIC] = SCAN_NOTHING, [IR_FL_INC] = SCAN_NOTHING, [IR_FL_DEC] = SCAN_NOTHING,
+    [IR_FL_SHL] = SCAN_NOTHING, [IR_FL_SHR] = SCAN_NOTHING, [IR_FL_MUL] = SCAN_NOTHING, [IR_FL_BITS] = SCAN_NOTHING,
+    [IR_FL_CO] = SCAN_NOTHING, [IR_FL_RAW] = SCAN_NOTHING,
+};
+
+static void scan_get(struct scan *s, const struct ir_insn *in, unsigned i)
+{
+    settle_hint(s, i);
+    if (in->imm < NUM_PINNED)
+        s->put[in->imm] = 0;
+    if (s->ra->val[i].last_use)
+        has_code(s->ra, i);
+}
+
 static void scan_put(struct scan *s, const struct ir_insn *in, unsigned i)
 {
     struct regalloc *ra = s->ra;
 
-    if (s->put[ra->val[i].hint_of] != i)
-        ra->val[i].hint = NO_REG; /* or never had one */
-    if (in->op == IR_PUT && in->imm < NUM_PINNED) {
+    if (in->imm < NUM_PINNED) {
         s->put[in->imm] = in->a;
         ra->val[in->a].hint = x86_pinned[in->imm];
         ra->val[in->a].hint_of = (uint16_t)in->imm;
-    } else if (in->op == IR_GET && in->imm < NUM_PINNED) {
-        s->put[in->imm] = 0;
-    } else if (ir_ops[in->op].effects & (E_FAULT | E_END)) {
+    }
+    has_code(ra, i);
+    use_put(ra, in, i);
+}
+
+static void scan_value(struct scan *s, const struct ir_insn *in, unsigned i)
+{
+    if (!s->ra->val[i].last_use)
+        return;
+    settle_hint(s, i);
+    has_code(s->ra, i);
+    use_operands(s->ra, in, i);
+}
+
+static void scan_access(struct scan *s, const struct ir_insn *in, unsigned i)
+{
+    settle_hint(s, i);
+    memset(s->put, 0, sizeof(s->put));
+    has_code(s->ra, i);
+    use_operands(s->ra, in, i);
+    if (in->fl)
+        use_committed(s->ra, in->fl, i);
+}
+
+static void scan_any(struct scan *s, const struct ir_insn *in, unsigned i)
+{
+    struct regalloc *ra = s->ra;
+
+    settle_hint(s, i);
+    if (ir_ops[in->op].effects & (E_FAULT | E_END))
         memset(s->put, 0, sizeof(s->put));
+    if (ra->val[i].mark & RA_DEFERRED) {
+        use_deferred(ra, (ir_ref)i);
+    } else if (!ra_is_silent(ra, i)) {
+        has_code(ra, i);
+        scan_uses(ra, in, i);
+    }
+}
+
+static void scan(struct scan *s, const struct ir_insn *in, unsigned i)
+{
+    switch (scan_kind[in->op]) {
+    case SCAN_NOTHING:
+        break;
+    case SCAN_MARK:
+        has_code(s->ra, i);
+        break;
+    case SCAN_GET:
+        scan_get(s, in, i);
+        break;
+    case SCAN_PUT:
+        scan_put(s, in, i);
+        break;
+    case SCAN_VALUE:
+        scan_value(s, in, i);
+        break;
+    case SCAN_ACCESS:
+        scan_access(s, in, i);
+        break;
+    default:
+        scan_any(s, in, i);
+        break;
     }
 }
 
@@ -292,16 +387,10 @@ void ra_analyse(struct regalloc *ra, struct enc *enc, const struct ir_insn *insn
     ra->num = num;
     ra->locked = 0;
     ra->num_slots = ra->num_free = 0;
+    ra->first = IR_MAX_INSNS;
     memset(ra->head, 0, sizeof(ra->head));
     ra->val[0] = (struct ra_value){ .last_use = UINT16_MAX }; /* no value: nothing can be said of its uses */
     clear_values(ra);
-    for (unsigned i = num - 1; i > 0; i--) {
-        if (insn[i].op == IR_CONST || insn[i].op == IR_INSN)
-            continue; /* use nothing, and no register is written but by who needs them */
-        scan_put(&s, &insn[i], i);
-        if (ra->val[i].mark & RA_DEFERRED)
-            use_deferred(ra, (ir_ref)i);
-        else if (!ra_is_silent(ra, i))
-            scan_uses(ra, &insn[i], i);
-    }
+    for (unsigned i = num - 1; i > 0; i--)
+        scan(&s, &insn[i], i);
 }

@@ -192,28 +192,22 @@ static void fill(struct regalloc *ra, ir_ref v, unsigned reg)
         enc_load(ra->enc, W64, reg, slot_mem(ra->val[v].slot));
 }
 
-unsigned ra_use(struct regalloc *ra, ir_ref v)
+unsigned ra_fetch(struct regalloc *ra, ir_ref v)
 {
-    unsigned reg = ra->val[v].reg;
+    bool is_const = ra->insn[v].op == IR_CONST;
+    unsigned reg;
 
-    if (reg == NO_REG) {
-        bool is_const = ra->insn[v].op == IR_CONST;
-        assert(is_const || ra->val[v].slot != NO_SLOT);
-        reg = ra_temp(ra);
-        fill(ra, v, reg);
-        ra_attach(ra, v, reg, is_const ? IR_BITS(ra->insn[v].type) : ra->val[v].zbits);
-    }
-    ra->locked |= BIT_REG(reg);
+    assert(is_const || ra->val[v].slot != NO_SLOT);
+    reg = ra_temp(ra);
+    fill(ra, v, reg);
+    ra_attach(ra, v, reg, is_const ? IR_BITS(ra->insn[v].type) : ra->val[v].zbits);
     return reg;
 }
 
-void ra_take(struct regalloc *ra, unsigned reg)
+void ra_empty(struct regalloc *ra, unsigned reg)
 {
-    assert(!(ra->locked & BIT_REG(reg)));
-    ra->locked |= BIT_REG(reg);
-    if (!ra->head[reg])
-        return;
     unsigned to = find_empty(ra, 0);
+
     if (to != NO_REG) {
         move_list(ra, reg, to);
     } else {

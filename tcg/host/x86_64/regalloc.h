@@ -8,6 +8,8 @@
 #ifndef MIMUS_TCG_HOST_X86_64_REGALLOC_H
 #define MIMUS_TCG_HOST_X86_64_REGALLOC_H
 
+#include <assert.h>
+
 #include "tcg/host/x86_64/enc.h"
 #include "tcg/tcg.h"
 
@@ -50,7 +52,7 @@ struct ra_value {
     ir_ref next;        /* next value in the same register */
     ir_ref dies_next;   /* next value with the same last use */
     uint16_t hint_of;   /* that guest register */
-    uint16_t pad;       /* 16 bytes: a value is made ready by one store */
+    uint16_t pad;       /* 16 bytes: a value is made ready by two stores */
 };
 
 struct regalloc {
@@ -65,11 +67,13 @@ struct regalloc {
     uint16_t slot_users[IR_MAX_INSNS];
     ir_ref dies[IR_MAX_INSNS + 1];              /* values whose last use is this instruction */
     struct ra_value val[IR_MAX_INSNS + 1];
+    unsigned first;                             /* instructions that have code, in order: made[first .. IR_MAX_INSNS) */
+    ir_ref made[IR_MAX_INSNS];
 };
 
 /* ---- analysis of a block (live.c) ---- */
 
-/* Start a block: uses, last uses, hints, marks of insn[1 .. num). */
+/* Start a block: uses, last uses, hints, marks of insn[1 .. num), and which of them have code. */
 void ra_analyse(struct regalloc *ra, struct enc *enc, const struct ir_insn *insn, unsigned num);
 /* Where condition cc of flags *f really comes from: walks *f through FL_SETC. Returns the boolean
  * that equals (cc even) or is the opposite of (cc odd) the condition, or 0: look at *f. */
@@ -120,14 +124,32 @@ static inline bool flags_keep_carry(const struct ir_insn *f)
 
 /* ---- allocation (regalloc.c) ---- */
 
+/* Value v, which is in none, in a register, locked. */
+unsigned ra_fetch(struct regalloc *ra, ir_ref v);
 /* Value v in a register, locked until ra_unlock. */
-unsigned ra_use(struct regalloc *ra, ir_ref v);
+static inline unsigned ra_use(struct regalloc *ra, ir_ref v)
+{
+    unsigned reg = ra->val[v].reg;
+
+    if (reg == NO_REG)
+        return ra_fetch(ra, v);
+    ra->locked |= BIT_REG(reg);
+    return reg;
+}
 /* Constant v as an immediate sign-extended from 32 bits; false: not a constant or does not fit. */
 bool ra_imm(const struct regalloc *ra, ir_ref v, int32_t *imm);
 /* A free temporary, locked. */
 unsigned ra_temp(struct regalloc *ra);
+/* The values in this register, which is not empty, go elsewhere. */
+void ra_empty(struct regalloc *ra, unsigned reg);
 /* Empty this temporary and lock it. Values in it go elsewhere. */
-void ra_take(struct regalloc *ra, unsigned reg);
+static inline void ra_take(struct regalloc *ra, unsigned reg)
+{
+    assert(!(ra->locked & BIT_REG(reg)));
+    ra->locked |= BIT_REG(reg);
+    if (ra->head[reg])
+        ra_empty(ra, reg);
+}
 /* Value v in exactly this temporary, for reading only; locked. Values that were in it go elsewhere. */
 void ra_use_in(struct regalloc *ra, ir_ref v, unsigned reg);
 /* The values that die at instruction i leave their registers. */

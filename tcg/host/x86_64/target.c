@@ -14,9 +14,17 @@ enum { THUNKS_SIZE = 32768, CODE_ALIGN = 16 };
 typedef void emit_fn(struct emit *c, unsigned i);
 typedef uintptr_t enter_fn(void *env, const void *code);
 
+static void begin_insn(struct emit *c, unsigned i)
+{
+    c->guest_off = (int16_t)c->insn[i].imm;
+    c->guest_insn++;
+    vec_begin_insn(c);
+}
+
 static emit_fn *const emitters[IR_NUM_OPS] = {
-    [IR_GET] = emit_state, [IR_PUT] = emit_state, [IR_LDE] = emit_state, [IR_STE] = emit_state,
-    [IR_PC] = emit_state, [IR_CODE] = emit_state,
+    [IR_INSN] = begin_insn,
+    [IR_GET] = emit_get, [IR_PUT] = emit_put, [IR_LDE] = emit_lde, [IR_STE] = emit_ste, [IR_PC] = emit_pc,
+    [IR_CODE] = emit_code,
     [IR_ADD] = emit_arith, [IR_SUB] = emit_arith, [IR_AND] = emit_arith, [IR_OR] = emit_arith,
     [IR_XOR] = emit_arith, [IR_MUL] = emit_arith, [IR_MULHU] = emit_mulh, [IR_MULHS] = emit_mulh,
     [IR_ADC] = emit_add_carry, [IR_SBB] = emit_add_carry,
@@ -40,18 +48,19 @@ static emit_fn *const emitters[IR_NUM_OPS] = {
     [IR_EXIT] = emit_end,
 };
 
-/* Operations whose code is moves only: the host's flags survive them. */
-static const bool keeps_flags[IR_NUM_OPS] = {
-    [IR_GET] = true, [IR_PUT] = true, [IR_LDE] = true, [IR_STE] = true, [IR_PC] = true, [IR_CODE] = true,
-    [IR_ZEXT] = true, [IR_SEXT] = true, [IR_TRUNC] = true, [IR_NOT] = true, [IR_PUTFL] = true, [IR_VMASK] = true,
-    [IR_VOP] = true, [IR_VZERO] = true, [IR_VSET] = true, [IR_VFROMI] = true, [IR_VTOI] = true,
-};
+/* KEEPS_FLAGS: the code is moves only, which the host's flags survive. PLAIN: it calls nothing and jumps nowhere, so that
+ * it may be copied. */
+enum { KEEPS_FLAGS = 1, PLAIN = 2 };
 
-/* Operations that call nothing and jump nowhere: their code may be copied. */
-static const bool is_plain[IR_NUM_OPS] = {
-    [IR_GET] = true, [IR_PUT] = true, [IR_ADD] = true, [IR_SUB] = true, [IR_AND] = true, [IR_OR] = true,
-    [IR_XOR] = true, [IR_NOT] = true, [IR_NEG] = true, [IR_SHL] = true, [IR_SHR] = true, [IR_SAR] = true,
-    [IR_ZEXT] = true, [IR_SEXT] = true, [IR_TRUNC] = true, [IR_EXTRACT] = true, [IR_DEPOSIT] = true,
+static const uint8_t traits[IR_NUM_OPS] = {
+    [IR_INSN] = KEEPS_FLAGS | PLAIN,
+    [IR_GET] = KEEPS_FLAGS | PLAIN, [IR_PUT] = KEEPS_FLAGS | PLAIN, [IR_ZEXT] = KEEPS_FLAGS | PLAIN,
+    [IR_SEXT] = KEEPS_FLAGS | PLAIN, [IR_TRUNC] = KEEPS_FLAGS | PLAIN, [IR_NOT] = KEEPS_FLAGS | PLAIN,
+    [IR_LDE] = KEEPS_FLAGS, [IR_STE] = KEEPS_FLAGS, [IR_PC] = KEEPS_FLAGS, [IR_CODE] = KEEPS_FLAGS,
+    [IR_PUTFL] = KEEPS_FLAGS, [IR_VMASK] = KEEPS_FLAGS, [IR_VOP] = KEEPS_FLAGS, [IR_VZERO] = KEEPS_FLAGS,
+    [IR_VSET] = KEEPS_FLAGS, [IR_VFROMI] = KEEPS_FLAGS, [IR_VTOI] = KEEPS_FLAGS,
+    [IR_ADD] = PLAIN, [IR_SUB] = PLAIN, [IR_AND] = PLAIN, [IR_OR] = PLAIN, [IR_XOR] = PLAIN, [IR_NEG] = PLAIN,
+    [IR_SHL] = PLAIN, [IR_SHR] = PLAIN, [IR_SAR] = PLAIN, [IR_EXTRACT] = PLAIN, [IR_DEPOSIT] = PLAIN,
 };
 
 void emit_map(struct emit *c, int16_t off, uint16_t insn, uint16_t pending)
@@ -63,36 +72,25 @@ void emit_map(struct emit *c, int16_t off, uint16_t insn, uint16_t pending)
                                                   .pending = pending };
 }
 
+/* A constant is made by whoever needs it in a register: ra_analyse() leaves it out, as all that has no code. */
 static void emit_block(struct emit *c)
 {
     emit_entry(c);
     if (c->loop.num)
         vec_enter_loop(c, &c->loop);
     c->loop_at = c->enc.at;
-    for (unsigned i = 1; i < c->ir->num; i++) {
-        const struct ir_insn *in = &c->insn[i];
+    for (unsigned k = c->ra.first; k < IR_MAX_INSNS; k++) {
+        unsigned i = c->ra.made[k], op = c->insn[i].op;
         const struct stub *last = c->last;
 
-        if (in->op == IR_INSN) {
-            c->guest_off = (int16_t)in->imm;
-            c->guest_insn++;
-            vec_begin_insn(c);
-            continue;
-        }
-        if (in->op == IR_CONST || ra_is_silent(&c->ra, i))
-            continue; /* a constant is made by whoever needs it in a register */
-        c->kept_flags = keeps_flags[in->op];
-        emitters[in->op](c, i);
-        if (c->last == last && !is_plain[in->op])
+        c->kept_flags = traits[op] & KEEPS_FLAGS;
+        emitters[op](c, i);
+        if (c->last == last && !(traits[op] & PLAIN))
             c->last = NULL;
         ra_unlock(&c->ra);
         vec_unlock(c);
-        if (c->kept_flags)
-            continue;
-        if (c->flags_owner != i)
-            c->flags_owner = 0;
-        if (c->carry_is != i)
-            c->carry_is = 0;
+        c->flags_owner = c->kept_flags || c->flags_owner == i ? c->flags_owner : 0;
+        c->carry_is = c->kept_flags || c->carry_is == i ? c->carry_is : 0;
     }
     emit_stubs(c);
 }
@@ -143,6 +141,13 @@ size_t x86_room(const struct ir_block *ir)
     return room;
 }
 
+/* Mostly there is more than the longest block of so many instructions takes. */
+static bool has_room(const struct ir_block *ir, size_t room)
+{
+    _Static_assert(X86_ROOM_PER_ACCESS >= X86_ROOM_PER_INSN, "the most that one instruction takes");
+    return room >= X86_ROOM_PER_BLOCK + (size_t)ir->num * X86_ROOM_PER_ACCESS || room >= x86_room(ir);
+}
+
 /* A loop is known at its end: then the block is made again. */
 static void compile_once(struct emit *c, const struct ir_block *ir)
 {
@@ -151,8 +156,6 @@ static void compile_once(struct emit *c, const struct ir_block *ir)
     c->flags_owner = c->carry_is = 0;
     c->last = NULL;
     c->num_stubs = c->num_map = c->num_xlates = c->num_pending = c->last_pending = 0;
-    for (unsigned n = 0; n < c->blk->num_exits; n++)
-        c->blk->exit[n].jump_at = 0;
     ra_analyse(&c->ra, &c->enc, ir->insn, ir->num);
     vec_begin(c);
     emit_block(c);
@@ -178,7 +181,7 @@ static int x86_compile(void *host, const struct ir_block *ir, struct tcg_code_bu
     struct emit *c = host;
     size_t pad = -(uintptr_t)(buf->at + FRONT_SIZE) & (CODE_ALIGN - 1);
 
-    if ((size_t)(buf->end - buf->at) < x86_room(ir))
+    if (!has_room(ir, (size_t)(buf->end - buf->at)))
         return -1;
     c->ir = ir;
     c->insn = ir->insn;
@@ -187,8 +190,11 @@ static int x86_compile(void *host, const struct ir_block *ir, struct tcg_code_bu
     c->loop.num = 0;
     blk->loop_at = 0;
     compile_once(c, ir);
-    if (c->loop.num)
+    if (c->loop.num) {
+        for (unsigned n = 0; n < blk->num_exits; n++)
+            blk->exit[n].jump_at = 0;
         compile_once(c, ir);
+    }
     blk->code = c->start;
     blk->code_size = (uint32_t)(c->enc.at - c->start);
     put_map(c, blk);
