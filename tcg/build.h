@@ -1,6 +1,10 @@
-/* The IR builder's inside, shared by ir_build.c (appending, numbering, forwarding) and ir_fold.c (rules). */
+/* The IR builder's inside, shared by ir_build.c (appending, numbering, forwarding), ir_fold.c (rules) and ir_sink.c
+ * (delayed writes). */
 #ifndef MIMUS_TCG_BUILD_H
 #define MIMUS_TCG_BUILD_H
+
+#include <assert.h>
+#include <string.h>
 
 #include "tcg/tcg.h"
 
@@ -20,9 +24,19 @@ struct ir_known_field {
     ir_ref ref;
 };
 
+/* Writes of the guest's flags and registers that nobody has seen yet (ir_sink.c). */
+struct ir_sink {
+    ir_ref pending;             /* to become the guest's flags; 0: these are up to date */
+    ir_ref maybe, cond;         /* operands of a PUTFLIF that comes after that; 0: none */
+    ir_ref changed;             /* the last instruction that may have changed the guest's flags */
+    ir_ref carry_changed;       /* and their C */
+    ir_ref seen;                /* the last instruction that sees all registers */
+    ir_ref put[TCG_NUM_REGS];   /* the latest PUT of each that no GET has seen; 0: none */
+};
+
 struct ir_builder {
     const struct tcg_guest *guest;
-    bool fold;
+    bool fold, sinks;
     struct ir_block blk;
     ir_ref fl;                         /* the guest's flags as a value; 0: not known */
     struct ir_known_reg reg[TCG_NUM_REGS];
@@ -30,6 +44,7 @@ struct ir_builder {
     unsigned next_field;
     ir_ref untrapped;                  /* the condition of the last TRAPIF, which is 0 since then */
     uint32_t regs_lo, regs_hi;         /* CPU struct range that holds all guest registers */
+    struct ir_sink sink;
     /* Value numbering. An entry is only a hint: the instruction that it names is
      * compared as a whole. A block is straight-line, so any equal pure instruction
      * before is the same value; therefore nothing is ever cleared. */
@@ -56,6 +71,47 @@ static inline uint64_t ir_high(ir_ref c, ir_ref d)
     return c | (uint32_t)d << 16;
 #endif
 }
+
+/* The flags that a faulting instruction commits, in its second word. */
+static inline uint64_t ir_high_fl(ir_ref fl)
+{
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    return (uint64_t)fl << 16;
+#else
+    return (uint64_t)fl << 32;
+#endif
+}
+
+static inline void ir_write_words(struct ir_insn *to, uint64_t low, uint64_t high, uint64_t imm)
+{
+    _Static_assert(sizeof(*to) == 24 && offsetof(struct ir_insn, c) == 8 && offsetof(struct ir_insn, imm) == 16,
+                   "three words, no padding");
+    memcpy(to, &low, 8);
+    memcpy((uint8_t *)to + 8, &high, 8);
+    to->imm = imm;
+}
+
+/* An instruction as it is. */
+static inline ir_ref ir_append(struct ir_builder *b, uint64_t low, uint64_t high, uint64_t imm)
+{
+    assert(b->blk.num < IR_MAX_INSNS);
+    ir_write_words(&b->insn[b->blk.num], low, high, imm);
+    return (ir_ref)b->blk.num++;
+}
+
+/* ---- delayed writes (ir_sink.c), if the builder sinks them; each before the instruction is appended ---- */
+
+/* The guest's flags are `fl` from here on, or if `cond`. */
+void ir_sink_flags(struct ir_builder *b, ir_ref fl);
+void ir_sink_flags_if(struct ir_builder *b, ir_ref fl, ir_ref cond);
+/* Write what is pending. */
+void ir_sink_commit(struct ir_builder *b);
+/* An instruction that may leave the block and come back: the flags that it carries; 0: none. It sees all registers. */
+ir_ref ir_sink_fault(struct ir_builder *b);
+/* A helper with these effects. */
+void ir_sink_call(struct ir_builder *b, uint32_t effects);
+/* A PUT. */
+void ir_sink_put(struct ir_builder *b, unsigned reg);
 
 /* Simplify, share or append a pure instruction. */
 ir_ref ir_value(struct ir_builder *b, uint64_t low, uint64_t high, uint64_t imm);

@@ -62,7 +62,7 @@ enum ir_atomic { IR_ATOMIC_ADD, IR_ATOMIC_AND, IR_ATOMIC_OR, IR_ATOMIC_XOR, IR_A
 enum { IR_CF = 0x001, IR_PF = 0x004, IR_AF = 0x010, IR_ZF = 0x040, IR_SF = 0x080, IR_OF = 0x800,
        IR_FLAGS6 = 0x8d5 };
 
-/* aux of FL_INC and FL_DEC after opt_flags. */
+/* aux of FL_INC and FL_DEC, if the builder sinks flags. */
 enum { IR_KEEPS_C = 1, IR_CHANGES_C = 2 };
 
 typedef uint16_t ir_ref; /* index into the block; 0 = none (insn[0] is never a value) */
@@ -73,7 +73,7 @@ struct ir_insn {
     uint8_t cc;     /* CMP: enum ir_cmp; COND: x86 condition number */
     uint8_t aux;    /* VOP: the immediate */
     ir_ref a, b, c, d;
-    ir_ref fl;      /* E_FAULT instructions after opt_flags: the flags to be committed before leaving the block here; 0: the guest's flags are up to date */
+    ir_ref fl;      /* E_FAULT instructions: the flags to be committed before leaving the block here; 0: the guest's flags are up to date */
     uint16_t uses;  /* number of references, kept by the passes */
     uint64_t imm;
 };
@@ -121,24 +121,23 @@ struct ir_op_info {
 };
 extern const struct ir_op_info ir_ops[IR_NUM_OPS];
 
-/* ---- building (ir_build.c, ir_fold.c) ----
+/* ---- building (ir_build.c, ir_fold.c, ir_sink.c) ----
  *
- * The builder folds constants, simplifies, shares equal pure values and
- * forwards guest-register reads while building. With `fold` off it appends what
- * it is told, for the unoptimised engine. */
+ * With IR_FOLD the builder folds constants, simplifies, shares equal pure values and forwards guest-register reads
+ * while building; with IR_SINK it delays writes of flags to where something can see them, and drops those of flags and
+ * registers that nothing sees. With neither it appends what it is told, for the unoptimised engine. */
+enum ir_build { IR_PLAIN, IR_FOLD = 1, IR_SINK = 2 };
 struct ir_builder;
 struct tcg_guest;
 
-struct ir_builder *ir_builder_new(const struct tcg_guest *guest, bool fold);
+/* how: enum ir_build, joined by |. */
+struct ir_builder *ir_builder_new(const struct tcg_guest *guest, unsigned how);
 void ir_builder_free(struct ir_builder *b);
 /* Start an empty block and return it; the builder owns it and reuses it at the next start. */
 struct ir_block *ir_start(struct ir_builder *b);
 struct ir_block *ir_block(struct ir_builder *b);
 /* Instructions that still fit. */
 unsigned ir_room(const struct ir_builder *b);
-/* Undo everything appended since ir_mark() (the last instruction could not be translated after all). */
-unsigned ir_mark(struct ir_builder *b);
-void ir_rewind(struct ir_builder *b, unsigned mark);
 
 ir_ref ir_const(struct ir_builder *b, enum ir_type t, uint64_t v);
 ir_ref ir_get(struct ir_builder *b, enum ir_type t, unsigned reg);            /* I32, I64 */
@@ -214,12 +213,8 @@ uint64_t ir_maybe_bits(const struct ir_insn *insn, ir_ref v);
 
 /* ---- passes: each is one file with one function ---- */
 
-/* Sink flag writes to the exits that need them; set `fl` of E_FAULT instructions; drop dead ones. */
-void ir_opt_flags(struct ir_block *blk, const struct tcg_guest *guest);
 /* Let accesses to memory near each other share a translation of the address. */
 void ir_opt_share(struct ir_block *blk, const struct tcg_guest *guest);
-/* Drop register writes that are overwritten before anything can see them. */
-void ir_opt_regs(struct ir_block *blk, const struct tcg_guest *guest);
 /* Drop values that nobody uses; set `uses`. The last pass. */
 void ir_opt_dead(struct ir_block *blk, const struct tcg_guest *guest);
 

@@ -5,7 +5,7 @@
  * - With `fold` off every call appends exactly what it is told.
  * - What is known of registers, flags and fields describes the guest's state at
  *   the end of what was appended so far. Whatever may change that state without
- *   saying how forgets it. Rewinding forgets everything.
+ *   saying how forgets it.
  * - A field is remembered only between appends that cannot write it: a store to
  *   an overlapping field, a vector operation or load onto it, and every helper
  *   that writes anything. Guest memory accesses never change a CPU field that
@@ -19,14 +19,15 @@
 
 /* ---- life ---- */
 
-struct ir_builder *ir_builder_new(const struct tcg_guest *guest, bool fold)
+struct ir_builder *ir_builder_new(const struct tcg_guest *guest, unsigned how)
 {
     struct ir_builder *b = calloc(1, sizeof(*b));
 
     if (!b)
         return NULL;
     b->guest = guest;
-    b->fold = fold;
+    b->fold = how & IR_FOLD;
+    b->sinks = how & IR_SINK;
     b->regs_lo = UINT32_MAX;
     for (unsigned r = 0; r < TCG_NUM_REGS; r++) {
         b->regs_lo = MIN_OF(b->regs_lo, guest->off_reg[r]);
@@ -41,17 +42,13 @@ void ir_builder_free(struct ir_builder *b)
     free(b);
 }
 
-static void forget_all(struct ir_builder *b)
-{
-    b->fl = b->untrapped = 0;
-    memset(b->reg, 0, sizeof(b->reg));
-    memset(b->field, 0, sizeof(b->field));
-}
-
 struct ir_block *ir_start(struct ir_builder *b)
 {
     b->blk = (struct ir_block){ .insn = b->insn, .num = 1, .phys2 = UINT64_MAX };
-    forget_all(b);
+    b->fl = b->untrapped = 0;
+    memset(b->reg, 0, sizeof(b->reg));
+    memset(b->field, 0, sizeof(b->field));
+    memset(&b->sink, 0, sizeof(b->sink));
     return &b->blk;
 }
 
@@ -65,43 +62,32 @@ unsigned ir_room(const struct ir_builder *b)
     return IR_MAX_INSNS - b->blk.num;
 }
 
-unsigned ir_mark(struct ir_builder *b)
-{
-    return b->blk.num;
-}
-
-void ir_rewind(struct ir_builder *b, unsigned mark)
-{
-    b->blk.num = mark;
-    forget_all(b);
-}
-
 /* ---- appending and value numbering ---- */
 
-static inline void write_words(struct ir_insn *to, uint64_t low, uint64_t high, uint64_t imm)
-{
-    _Static_assert(sizeof(*to) == 24 && offsetof(struct ir_insn, c) == 8 && offsetof(struct ir_insn, imm) == 16,
-                   "three words, no padding");
-    memcpy(to, &low, 8);
-    memcpy((uint8_t *)to + 8, &high, 8);
-    to->imm = imm;
-}
-
+/* Pure instructions have no aux but what is found out later of INC and DEC. */
 static inline bool same_words(const struct ir_insn *in, uint64_t low, uint64_t high, uint64_t imm)
 {
     uint64_t w[2];
 
     memcpy(&w[0], in, 8);
     memcpy(&w[1], (const uint8_t *)in + 8, 8);
-    return w[0] == low && w[1] == high && in->imm == imm;
+    return !((w[0] ^ low) & ~ir_low(0, 0, 0, 0xff, 0, 0)) && w[1] == high && in->imm == imm;
 }
 
-/* As it is. */
-static inline ir_ref append(struct ir_builder *b, uint64_t low, uint64_t high, uint64_t imm)
+/* What may leave the block: it carries the flags that are pending. */
+static ir_ref append_fault(struct ir_builder *b, uint64_t low, uint64_t high, uint64_t imm)
 {
-    assert(b->blk.num < IR_MAX_INSNS);
-    write_words(&b->insn[b->blk.num], low, high, imm);
-    return (ir_ref)b->blk.num++;
+    if (b->sinks)
+        high |= ir_high_fl(ir_sink_fault(b));
+    return ir_append(b, low, high, imm);
+}
+
+/* The block's end. */
+static void append_end(struct ir_builder *b, uint64_t low, uint64_t imm)
+{
+    if (b->sinks)
+        ir_sink_commit(b);
+    ir_append(b, low, 0, imm);
 }
 
 static inline unsigned hash_words(uint64_t low, uint64_t high, uint64_t imm)
@@ -116,7 +102,7 @@ static inline ir_ref number(struct ir_builder *b, uint64_t low, uint64_t high, u
 
     if (*slot && *slot < b->blk.num && same_words(&b->insn[*slot], low, high, imm))
         return *slot;
-    return *slot = append(b, low, high, imm);
+    return *slot = ir_append(b, low, high, imm);
 }
 
 ir_ref ir_value(struct ir_builder *b, uint64_t low, uint64_t high, uint64_t imm)
@@ -125,8 +111,8 @@ ir_ref ir_value(struct ir_builder *b, uint64_t low, uint64_t high, uint64_t imm)
     ir_ref v;
 
     if (!b->fold)
-        return append(b, low, high, imm);
-    write_words(&in, low, high, imm);
+        return ir_append(b, low, high, imm);
+    ir_write_words(&in, low, high, imm);
     v = ir_simplify(b, &in);
     if (v)
         return v;
@@ -165,12 +151,13 @@ ir_ref ir_const(struct ir_builder *b, enum ir_type t, uint64_t v)
     uint64_t low = ir_low(IR_CONST, t, 0, 0, 0, 0);
 
     v &= MASK(IR_BITS(t));
-    return b->fold ? number(b, low, 0, v) : append(b, low, 0, v);
+    return b->fold ? number(b, low, 0, v) : ir_append(b, low, 0, v);
 }
 
 static ir_ref append_get(struct ir_builder *b, enum ir_type t, unsigned reg)
 {
-    return append(b, ir_low(IR_GET, t, 0, 0, 0, 0), 0, reg);
+    b->sink.put[reg] = 0;
+    return ir_append(b, ir_low(IR_GET, t, 0, 0, 0, 0), 0, reg);
 }
 
 ir_ref ir_get(struct ir_builder *b, enum ir_type t, unsigned reg)
@@ -199,7 +186,9 @@ void ir_put(struct ir_builder *b, enum ir_type t, unsigned reg, ir_ref v)
         *k = t == IR_I64 ? (struct ir_known_reg){ .v64 = v }
                          : (struct ir_known_reg){ .v32 = v, .upper_zero = true };
     }
-    append(b, ir_low(IR_PUT, t, 0, 0, v, 0), 0, reg);
+    if (b->sinks)
+        ir_sink_put(b, reg);
+    ir_append(b, ir_low(IR_PUT, t, 0, 0, v, 0), 0, reg);
 }
 
 /* ---- CPU fields ---- */
@@ -244,11 +233,11 @@ ir_ref ir_lde(struct ir_builder *b, enum ir_type t, unsigned offset)
     ir_ref v;
 
     if (!b->fold)
-        return append(b, low, 0, offset);
+        return ir_append(b, low, 0, offset);
     v = known_field(b, t, offset);
     if (v)
         return v;
-    v = append(b, low, 0, offset);
+    v = ir_append(b, low, 0, offset);
     remember_field(b, t, offset, v);
     return v;
 }
@@ -261,17 +250,17 @@ void ir_ste(struct ir_builder *b, enum ir_type t, unsigned offset, ir_ref v)
         forget_fields(b, offset, IR_BYTES(t));
         remember_field(b, t, offset, v);
     }
-    append(b, ir_low(IR_STE, t, 0, 0, v, 0), 0, offset);
+    ir_append(b, ir_low(IR_STE, t, 0, 0, v, 0), 0, offset);
 }
 
 ir_ref ir_vmask(struct ir_builder *b, unsigned cc, enum ir_type element, unsigned offset)
 {
-    return append(b, ir_low(IR_VMASK, element, cc, 0, 0, 0), 0, offset);
+    return ir_append(b, ir_low(IR_VMASK, element, cc, 0, 0, 0), 0, offset);
 }
 
 ir_ref ir_code(struct ir_builder *b, enum ir_type t, const void *host)
 {
-    return append(b, ir_low(IR_CODE, t, 0, 0, 0, 0), 0, (uintptr_t)host);
+    return ir_append(b, ir_low(IR_CODE, t, 0, 0, 0, 0), 0, (uintptr_t)host);
 }
 
 /* The pc register keeps the block's first pc while the block runs, so equal reads are shared. */
@@ -350,13 +339,11 @@ ir_ref ir_flags(struct ir_builder *b, enum ir_op op, enum ir_type t, ir_ref x, i
 
 ir_ref ir_getfl(struct ir_builder *b)
 {
-    uint64_t low = ir_low(IR_GETFL, IR_I32, 0, 0, 0, 0);
-
-    if (!b->fold)
-        return append(b, low, 0, 0);
-    if (!b->fl)
-        b->fl = append(b, low, 0, 0);
-    return b->fl;
+    if (b->fold && b->fl)
+        return b->fl;
+    if (b->sinks)
+        ir_sink_commit(b);
+    return b->fl = ir_append(b, ir_low(IR_GETFL, IR_I32, 0, 0, 0, 0), 0, 0);
 }
 
 void ir_putfl(struct ir_builder *b, ir_ref fl)
@@ -366,13 +353,19 @@ void ir_putfl(struct ir_builder *b, ir_ref fl)
             return;
         b->fl = fl;
     }
-    append(b, ir_low(IR_PUTFL, IR_I32, 0, 0, fl, 0), 0, 0);
+    if (b->sinks)
+        ir_sink_flags(b, fl);
+    else
+        ir_append(b, ir_low(IR_PUTFL, IR_I32, 0, 0, fl, 0), 0, 0);
 }
 
 void ir_putflif(struct ir_builder *b, ir_ref fl, ir_ref cond)
 {
     b->fl = 0;
-    append(b, ir_low(IR_PUTFLIF, IR_I32, 0, 0, fl, cond), 0, 0);
+    if (b->sinks)
+        ir_sink_flags_if(b, fl, cond);
+    else
+        ir_append(b, ir_low(IR_PUTFLIF, IR_I32, 0, 0, fl, cond), 0, 0);
 }
 
 ir_ref ir_eflags(struct ir_builder *b, ir_ref fl)
@@ -408,31 +401,31 @@ ir_ref ir_ld(struct ir_builder *b, enum ir_type t, ir_ref addr, unsigned mem)
 {
     uint64_t disp = take_displacement(b, &addr, mem);
 
-    return append(b, ir_low(IR_LD, t, 0, mem, addr, 0), 0, disp);
+    return append_fault(b, ir_low(IR_LD, t, 0, mem, addr, 0), 0, disp);
 }
 
 void ir_st(struct ir_builder *b, enum ir_type t, ir_ref addr, ir_ref v, unsigned mem)
 {
     uint64_t disp = take_displacement(b, &addr, mem);
 
-    append(b, ir_low(IR_ST, t, 0, mem, addr, v), 0, disp);
+    append_fault(b, ir_low(IR_ST, t, 0, mem, addr, v), 0, disp);
 }
 
 ir_ref ir_atomic(struct ir_builder *b, enum ir_atomic kind, enum ir_type t, ir_ref addr, ir_ref v,
                  unsigned mem)
 {
-    return append(b, ir_low(IR_ATOMIC, t, 0, mem, addr, v), 0, kind);
+    return append_fault(b, ir_low(IR_ATOMIC, t, 0, mem, addr, v), 0, kind);
 }
 
 ir_ref ir_cas(struct ir_builder *b, enum ir_type t, ir_ref addr, ir_ref expected, ir_ref desired,
               unsigned mem)
 {
-    return append(b, ir_low(IR_CAS, t, 0, mem, addr, expected), ir_high(desired, 0), 0);
+    return append_fault(b, ir_low(IR_CAS, t, 0, mem, addr, expected), ir_high(desired, 0), 0);
 }
 
 void ir_fence(struct ir_builder *b)
 {
-    append(b, ir_low(IR_FENCE, IR_I64, 0, 0, 0, 0), 0, 0);
+    ir_append(b, ir_low(IR_FENCE, IR_I64, 0, 0, 0, 0), 0, 0);
 }
 
 /* A vector of size and form cc at `dst` is written. */
@@ -451,14 +444,14 @@ void ir_ldv(struct ir_builder *b, unsigned cc, ir_ref addr, unsigned offset, uns
     uint64_t disp = take_displacement(b, &addr, mem);
 
     forget_vector(b, cc, offset);
-    append(b, ir_low(IR_LDV, IR_I64, cc, mem, addr, 0), 0, offset | disp);
+    append_fault(b, ir_low(IR_LDV, IR_I64, cc, mem, addr, 0), 0, offset | disp);
 }
 
 void ir_stv(struct ir_builder *b, unsigned cc, ir_ref addr, unsigned offset, unsigned mem)
 {
     uint64_t disp = take_displacement(b, &addr, mem);
 
-    append(b, ir_low(IR_STV, IR_I64, cc, mem, addr, 0), 0, offset | disp);
+    append_fault(b, ir_low(IR_STV, IR_I64, cc, mem, addr, 0), 0, offset | disp);
 }
 
 /* ---- checks, helpers, vectors ---- */
@@ -468,7 +461,7 @@ void ir_bound(struct ir_builder *b, ir_ref a, unsigned offset, unsigned size, un
     uint64_t imm = (uint16_t)offset | (uint64_t)(uint16_t)(size - 1) << 16 |
                    (uint64_t)(uint16_t)helper << 32 | (uint64_t)arg << 48;
 
-    append(b, ir_low(IR_BOUND, IR_I64, 0, 0, a, 0), 0, imm);
+    append_fault(b, ir_low(IR_BOUND, IR_I64, 0, 0, a, 0), 0, imm);
 }
 
 void ir_trapif(struct ir_builder *b, ir_ref cond, unsigned helper, uint32_t arg)
@@ -478,7 +471,7 @@ void ir_trapif(struct ir_builder *b, ir_ref cond, unsigned helper, uint32_t arg)
     if (b->fold && ((ir_is_const(b, cond, &v) && !v) || cond == b->untrapped))
         return;
     b->untrapped = cond;
-    append(b, ir_low(IR_TRAPIF, IR_I32, 0, 0, cond, 0), 0, helper | (uint64_t)arg << 32);
+    append_fault(b, ir_low(IR_TRAPIF, IR_I32, 0, 0, cond, 0), 0, helper | (uint64_t)arg << 32);
 }
 
 /* Forget what a helper with these effects may change. */
@@ -500,7 +493,9 @@ ir_ref ir_call(struct ir_builder *b, unsigned helper, ir_ref a0, ir_ref a1, ir_r
 
     if (b->fold)
         forget_call(b, h->effects);
-    v = b->fold && h->effects == H_PURE ? number(b, low, high, helper) : append(b, low, high, helper);
+    if (b->sinks)
+        ir_sink_call(b, h->effects);
+    v = b->fold && h->effects == H_PURE ? number(b, low, high, helper) : ir_append(b, low, high, helper);
     return h->result == 'v' ? 0 : v;
 }
 
@@ -517,30 +512,30 @@ static uint64_t vector_fields(unsigned dst, unsigned src1, unsigned src2)
 void ir_vset(struct ir_builder *b, unsigned cc, unsigned dst, ir_ref v)
 {
     forget_vector(b, cc, dst);
-    append(b, ir_low(IR_VSET, ir_type_of(b, v), cc, 0, v, 0), 0, vector_fields(dst, 0, 0));
+    ir_append(b, ir_low(IR_VSET, ir_type_of(b, v), cc, 0, v, 0), 0, vector_fields(dst, 0, 0));
 }
 
 void ir_vfromi(struct ir_builder *b, unsigned cc, unsigned dst, unsigned rest, ir_ref v, unsigned what)
 {
     forget_vector(b, cc, dst);
-    append(b, ir_low(IR_VFROMI, ir_type_of(b, v), cc, what, v, 0), 0, vector_fields(dst, rest, 0));
+    ir_append(b, ir_low(IR_VFROMI, ir_type_of(b, v), cc, what, v, 0), 0, vector_fields(dst, rest, 0));
 }
 
 ir_ref ir_vtoi(struct ir_builder *b, enum ir_type t, unsigned src, unsigned what)
 {
-    return append(b, ir_low(IR_VTOI, t, 0, what, 0, 0), 0, vector_fields(0, src, 0));
+    return ir_append(b, ir_low(IR_VTOI, t, 0, what, 0, 0), 0, vector_fields(0, src, 0));
 }
 
 ir_ref ir_vcom(struct ir_builder *b, unsigned src1, unsigned src2, unsigned what)
 {
-    return append(b, ir_low(IR_VCOM, IR_I32, 0, what, 0, 0), 0, vector_fields(0, src1, src2));
+    return ir_append(b, ir_low(IR_VCOM, IR_I32, 0, what, 0, 0), 0, vector_fields(0, src1, src2));
 }
 
 void ir_vzero(struct ir_builder *b, unsigned first, unsigned count)
 {
     if (b->fold)
         forget_fields(b, first + b->guest->vec_high, 16 * count);
-    append(b, ir_low(IR_VZERO, IR_I64, 0, 0, 0, 0), 0, vector_fields(first, count, 0));
+    ir_append(b, ir_low(IR_VZERO, IR_I64, 0, 0, 0, 0), 0, vector_fields(first, count, 0));
 }
 
 void ir_vopi(struct ir_builder *b, unsigned vop, unsigned dst, unsigned src1, unsigned src2, uint8_t imm8)
@@ -556,7 +551,7 @@ void ir_vopw(struct ir_builder *b, unsigned cc, unsigned vop, unsigned dst, unsi
         forget_vector(b, cc, dst);
     else if (b->fold)
         forget_fields(b, dst, 8);
-    append(b, ir_low(IR_VOP, IR_I64, cc, imm8, 0, 0), 0, imm);
+    ir_append(b, ir_low(IR_VOP, IR_I64, cc, imm8, 0, 0), 0, imm);
 }
 
 /* ---- x87 ---- */
@@ -565,7 +560,7 @@ static ir_ref append_x87(struct ir_builder *b, uint64_t low, uint64_t imm)
 {
     if (b->fold)
         forget_call(b, H_WRITE);
-    return append(b, low, 0, imm);
+    return append_fault(b, low, 0, imm);
 }
 
 ir_ref ir_x87(struct ir_builder *b, uint64_t imm)
@@ -587,7 +582,7 @@ void ir_x87m(struct ir_builder *b, uint64_t imm, ir_ref addr, unsigned size, boo
 
 void ir_insn_start(struct ir_builder *b, uint32_t offset, uint32_t len)
 {
-    append(b, ir_low(IR_INSN, IR_I64, 0, 0, 0, 0), 0, offset | (uint64_t)len << 32);
+    ir_append(b, ir_low(IR_INSN, IR_I64, 0, 0, 0, 0), 0, offset | (uint64_t)len << 32);
 }
 
 void ir_exitif(struct ir_builder *b, enum ir_type ip, ir_ref cond, int32_t delta, bool far_exit)
@@ -597,7 +592,7 @@ void ir_exitif(struct ir_builder *b, enum ir_type ip, ir_ref cond, int32_t delta
     if (b->fold && ir_is_const(b, cond, &v) && !v)
         return;
     b->blk.num_exits++;
-    append(b, ir_low(IR_EXITIF, ip, 0, far_exit ? IR_FAR(0) : 0, cond, 0), 0, (uint32_t)delta | n << 32);
+    append_fault(b, ir_low(IR_EXITIF, ip, 0, far_exit ? IR_FAR(0) : 0, cond, 0), 0, (uint32_t)delta | n << 32);
 }
 
 void ir_gotoif(struct ir_builder *b, ir_ref cond, ir_ref pc, uint32_t note)
@@ -606,12 +601,12 @@ void ir_gotoif(struct ir_builder *b, ir_ref cond, ir_ref pc, uint32_t note)
 
     if (b->fold && ir_is_const(b, cond, &v) && !v)
         return;
-    append(b, ir_low(IR_GOTOIF, IR_I64, 0, 0, cond, pc), 0, note);
+    append_fault(b, ir_low(IR_GOTOIF, IR_I64, 0, 0, cond, pc), 0, note);
 }
 
 static void append_goto(struct ir_builder *b, enum ir_type ip, int32_t delta, unsigned aux)
 {
-    append(b, ir_low(IR_GOTO, ip, 0, aux, 0, 0), 0, (uint32_t)delta);
+    append_end(b, ir_low(IR_GOTO, ip, 0, aux, 0, 0), (uint32_t)delta);
 }
 
 void ir_goto(struct ir_builder *b, enum ir_type ip, int32_t delta, bool far_exit)
@@ -629,25 +624,25 @@ void ir_br(struct ir_builder *b, enum ir_type ip, ir_ref cond, int32_t taken, bo
         ir_goto(b, ip, v ? taken : next, v ? taken_far : next_far);
         return;
     }
-    append(b, ir_low(IR_BR, ip, 0, aux, cond, 0), 0, (uint32_t)taken | (uint64_t)(uint32_t)next << 32);
+    append_end(b, ir_low(IR_BR, ip, 0, aux, cond, 0), (uint32_t)taken | (uint64_t)(uint32_t)next << 32);
 }
 
 void ir_gotoi(struct ir_builder *b, ir_ref pc, uint32_t note)
 {
-    append(b, ir_low(IR_GOTOI, IR_I64, 0, 0, pc, 0), 0, note);
+    append_end(b, ir_low(IR_GOTOI, IR_I64, 0, 0, pc, 0), note);
 }
 
 void ir_lookup(struct ir_builder *b)
 {
-    append(b, ir_low(IR_LOOKUP, IR_I64, 0, 0, 0, 0), 0, 0);
+    append_end(b, ir_low(IR_LOOKUP, IR_I64, 0, 0, 0, 0), 0);
 }
 
 void ir_exit(struct ir_builder *b, enum ir_type ip, int32_t delta)
 {
-    append(b, ir_low(IR_EXIT, ip, 0, 0, 0, 0), 0, (uint32_t)delta);
+    append_end(b, ir_low(IR_EXIT, ip, 0, 0, 0, 0), (uint32_t)delta);
 }
 
 void ir_exit_dynamic(struct ir_builder *b)
 {
-    append(b, ir_low(IR_EXIT, IR_I64, 0, 1, 0, 0), 0, 0);
+    append_end(b, ir_low(IR_EXIT, IR_I64, 0, 1, 0, 0), 0);
 }

@@ -59,7 +59,7 @@ static struct tcg *view_new(struct tcg_cache *c, struct error *err)
         t->cache = c;
         t->guest = c->guest;
         t->host = c->host;
-        t->builder = ir_builder_new(c->guest, c->opt.optimise);
+        t->builder = ir_builder_new(c->guest, c->opt.optimise ? IR_FOLD | IR_SINK : IR_PLAIN);
         t->host_state = c->host ? host_state(c) : NULL;
         t->generation = c->generation;
     }
@@ -233,14 +233,12 @@ static void verify(struct tcg *t, const struct ir_block *ir, const char *after)
 /* Backends see for themselves what nobody uses; the interpreter is not to run it. Hot blocks pay for what others do not. */
 static void optimise(struct tcg *t, struct ir_block *ir)
 {
-    bool on = t->cache->opt.optimise;
     const struct {
         const char *name;
         void (*run)(struct ir_block *blk, const struct tcg_guest *guest);
         bool wanted;
     } passes[] = {
-        { "opt_flags", ir_opt_flags, on }, { "opt_regs", ir_opt_regs, on }, { "opt_share", ir_opt_share, on && ir->hot },
-        { "opt_dead", ir_opt_dead, !t->host },
+        { "opt_share", ir_opt_share, t->cache->opt.optimise && ir->hot }, { "opt_dead", ir_opt_dead, !t->host },
     };
 
     verify(t, ir, "emission");

@@ -8,7 +8,7 @@ static struct ir_builder *b;
 
 static void setup(void)
 {
-    b = ir_builder_new(&fake_guest, true);
+    b = ir_builder_new(&fake_guest, IR_FOLD);
 }
 
 static void teardown(void)
@@ -141,7 +141,7 @@ END_TEST
 START_TEST(no_displacement_without_folding)
 {
     ir_builder_free(b);
-    b = ir_builder_new(&fake_guest, false);
+    b = ir_builder_new(&fake_guest, IR_PLAIN);
     ir_start(b);
     ck_assert_uint_eq(load_at(IR_I64, 8, 0), 0);
     ck_assert_uint_eq(load_at(IR_I32, 8, 0), 0);
@@ -368,20 +368,6 @@ START_TEST(fields_are_forwarded)
 }
 END_TEST
 
-START_TEST(rewinding_forgets)
-{
-    ir_ref x = ir_get(b, IR_I64, 1), sum;
-    unsigned mark = ir_mark(b), room = ir_room(b);
-
-    sum = ir_bini(b, IR_ADD, IR_I64, x, 77);
-    ir_put(b, IR_I64, 1, sum);
-    ir_rewind(b, mark);
-    ck_assert_uint_eq(ir_room(b), room);
-    ck_assert_uint_eq(def(ir_get(b, IR_I64, 1))->op, IR_GET);
-    ck_assert_uint_eq(def(ir_bini(b, IR_ADD, IR_I64, x, 77))->op, IR_ADD);
-}
-END_TEST
-
 START_TEST(known_branches_become_jumps)
 {
     ir_br(b, IR_I32, ir_const(b, IR_I32, 0), 0x10, false, 0x20, true);
@@ -434,7 +420,7 @@ END_TEST
 
 START_TEST(without_fold_nothing_is_changed)
 {
-    struct ir_builder *plain = ir_builder_new(&fake_guest, false);
+    struct ir_builder *plain = ir_builder_new(&fake_guest, IR_PLAIN);
     ir_ref x = ir_get(plain, IR_I64, 1), y = ir_get(plain, IR_I64, 1);
 
     ck_assert_uint_ne(x, y);
@@ -469,7 +455,6 @@ Suite *ir_fold_suite(void)
     tcase_add_test(tc, flags_are_forwarded);
     tcase_add_test(tc, fields_are_forwarded);
     tcase_add_test(tc, what_is_known_is_not_done);
-    tcase_add_test(tc, rewinding_forgets);
     tcase_add_test(tc, known_branches_become_jumps);
     tcase_add_test(tc, known_side_exits);
     tcase_add_test(tc, side_exits_forget_nothing);

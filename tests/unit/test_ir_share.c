@@ -8,7 +8,7 @@ static struct ir_builder *b;
 
 static void setup_folding(void)
 {
-    b = ir_builder_new(&fake_guest, true);
+    b = ir_builder_new(&fake_guest, IR_FOLD | IR_SINK);
     ir_start(b);
 }
 
@@ -326,7 +326,6 @@ START_TEST(operands_are_renumbered)
     store(x, 8);
     ir_call(b, FAKE_FOUR, v, w, sum, ir_get(b, IR_I32, 7));
     store(x, 16);
-    ir_opt_flags(ir_block(b), &fake_guest);
     ck_assert_uint_eq(shared(), 1);
     ck_assert_uint_eq(insn[find(IR_PUT)->a].op, IR_LD);
     ck_assert(insn[find(IR_SELECT)->a].op == IR_CMP && insn[find(IR_SELECT)->b].op == IR_ADD &&
