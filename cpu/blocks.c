@@ -189,7 +189,7 @@ static uint32_t heat_of(void *opaque, int32_t delta)
     blk = tcg_find(s->cpu->tcg, phys, UINT64_MAX, s->cpu->mode);
     if (!blk || blk->hot || !delta)
         return blk ? UINT32_MAX : 0;
-    return 1 + s->cpu->opt.hot_after - MIN_OF(s->cpu->heat[tcg_heat_index(phys, s->cpu->mode)], s->cpu->opt.hot_after);
+    return blk->warm ? 1 + s->cpu->opt.hot_after - MIN_OF(s->cpu->heat[blk->heat], s->cpu->opt.hot_after) : 1;
 }
 
 /* The block at hand was entered often: another one in its place. NULL: it stays, because the cache is full or others
@@ -229,7 +229,7 @@ static struct tcg_block *heat_up(struct cpu *cpu, struct fetch *f, struct tcg_bl
     struct tcg_block *hot;
 
     cpu->hot_next = NULL;
-    cpu->heat[tcg_heat_index(blk->phys, blk->mode)] = cpu->opt.hot_after;
+    cpu->heat[blk->heat] = cpu->opt.hot_after;
     hot = translate_hot(cpu, f);
     return hot ? hot : blk;
 }

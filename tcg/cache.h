@@ -70,6 +70,7 @@ struct tcg_cache {
     uint32_t *unit_blocks;         /* how many begin in a unit */
     uint32_t num_units, next_unit;
     uint32_t generation;           /* counts flushes */
+    uint32_t next_heat;            /* warm blocks count where the ones made before and after them do, in the same lines */
     uint32_t tickets;              /* of tcg_watch(), never the same for two: a page of another life has none of them */
     uint64_t invalidations;
     bool may_be_quiet;             /* a barrier can reach all threads */

@@ -272,6 +272,8 @@ static struct tcg_block *describe(struct tcg *t, const struct ir_block *ir, bool
     memcpy(blk->live, ir->live, sizeof(blk->live));
     blk->hot = ir->hot;
     blk->warm = ir->warm && t->host;
+    if (ir->warm)
+        blk->heat = (uint16_t)__atomic_fetch_add(&t->cache->next_heat, 1, __ATOMIC_RELAXED);
     blk->counted = t->cache->opt.count;
     return blk;
 }

@@ -74,8 +74,7 @@ struct tcg_jump_entry {
 #define TCG_JC_BITS 16
 #define TCG_JC_SIZE (1u << TCG_JC_BITS)
 static inline unsigned tcg_jump_slot(uint64_t pc) { return (pc ^ pc >> TCG_JC_BITS) & (TCG_JC_SIZE - 1); }
-#define TCG_HEAT_BITS 16
-#define TCG_HEAT_SIZE (1u << TCG_HEAT_BITS)
+#define TCG_HEAT_SIZE (1u << 16)
 
 /* Offsets are into the CPU struct (`env`). */
 struct tcg_guest {
@@ -88,7 +87,7 @@ struct tcg_guest {
     uint32_t off_jump_key;            /* uint64_t; follows from the mode */
     uint32_t off_flags;               /* struct tcg_flags */
     uint32_t off_exit_request;        /* uint32_t; not 0: leave at the next block entry */
-    uint32_t off_heat;                /* uint32_t [TCG_HEAT_SIZE]: how often warm blocks may still be entered; blocks share them */
+    uint32_t off_heat;                /* uint32_t [TCG_HEAT_SIZE]: how often warm blocks may still be entered, by their `heat` */
     uint32_t off_budget;              /* int64_t; counted blocks: how many instructions may still begin */
     uint32_t off_tlb;                 /* struct tcg_tlb_entry [num_mmu][TCG_TLB_SIZE] */
     uint32_t off_jump_cache;          /* struct tcg_jump_entry [TCG_JC_SIZE] */
@@ -185,6 +184,7 @@ struct tcg_block {
     bool counted;               /* takes `insns` from the guest's budget at its entry, or leaves there */
     uint8_t mmu;                /* software TLB set of its loads and stores */
     uint8_t num_live;           /* as in struct ir_block */
+    uint16_t heat;              /* of a warm one: where it counts its entries; sooner or later others count there, too */
     struct ir_live live[IR_LIVES];
     uint32_t code_size;
     const void *code;           /* host entry point (jit) */
@@ -286,11 +286,6 @@ bool tcg_page_has_code(struct tcg *t, uint64_t ram_off);
  * one_insn, `to` crosses a page, or the exit is chained already). */
 void tcg_chain(struct tcg *t, struct tcg_block *from, unsigned n, struct tcg_block *to);
 
-/* Where a block with this key counts its entries. */
-static inline unsigned tcg_heat_index(uint64_t phys, uint32_t mode)
-{
-    return (unsigned)((phys ^ (uint64_t)mode << 40) * UINT64_C(0x9e3779b97f4a7c15) >> (64 - TCG_HEAT_BITS));
-}
 /* Do the block's bytes meet RAM [ram_off, ram_off + len)? */
 bool tcg_block_holds(const struct tcg_block *blk, uint64_t ram_off, uint64_t len);
 

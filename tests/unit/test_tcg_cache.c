@@ -374,22 +374,29 @@ START_TEST(hot_of_changed_bytes)
 }
 END_TEST
 
-/* Blocks of a page, and modes of a block, count apart. */
-START_TEST(heat_is_spread)
+static struct tcg_block *warm(struct tcg *view, uint64_t phys)
 {
-    static bool used[TCG_HEAT_SIZE];
-    unsigned shared = 0;
+    struct ir_block *ir = make_ir(view, phys, UINT64_MAX, 0, 4);
+    enum tcg_miss why;
 
-    for (uint64_t phys = 0x12345000; phys < 0x12346000; phys++) {
-        unsigned n = tcg_heat_index(phys, 0x1234);
-        ck_assert_uint_lt(n, TCG_HEAT_SIZE);
-        shared += used[n];
-        used[n] = true;
+    ir->warm = true;
+    return tcg_translate(view, ir, false, NULL, &why);
+}
+
+/* Warm blocks of all views count beside each other, each in a place of its own until all places are in use. */
+START_TEST(heat_is_dense)
+{
+    struct tcg *other = tcg_join(t, NULL);
+    unsigned first = warm(t, 0x1000)->heat;
+
+    ck_assert_ptr_nonnull(simple(0x2000, 4));
+    ck_assert_uint_eq(warm(other, 0x3000)->heat, first + 1);
+    for (unsigned n = 2; n <= TCG_HEAT_SIZE; n++) {
+        if (n % 512 == 0)
+            tcg_flush(t);
+        ck_assert_uint_eq(warm(t, 0x4000 + 0x10 * (n % 512))->heat, (first + n) % TCG_HEAT_SIZE);
     }
-    ck_assert_uint_eq(shared, 0);
-    for (uint32_t mode = 1 << 6; mode; mode <<= 1)
-        shared += tcg_heat_index(0x1000, mode) == tcg_heat_index(0x1000, 0);
-    ck_assert_uint_le(shared, 26 - TCG_HEAT_BITS);
+    tcg_free(other);
 }
 END_TEST
 
@@ -676,7 +683,7 @@ Suite *tcg_cache_suite(void)
     tcase_add_test(tc, hot_undoes_chains);
     tcase_add_test(tc, hot_with_bytes_in_front);
     tcase_add_test(tc, hot_of_changed_bytes);
-    tcase_add_test(tc, heat_is_spread);
+    tcase_add_test(tc, heat_is_dense);
     tcase_add_test(tc, flush_forgets_all);
     tcase_add_test(tc, full_cache_asks_for_a_flush);
     tcase_add_test(tc, unknown_host_falls_back);

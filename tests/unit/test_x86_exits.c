@@ -260,7 +260,7 @@ END_TEST
 START_TEST(test_warm)
 {
     struct tcg_block a __attribute__((aligned(64)));
-    uint32_t *heat = &bt_jit->heat[tcg_heat_index(0, 0)];
+    uint32_t *heat = &bt_jit->heat[BT_HEAT];
 
     bt_ir.warm = true;
     goto_block(&a, 100, IR_I64, 16, 0, 9);

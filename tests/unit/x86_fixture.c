@@ -297,7 +297,7 @@ void bt_reset(struct bt_env *e, uint64_t seed)
     e->stop_at = 0;
     e->closes = e->stopped = false;
     e->key = 5;
-    e->heat[tcg_heat_index(0, 0)] = 1000000;
+    e->heat[BT_HEAT] = 1000000;
     e->mxcsr = 0x1f80;
     e->fl = (struct tcg_flags){ .a = bt_hash(seed, 300), .b = bt_hash(seed, 301),
                                 .op = IR_FL_SUB, .type = IR_I32 };
@@ -361,6 +361,7 @@ void bt_compile(struct tcg_block *blk)
     memset(blk, 0, sizeof(*blk));
     blk->page_off = bt_ir.page_off;
     blk->warm = bt_ir.warm;
+    blk->heat = BT_HEAT;
     blk->exit = exits[next_exits++ % ARRAY_LEN(exits)];
     blk->num_exits = bt_ir.num_exits + 2;
     for (unsigned n = 0; n < blk->num_exits; n++)

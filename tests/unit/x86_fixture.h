@@ -14,6 +14,7 @@
 #define NUM_FIELDS 16
 #define NUM_VECTORS 40 /* the upper half of them are second halves of the others */
 #define MAX_LOG 512
+#define BT_HEAT 300 /* where warm blocks count */
 
 struct bt_event {
     uint64_t addr, value, word, regs, vectors;
@@ -43,7 +44,7 @@ struct bt_env {
     unsigned stop_at;               /* after so many events somebody wants the processor, */
     bool closes, stopped;           /* or drops the block; it has happened */
     jmp_buf fault;
-    uint32_t heat[TCG_HEAT_SIZE];
+    uint32_t heat[BT_HEAT + 1];
     struct tcg_jump_entry jump_cache[TCG_JC_SIZE];
     struct tcg_tlb_entry tlb[2][TCG_TLB_SIZE];
 };

@@ -27,7 +27,7 @@ static void leave_if(struct emit *c, enum x86_cc cc, int32_t call_at)
 /* A count below 0 stays there, and the block leaves each time, until the run loop has set it anew. */
 static void count_entry(struct emit *c)
 {
-    uint32_t heat = c->guest->off_heat + 4 * tcg_heat_index(c->blk->phys, c->blk->mode);
+    uint32_t heat = c->guest->off_heat + 4 * c->blk->heat;
 
     enc_alu_mi(&c->enc, ALU_SUB, W32, env_mem(heat), 1);
     leave_if(c, CC_S, -FRONT_SIZE);
