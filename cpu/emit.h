@@ -117,6 +117,8 @@ void emit_fpu_done(struct emit *e);
  * as an argument and writes cpu->rip last, when nothing can fault any more; then the block ends by ir_lookup()
  * or ir_exit_dynamic(). */
 ir_ref emit_next_pc(struct emit *e);
+/* All of EFLAGS without RF and VM, as an I32 (emit_sys.c). */
+ir_ref emit_flags_image(struct emit *e);
 /* The pc `delta` behind the block's first (I64), cut to the width of the instruction pointer. */
 ir_ref emit_pc_value(struct emit *e, int32_t delta);
 

@@ -1,6 +1,7 @@
 /* Emission of the system instructions. What the mode word decides is decided here, at translation; what needs
  * descriptors or other state is a helper's (helper_sys.c). */
 #include "cpu/emit.h"
+#include "cpu/helper_int.h"
 #include "cpu/sys.h"
 
 #define OP(opcode, prefix, sel, name, a, b, c, flags, feat, undef, emitter, arg) \
@@ -211,34 +212,9 @@ void emit_into(struct emit *e)
     end_transfer(e);
 }
 
-void emit_syscall(struct emit *e)
-{
-    call(e, HELP_syscall, emit_next_pc(e), 0, 0, 0);
-    end_transfer(e);
-}
-
-void emit_sysret(struct emit *e)
-{
-    call(e, HELP_sysret, const32(e, e->insn->opsize), 0, 0, 0);
-    end_transfer(e);
-}
-
-void emit_sysenter(struct emit *e)
-{
-    call(e, HELP_sysenter, 0, 0, 0, 0);
-    end_transfer(e);
-}
-
-void emit_sysexit(struct emit *e)
-{
-    call(e, HELP_sysexit, const32(e, e->insn->opsize), 0, 0, 0);
-    end_transfer(e);
-}
-
 /* ---- flags ---- */
 
-/* All of EFLAGS without RF and VM, as an I32. */
-static ir_ref pushed_flags(struct emit *e)
+ir_ref emit_flags_image(struct emit *e)
 {
     ir_ref rest = ir_lde(e->b, IR_I32, OFF(eflags));
     ir_ref six = ir_eflags(e->b, ir_getfl(e->b));
@@ -271,7 +247,7 @@ void emit_pushf(struct emit *e)
         emit_raise_error(e, EX_GP, 0);
         return;
     }
-    flags = pushed_flags(e);
+    flags = emit_flags_image(e);
     if (in_v86(e) && iopl(e) < 3)
         flags = virtual_flags(e, flags);
     emit_push(e, size, ir_zext(e->b, emit_type(size), flags));
@@ -642,10 +618,16 @@ void emit_swapgs(struct emit *e)
     ir_ste(e->b, IR_I64, kernel, b);
 }
 
+/* CR4.TSD closes it to levels above 0. */
 void emit_rdtsc(struct emit *e)
 {
-    ir_ref v = call(e, HELP_rdtsc, 0, 0, 0, 0);
-    ir_ref high = ir_extract(e->b, IR_I64, v, 32, 32);
+    ir_ref v, high;
+
+    if (e->mode & MODE_CPL)
+        ir_trapif(e->b, ir_bini(e->b, IR_AND, IR_I32, ir_lde(e->b, IR_I32, OFF(cr4)), CR4_TSD), HELP_raise,
+                  raise_arg_code(EX_GP, 0));
+    v = call(e, HELP_rdtsc, 0, 0, 0, 0);
+    high = ir_extract(e->b, IR_I64, v, 32, 32);
 
     emit_put_reg(e, R_AX, 4, ir_zext(e->b, IR_I32, v));
     emit_put_reg(e, R_DX, 4, ir_zext(e->b, IR_I32, high));

@@ -78,21 +78,11 @@ uint64_t helper_clear_rf(struct cpu *cpu)
 
 /* ---- SYSCALL, SYSENTER: flat segments by rule, no descriptor is read ---- */
 
-#define FLAT (ATTR_P | ATTR_S | ATTR_A | ATTR_G)
-
 /* The caller updates the mode. */
 static void flat_segments(struct cpu *cpu, uint16_t cs, uint16_t ss, unsigned cpl, bool code64)
 {
-    uint16_t dpl = (uint16_t)(cpl << ATTR_DPL_SHIFT);
-
-    cpu->seg[S_CS] = (struct segment){
-        .read_hi = UINT32_MAX, .write_lo = UINT64_MAX, .limit = UINT32_MAX, .selector = cs,
-        .attr = (uint16_t)(FLAT | ATTR_CODE | ATTR_R | dpl | (code64 ? ATTR_L : ATTR_DB)),
-    };
-    cpu->seg[S_SS] = (struct segment){
-        .read_hi = UINT32_MAX, .write_hi = UINT32_MAX, .limit = UINT32_MAX, .selector = ss,
-        .attr = (uint16_t)(FLAT | ATTR_W | ATTR_DB | dpl),
-    };
+    cpu->seg[S_CS] = flat_segment(cs, cpl, code64 ? FLAT_CODE64 : FLAT_CODE32);
+    cpu->seg[S_SS] = flat_segment(ss, cpl, FLAT_STACK);
     cpu_set_cpl(cpu, cpl);
 }
 
@@ -127,8 +117,6 @@ uint64_t helper_syscall(struct cpu *cpu, uint64_t next)
 uint64_t helper_sysret(struct cpu *cpu, uint64_t size)
 {
     uint16_t cs = cpu->star >> 48 & 0xfffc;
-    uint32_t mask =
-        IR_FLAGS6 | FL_TF | FL_IF | FL_DF | FL_IOPL | FL_NT | FL_RF | FL_AC | FL_VIF | FL_VIP | FL_ID;
     bool long_mode = cpu_long_mode(cpu);
 
     if (!(cpu->efer & EFER_SCE) || !(cpu->mode & MODE_PE) || (!cpu_code64(cpu) && !is_amd(cpu)))
@@ -138,7 +126,7 @@ uint64_t helper_sysret(struct cpu *cpu, uint64_t size)
     flat_segments(cpu, (uint16_t)((size == 8 ? cs + 16 : cs) | 3), (uint16_t)((cs + 8) | 3), 3, size == 8);
     cpu->rip = size == 8 ? cpu->gpr[R_CX] : (uint32_t)cpu->gpr[R_CX];
     if (long_mode)
-        cpu_set_eflags(cpu, (uint32_t)cpu->gpr[11] & ~(uint32_t)FL_RF, mask);
+        cpu_set_eflags(cpu, (uint32_t)cpu->gpr[11] & SYSRET_FLAGS, SYSRET_FLAGS | FL_RF);
     else
         cpu_set_eflags(cpu, FL_IF, FL_IF);
     cpu_update_level(cpu);
@@ -513,8 +501,6 @@ uint64_t helper_wrmsr(struct cpu *cpu)
 
 uint64_t helper_rdtsc(struct cpu *cpu)
 {
-    if ((cpu->cr4 & CR4_TSD) && cpu_cpl(cpu))
-        raise_gp(cpu);
     return cpu_tsc(cpu);
 }
 

@@ -46,9 +46,9 @@ static void note_pages(struct cpu *cpu, uint64_t pc, unsigned of_programs)
 
 /* ---- forgetting ---- */
 
-void jumps_update_key(struct cpu *cpu)
+static void update_key(struct cpu *cpu)
 {
-    cpu->jump_epoch = cpu->jump_epochs[is_program(cpu->mode)];
+    jumps_set_mode(cpu, cpu->mode);
 }
 
 /* No entry has epoch 0: so zeroed memory is empty. */
@@ -85,7 +85,7 @@ void jumps_flush(struct cpu *cpu, bool global)
         forget_local(cpu);
     if (global)
         memset(cpu->jump_used, 0, sizeof(cpu->jump_used));
-    jumps_update_key(cpu);
+    update_key(cpu);
 }
 
 void jumps_keep(const struct cpu *cpu, struct kept_jumps *k)
@@ -98,7 +98,7 @@ void jumps_fetch(struct cpu *cpu, const struct kept_jumps *k)
 {
     cpu->jump_epochs[1] = k->epoch;
     memcpy(cpu->jump_filter[1], k->filter, sizeof(k->filter));
-    jumps_update_key(cpu);
+    update_key(cpu);
 }
 
 /* Those of two slots that begin in the page. */

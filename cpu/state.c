@@ -33,7 +33,7 @@ static uint32_t segment_bits(const struct cpu *cpu, uint32_t mode)
     uint32_t m = s[S_SS].attr & ATTR_DB ? MODE_SS32 : 0;
 
     if ((mode & MODE_LMA) && (s[S_CS].attr & ATTR_L))
-        return MODE_CODE64 | MODE_FLAT_CS | MODE_FLAT_DS | MODE_FLAT_ES | MODE_FLAT_SS;
+        return MODE_OF_CODE64;
     if (s[S_CS].attr & ATTR_DB)
         m |= MODE_CODE32;
     if ((mode & (MODE_PE | MODE_VM)) != MODE_PE)
@@ -60,7 +60,7 @@ static bool code_breakpoint_enabled(const struct cpu *cpu)
     return false;
 }
 
-/* What control registers, MSRs, DR7 and MXCSR decide. */
+/* MODE_OF_CONTROL. */
 static uint32_t control_bits(const struct cpu *cpu)
 {
     uint32_t m = cpu->efer & EFER_LMA ? MODE_LMA : 0;
@@ -92,8 +92,7 @@ static void complete_mode(struct cpu *cpu, uint32_t control)
     m |= (cpu->cr4 & CR4_SMAP) && (m & MODE_CPL) != MODE_CPL && !(cpu->eflags & FL_AC) ? MODE_SMAP : 0;
     if ((m ^ cpu->mode) & MODE_AC)
         mmu_flush(cpu, true); /* the fast path may be used only while alignment is not checked */
-    cpu->mode = m;
-    jumps_update_key(cpu);
+    jumps_set_mode(cpu, m);
     cpu->code_base = m & MODE_CODE64 ? 0 : cpu->seg[S_CS].base;
 }
 
@@ -102,10 +101,30 @@ void cpu_update_mode(struct cpu *cpu)
     complete_mode(cpu, control_bits(cpu));
 }
 
+/* 64-bit code before and after the change, with no flags that bring in something rare. */
+static bool is_plain64(const struct cpu *cpu)
+{
+    return (cpu->mode & (MODE_LMA | MODE_AC)) == MODE_LMA && (cpu->seg[S_CS].attr & ATTR_L) &&
+           !(cpu->eflags & (FL_TF | FL_IOPL | FL_RF | FL_VM | FL_AC)) && !(cpu->cr4 & CR4_PVI);
+}
+
+/* The same as complete_mode() does then. */
+static void complete_plain64(struct cpu *cpu)
+{
+    uint32_t m = cpu->mode & (MODE_OF_CONTROL | MODE_SHADOW | MODE_SMM | MODE_CPL);
+
+    if ((cpu->cr4 & CR4_SMAP) && (m & MODE_CPL) != MODE_CPL)
+        m |= MODE_SMAP;
+    jumps_set_mode(cpu, m | MODE_PE | MODE_OF_CODE64);
+    cpu->code_base = 0;
+}
+
 void cpu_update_level(struct cpu *cpu)
 {
-    complete_mode(cpu, cpu->mode & (MODE_LMA | MODE_EM | MODE_TS | MODE_MP | MODE_OSFXSR | MODE_XM | MODE_DR |
-                                    MODE_AVX | MODE_LA57));
+    if (is_plain64(cpu))
+        complete_plain64(cpu);
+    else
+        complete_mode(cpu, cpu->mode & MODE_OF_CONTROL);
 }
 
 void cpu_update_segments(struct cpu *cpu)

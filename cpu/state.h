@@ -75,6 +75,11 @@ enum cpu_mode {
     MODE_LA57 = 1 << 28,    /* linear addresses of long mode have 57 bits: CR4.LA57 */
     MODE_ALONE = 1 << 29,   /* only in the key of a block: one instruction, which comes back to the run loop */
 };
+/* What control registers, MSRs, DR7 and MXCSR decide. */
+#define MODE_OF_CONTROL \
+    (MODE_LMA | MODE_EM | MODE_TS | MODE_MP | MODE_OSFXSR | MODE_XM | MODE_DR | MODE_AVX | MODE_LA57)
+/* The segments of 64-bit code. */
+#define MODE_OF_CODE64 (MODE_CODE64 | MODE_FLAT_CS | MODE_FLAT_DS | MODE_FLAT_ES | MODE_FLAT_SS)
 /* Modes in which the run loop has something to do after every instruction. */
 #define MODE_STEPPED (MODE_TF | MODE_SHADOW | MODE_DR)
 #define MODE_CPL_SHIFT 6
@@ -170,7 +175,7 @@ struct cpu {
     union {
         struct {
             uint32_t mode;          /* enum cpu_mode */
-            uint32_t jump_epoch;    /* that of the level, jumps_update_key() */
+            uint32_t jump_epoch;    /* that of the level, jumps_set_mode() */
         };
         uint64_t jump_key;          /* of the entries of the jump cache that are good in this mode */
     };
@@ -498,8 +503,11 @@ void spaces_forget(struct cpu *cpu, unsigned pcid);
 void spaces_forget_all(struct cpu *cpu);
 
 /* ---- the jump cache (jumps.c) ---- */
-/* The mode has changed. */
-void jumps_update_key(struct cpu *cpu);
+/* Set the mode, and the epoch of its level. One store: the next look-up reads both at once, and would wait for two. */
+static inline void jumps_set_mode(struct cpu *cpu, uint32_t mode)
+{
+    cpu->jump_key = (uint64_t)cpu->jump_epochs[(mode & MODE_CPL) == MODE_CPL] << 32 | mode;
+}
 void jumps_flush(struct cpu *cpu, bool global);      /* global: also entries in global pages */
 /* Put away what programs of this address space have, and fetch it, instead of what is there, if nothing was forgotten
  * meanwhile. */

@@ -77,6 +77,25 @@ void seg_check_stack(struct cpu *cpu, uint16_t selector, unsigned cpl, unsigned 
 /* CS as a code segment for level `cpl`: the RPL field becomes the level. */
 void seg_commit_code(struct cpu *cpu, uint16_t selector, const struct descriptor *d, unsigned cpl);
 
+/* ---- segments that SYSCALL, SYSENTER and their returns load by rule: no descriptor is read ---- */
+
+enum flat_kind { FLAT_STACK, FLAT_CODE32, FLAT_CODE64 };
+
+static inline struct segment flat_segment(uint16_t selector, unsigned cpl, enum flat_kind kind)
+{
+    uint16_t attr = (uint16_t)(ATTR_P | ATTR_S | ATTR_A | ATTR_G | cpl << ATTR_DPL_SHIFT);
+    bool code = kind != FLAT_STACK;
+
+    attr |= (uint16_t)(code ? ATTR_CODE | ATTR_R : ATTR_W) | (kind == FLAT_CODE64 ? ATTR_L : ATTR_DB);
+    return (struct segment){ .read_hi = UINT32_MAX, .write_lo = code ? UINT64_MAX : 0,
+                             .write_hi = code ? 0 : UINT32_MAX, .limit = UINT32_MAX, .selector = selector,
+                             .attr = attr };
+}
+
+/* Flags that SYSRET loads, SDM vol. 2. */
+#define SYSRET_FLAGS \
+    (uint32_t)(IR_FLAGS6 | FL_TF | FL_IF | FL_DF | FL_IOPL | FL_NT | FL_AC | FL_VIF | FL_VIP | FL_ID)
+
 /* ---- the stack of a far transfer (stack.c) ---- */
 
 /* A stack pointer that is moved before anything is committed. */

@@ -280,7 +280,7 @@ static void make_places(struct place *p)
 static void set_level(unsigned level)
 {
     cf.cpu->mode = (cf.cpu->mode & ~(uint32_t)MODE_CPL) | (level ? MODE_CPL : 0);
-    jumps_update_key(cf.cpu);
+    jumps_set_mode(cf.cpu, cf.cpu->mode);
 }
 
 static void forget_places(struct place *p, unsigned what)

@@ -121,7 +121,7 @@ static bool found(uint64_t pc)
 static void become_program(void)
 {
     cf.cpu->mode |= MODE_CPL;
-    jumps_update_key(cf.cpu);
+    jumps_set_mode(cf.cpu, cf.cpu->mode);
 }
 
 START_TEST(test_jumps_come_back)
