@@ -167,6 +167,8 @@ static void page_add(const struct tcg_cache *c, struct tcg_page *p, struct tcg_b
     SET(p->blocks, blk);
     SET(p->gap[0], 0);
     SET(p->gap[1], 0);
+    for (unsigned n = 0; n < IR_LIVES; n++)
+        SET(p->rewritten[n], p->rewritten[n] & ~PLACE_FREE);
     p->idle = p->losses = 0;
     __atomic_store_n(&p->beside, 0, __ATOMIC_RELAXED);
     set_granules(c, p, p->granules | block_granules(blk, p->number));
@@ -508,8 +510,28 @@ static void narrow(uint64_t *lo, uint64_t *hi, uint64_t first, uint64_t last, ui
         *lo = MAX_OF(*lo, to + 1);
 }
 
+/* Bytes of one page that are rewritten at once, at most TCG_REWRITE_LEN of them. */
+static uint16_t place_of(uint64_t first, uint64_t last)
+{
+    return (uint16_t)((first & (PAGE_SIZE - 1)) | (last - first) << TCG_PAGE_BITS);
+}
+
+static unsigned place_len(uint16_t place)
+{
+    return ((place & PLACE_LEN) >> TCG_PAGE_BITS) + 1;
+}
+
+/* With the page's lock held. */
+static void note_free(struct tcg_page *p, uint64_t first, uint64_t last)
+{
+    for (unsigned n = 0; n < IR_LIVES; n++)
+        if (last - first < TCG_REWRITE_LEN && p->rewrites[n] && p->rewritten[n] == place_of(first, last))
+            SET(p->rewritten[n], p->rewritten[n] | PLACE_FREE);
+}
+
 /* No block of the page holds these bytes: what there is around them is remembered, the latest first, until a block is
- * added. Bytes that blocks read when they run leave no gap: lo > first, or hi <= last. With the page's lock held. */
+ * added. Bytes that blocks read when they run leave no gap: lo > first, or hi <= last. They are free as a place that is
+ * rewritten, as long as no block is added. With the page's lock held. */
 static void note_gap(struct tcg_page *p, uint64_t first, uint64_t last)
 {
     uint64_t start = p->number << TCG_PAGE_BITS, lo = start, hi = start + PAGE_SIZE;
@@ -522,8 +544,10 @@ static void note_gap(struct tcg_page *p, uint64_t first, uint64_t last)
         if (has_tail(blk) && page_of(blk->phys2) == p->number)
             narrow(&lo, &hi, first, last, blk->phys2, blk->phys2 + tail_size(blk) - 1);
     }
-    if (lo > first || hi <= last)
+    if (lo > first || hi <= last) {
+        note_free(p, first, last);
         return;
+    }
     SET(p->gap[1], p->gap[0]);
     SET(p->gap[0], (uint32_t)(lo - start) | (uint32_t)(hi - start) << 16);
 }
@@ -540,6 +564,16 @@ static bool in_gap(const struct tcg_page *p, uint64_t first, uint64_t last)
     return false;
 }
 
+static bool is_free(const struct tcg_page *p, uint64_t first, uint64_t last)
+{
+    if (last - first >= TCG_REWRITE_LEN)
+        return false;
+    for (unsigned n = 0; n < IR_LIVES; n++)
+        if (GET(p->rewritten[n]) == (place_of(first, last) | PLACE_FREE))
+            return true;
+    return false;
+}
+
 /* Bytes [first, last] as far as they lie in this page. */
 static bool page_has(struct tcg_page *p, uint64_t first, uint64_t last)
 {
@@ -548,7 +582,7 @@ static bool page_has(struct tcg_page *p, uint64_t first, uint64_t last)
 
     first = MAX_OF(first, start);
     last = MIN_OF(last, start + PAGE_SIZE - 1);
-    if (!(GET(p->granules) & tcg_granules(first, last)) || in_gap(p, first, last))
+    if (!(GET(p->granules) & tcg_granules(first, last)) || in_gap(p, first, last) || is_free(p, first, last))
         return false;
     spin_lock(&p->lock);
     for (const struct tcg_block *blk = p->blocks; blk && !found; blk = next_in_page(p, blk))
@@ -563,18 +597,18 @@ static bool page_has(struct tcg_page *p, uint64_t first, uint64_t last)
  * held. */
 static void note_rewrite(struct tcg_page *p, uint64_t first, uint64_t last)
 {
-    uint16_t place = (uint16_t)((first & (PAGE_SIZE - 1)) | (last - first + 1) << TCG_PAGE_BITS);
+    uint16_t place = place_of(first, last);
     unsigned least = 0;
 
     for (unsigned n = 0; n < IR_LIVES; n++) {
-        if (p->rewritten[n] == place) {
+        if (p->rewrites[n] && (p->rewritten[n] & ~PLACE_FREE) == place) {
             p->rewrites[n] += p->rewrites[n] < UINT8_MAX;
             return;
         }
         if (p->rewrites[n] < p->rewrites[least])
             least = n;
     }
-    p->rewritten[least] = place;
+    SET(p->rewritten[least], place);
     p->rewrites[least] = 1;
 }
 
@@ -589,7 +623,7 @@ unsigned tcg_rewritten(struct tcg *t, uint64_t ram_off, struct ir_live live[IR_L
     for (unsigned n = 0; n < IR_LIVES; n++) {
         unsigned off = p->rewritten[n] & (PAGE_SIZE - 1);
         if (p->rewrites[n] >= TCG_REWRITE_OFTEN && off >= start)
-            live[num++] = (struct ir_live){ (int16_t)(off - start), (uint8_t)(p->rewritten[n] >> TCG_PAGE_BITS) };
+            live[num++] = (struct ir_live){ (int16_t)(off - start), (uint8_t)place_len(p->rewritten[n]) };
     }
     spin_unlock(&p->lock);
     return num;

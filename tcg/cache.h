@@ -19,6 +19,8 @@
 
 #define TCG_REWRITE_LEN 8     /* bytes that are rewritten at once and remembered: no immediate is longer */
 #define TCG_REWRITE_OFTEN 2
+#define PLACE_LEN 0x7000
+#define PLACE_FREE 0x8000     /* no block of the page holds the bytes, but those that read them when they run */
 #define TCG_MAX_LOSSES 32     /* so many stores in a row that drop blocks: a page becomes something else */
 
 /* A RAM page that has or had blocks. */
@@ -34,7 +36,7 @@ struct tcg_page {
     uint8_t losses;           /* how many have dropped blocks since one was added */
     uint8_t beside;           /* how many have gone beside the blocks since then, about */
     uint8_t lock;             /* base/spin.h */
-    /* Bytes whose rewriting has dropped blocks, and how often: offset in the page | length << 12. */
+    /* Bytes whose rewriting has dropped blocks, and how often: offset in the page | length - 1 << 12 | PLACE_FREE. */
     uint8_t rewrites[IR_LIVES];
     uint16_t rewritten[IR_LIVES];
     /* Bytes of the page that no block touches, where data beside code were stored last: the first one | the one behind

@@ -214,6 +214,33 @@ START_TEST(rewritten_bytes)
 }
 END_TEST
 
+/* That only blocks which read the bytes at run time hold them is known until a block is added, also by its tail. */
+START_TEST(rewritten_live_bytes)
+{
+    struct ir_block *ir;
+    enum tcg_miss why;
+
+    rewrite(0x1021, 4);
+    rewrite(0x1021, 4);
+    ir = make_ir(t, 0x1020, UINT64_MAX, 0, 12);
+    ir->num_live = 1;
+    ir->live[0] = (struct ir_live){ 1, 4 };
+    tcg_translate(t, ir, false, NULL, &why);
+    for (unsigned n = 0; n < 3; n++) {
+        ck_assert(!tcg_has_code(t, 0x1021, 4) && !tcg_has_code(t, 0x1022, 2));
+        ck_assert(tcg_has_code(t, 0x1021, 5) && tcg_has_code(t, 0x1020, 4) && tcg_has_code(t, 0x1022, 4));
+    }
+    simple(0x1024, 4);
+    ck_assert(tcg_has_code(t, 0x1021, 4) && !tcg_has_code(t, 0x1021, 3));
+    ck_assert_uint_eq(tcg_invalidate(t, 0x1021, 4), 1);
+    ck_assert(!tcg_has_code(t, 0x1021, 4) && !tcg_has_code(t, 0x1021, 4));
+    block(0x5ffe, 0x1000, 1, 0x24, false);
+    ck_assert(tcg_has_code(t, 0x1021, 4));
+    ck_assert_uint_eq(tcg_invalidate(t, 0x1021, 4), 1);
+    ck_assert(!tcg_has_code(t, 0x1021, 4) && tcg_has_code(t, 0x1020, 1));
+}
+END_TEST
+
 START_TEST(huge_ranges)
 {
     simple(0x1000, 4);
@@ -675,6 +702,7 @@ Suite *tcg_cache_suite(void)
     tcase_add_test(tc, gaps_between_blocks);
     tcase_add_test(tc, live_bytes);
     tcase_add_test(tc, rewritten_bytes);
+    tcase_add_test(tc, rewritten_live_bytes);
     tcase_add_test(tc, huge_ranges);
     tcase_add_test(tc, dropping_unchains);
     tcase_add_test(tc, an_exit_stays_where_it_is_chained);
