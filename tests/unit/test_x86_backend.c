@@ -804,7 +804,7 @@ Suite *x86_backend_suite(void)
     tcase_add_loop_test(t, test_operations, 0, 60);
     tcase_add_loop_test(t, test_compare, 0, 10);
     tcase_add_loop_test(t, test_divide, 0, 8);
-    tcase_add_loop_test(t, test_flags, 0, 48);
+    tcase_add_loop_test(t, test_flags, 0, 56);
     tcase_add_test(t, test_fuzz_short);
     tcase_add_test(t, test_fuzz_medium);
     tcase_add_test(t, test_fuzz_pressure);

@@ -29,9 +29,9 @@ struct x86_thunks {
     const uint8_t *ask_load, *ask_store;            /* where they go when the TLB does not know */
     /* Vector registers to the frame and back, around the slow paths. Moves only. */
     const uint8_t *save_vectors, *restore_vectors;
-    /* Flags: like the slow paths, from the operands in the frame or the lazy record. */
-    const uint8_t *flags, *cond, *getfl;
-    const uint8_t *carry;       /* makes the record's second operand its C, leaving the rest to the caller */
+    /* The word of six flags to eax, from a record in the frame or the lazy one. rcx and the host's flags are lost. */
+    const uint8_t *flags, *getfl;
+    const uint8_t *carry;       /* makes the lazy record's second operand its C, leaving the rest to the caller */
     /* Calls of the C function in rax with its arguments in place. All record the return address. */
     const uint8_t *call_plain;  /* reads and writes no guest register */
     const uint8_t *call_read;   /* all guest registers are in the CPU struct during the call */
@@ -43,7 +43,7 @@ enum { FRONT_SIZE = 10, LEFT_BIAS = 8 };
 
 /* Word at FRAME_WORD: what the thunks need to know besides values. */
 #define WORD_MEM(size, what) ((size) | (what) << 8) /* what: IR_MEM_* | enum ir_atomic << 8 */
-#define WORD_FLAGS(op, type, cc) ((op) | (type) << 8 | (cc) << 16)
+#define WORD_FLAGS(op, type) ((op) | (type) << 8)   /* the frame is then a struct tcg_flags */
 
 /* Where a value was at some point of the code. */
 struct loc {
@@ -58,7 +58,6 @@ struct loc {
 struct flag_operands {
     uint8_t op, type, num;
     bool keeps_carry;           /* v[1], which is not here, is the C of the record that is replaced */
-    bool vectors;               /* vector registers may be in use */
     struct loc v[3];
 };
 
@@ -258,6 +257,8 @@ void x86_thunks_emit(struct x86_thunks *t, struct enc *e, const struct tcg_guest
 
 /* The accesses that are thunks. */
 void x86_probes_emit(struct x86_thunks *t, struct enc *e, const struct tcg_guest *g);
+/* A thunk: the word of six flags of the struct tcg_flags at `record` (as seen from inside) to eax; rcx is lost. */
+const uint8_t *x86_flags_emit(struct enc *e, struct x86_mem record);
 /* Where those thunks have saved a register, from rsp of the code that called them. */
 int32_t x86_kept_at(unsigned reg);
 

@@ -96,7 +96,7 @@ struct flag_operands flags_locate(const struct emit *c, ir_ref f)
 
     if (!flags_keep_carry(in))
         return locate_all(c, f);
-    return (struct flag_operands){ .op = in->op, .type = in->type, .num = 1, .keeps_carry = true, .vectors = true,
+    return (struct flag_operands){ .op = in->op, .type = in->type, .num = 1, .keeps_carry = true,
                                    .v = { loc_of(c, in->a) } };
 }
 
@@ -115,16 +115,6 @@ static void store_operands(struct emit *c, const struct flag_operands *f, unsign
         store_loc(c, mem_at(base, (int32_t)(offset + 8 * k)), &f->v[k], scratch);
 }
 
-/* C code loses the vector registers. */
-static void call_thunk(struct emit *c, const uint8_t *thunk, bool vectors)
-{
-    if (vectors)
-        enc_call_to(&c->enc, c->thunks.save_vectors);
-    enc_call_to(&c->enc, thunk);
-    if (vectors)
-        enc_call_to(&c->enc, c->thunks.restore_vectors);
-}
-
 /* The record's second operand := its C. It is that already when the kind is the same: in a loop that ends with DEC. */
 static void carry_to_record(struct emit *c, const struct flag_operands *f)
 {
@@ -132,7 +122,7 @@ static void carry_to_record(struct emit *c, const struct flag_operands *f)
 
     enc_alu_mi(&c->enc, ALU_CMP, W8, env_mem(c->guest->off_flags + (uint32_t)offsetof(struct tcg_flags, op)), f->op);
     done = enc_jcc8(&c->enc, CC_E);
-    call_thunk(c, c->thunks.carry, f->vectors);
+    enc_call_to(&c->enc, c->thunks.carry);
     enc_patch8(done, c->enc.at);
 }
 
@@ -148,11 +138,6 @@ void flags_commit(struct emit *c, const struct flag_operands *f, unsigned scratc
     _Static_assert(offsetof(struct tcg_flags, type) == offsetof(struct tcg_flags, op) + 1, "one store");
     enc_store_imm(&c->enc, W16, env_mem(record + (uint32_t)offsetof(struct tcg_flags, op)),
                   (int16_t)(f->op | f->type << 8));
-}
-
-static bool vectors_in_use(const struct emit *c)
-{
-    return c->vec.now.num || c->vec.upper;
 }
 
 bool flags_are_late(const struct flag_operands *f)
@@ -172,7 +157,6 @@ static void emit_putfl(struct emit *c, unsigned i)
         scratch = ra_temp(&c->ra);
         f = flags_locate(c, c->insn[i].a);
     }
-    f.vectors = vectors_in_use(c);
     flags_commit(c, &f, scratch);
     c->kept_flags = !f.keeps_carry && !flags_are_late(&f);
     ra_kill(&c->ra, i);
@@ -201,30 +185,34 @@ static void emit_putflif(struct emit *c, unsigned i)
 
 /* ---- the word of six bits, by the runtime ---- */
 
-/* Operands and `word` to the frame, then the thunk; its result is in the frame. */
-static void call_runtime(struct emit *c, ir_ref f, unsigned cc, const uint8_t *thunk)
+/* A thunk that leaves the word in eax, which is locked. */
+static void call_for_word(struct emit *c, const uint8_t *thunk)
 {
-    struct flag_operands o = locate_all(c, f);
-    unsigned scratch = NO_REG;
-
-    if (flags_need_scratch(&o)) {
-        scratch = ra_temp(&c->ra);
-        o = locate_all(c, f);
-    }
-    store_operands(c, &o, RSP, FRAME_ARG0, scratch);
-    enc_store_imm(&c->enc, W32, mem_at(RSP, FRAME_WORD), (int32_t)WORD_FLAGS(o.op, o.type, cc));
-    call_thunk(c, thunk, vectors_in_use(c));
+    enc_call_to(&c->enc, thunk);
+    ra_unlock_reg(&c->ra, RCX);
     c->flags_owner = 0;
-    if (scratch != NO_REG)
-        ra_unlock_reg(&c->ra, scratch);
 }
 
-/* Value i := what the thunk has left in the frame. */
-static void take_result(struct emit *c, unsigned i)
+/* The word of flags f in eax, locked; made by code that is the same for all blocks. */
+static void word_by_thunk(struct emit *c, ir_ref f)
+{
+    struct flag_operands o;
+
+    ra_take(&c->ra, RAX);
+    ra_take(&c->ra, RCX);
+    o = locate_all(c, f);
+    store_operands(c, &o, RSP, FRAME_ARG0, RAX);
+    enc_store_imm(&c->enc, W32, mem_at(RSP, FRAME_WORD), WORD_FLAGS(o.op, o.type));
+    call_for_word(c, c->thunks.flags);
+}
+
+/* Value i := eax. */
+static void take_word(struct emit *c, unsigned i)
 {
     ra_kill(&c->ra, i);
-    unsigned dst = ra_def(&c->ra, (ir_ref)i, NO_REG, 0, 32);
-    enc_load(&c->enc, W32, dst, mem_at(RSP, FRAME_RESULT));
+    unsigned dst = ra_def(&c->ra, (ir_ref)i, RAX, 0, 32);
+    if (dst != RAX)
+        enc_mov_rr(&c->enc, W32, dst, RAX);
 }
 
 /* ---- host instructions that make flags ---- */
@@ -384,31 +372,50 @@ static void make_word(struct emit *c, unsigned i, ir_ref f)
     } else if (host_flags(c, in)) {
         take_host_flags(c, i, in->op == IR_FL_LOGIC ? IR_FLAGS6 & ~(uint32_t)IR_AF : IR_FLAGS6);
     } else {
-        call_runtime(c, f, 0, c->thunks.flags);
-        take_result(c, i);
+        word_by_thunk(c, f);
+        take_word(c, i);
     }
+}
+
+/* The word of flags f, whose C does not matter, in a register, locked: a value's own, or one that may be written to,
+ * which holds none. */
+static unsigned word_to_reg(struct emit *c, ir_ref f)
+{
+    const struct ir_insn *from = &c->insn[f];
+
+    if (flags_in_word(from))
+        return ra_use(&c->ra, f);
+    if (from->op == IR_FL_RAW)
+        return ra_use(&c->ra, from->a);
+    if (!host_flags(c, from)) {
+        word_by_thunk(c, f);
+        return RAX;
+    }
+    ra_unlock(&c->ra);
+    unsigned t = ra_temp(&c->ra);
+    enc_pushf(&c->enc);
+    enc_pop(&c->enc, t);
+    if (from->op == IR_FL_LOGIC)
+        enc_alu_ri(&c->enc, ALU_AND, W32, t, ~IR_AF);
+    c->flags_owner = 0;
+    return t;
 }
 
 /* The word of the flags with bit C replaced. */
 static void emit_setc(struct emit *c, unsigned i)
 {
-    const struct ir_insn *in = &c->insn[i], *from = &c->insn[in->a];
-    bool in_reg = flags_in_word(from) || from->op == IR_FL_RAW;
+    const struct ir_insn *in = &c->insn[i];
+    unsigned a = word_to_reg(c, in->a), b = NO_REG;
     int32_t imm;
 
-    if (!in_reg)
-        call_runtime(c, in->a, 0, c->thunks.flags);
-    unsigned a = in_reg ? ra_use(&c->ra, flags_in_word(from) ? in->a : from->a) : NO_REG;
-    bool fixed = ra_imm(&c->ra, in->b, &imm);
-    unsigned b = fixed ? NO_REG : ra_use(&c->ra, in->b);
+    if (!ra_imm(&c->ra, in->b, &imm))
+        b = ra_use(&c->ra, in->b);
     ra_kill(&c->ra, i);
-    unsigned dst = ra_def(&c->ra, (ir_ref)i, a, fixed ? 0 : BIT_REG(b), 32);
-    if (!in_reg)
-        enc_load(&c->enc, W32, dst, mem_at(RSP, FRAME_RESULT));
-    else if (dst != a)
+    unsigned dst = ra_def(&c->ra, (ir_ref)i, a, b == NO_REG ? 0 : BIT_REG(b), 32);
+    if (dst != a)
         enc_mov_rr(&c->enc, W32, dst, a);
     enc_alu_ri(&c->enc, ALU_AND, W32, dst, IR_FLAGS6 & ~IR_CF);
-    if (!fixed)
+    if (b != NO_REG)
         enc_alu_rr(&c->enc, ALU_OR, W32, dst, b);
     else if (imm & 1)
         enc_alu_ri(&c->enc, ALU_OR, W32, dst, IR_CF);
@@ -418,8 +425,10 @@ void emit_flags(struct emit *c, unsigned i)
 {
     switch (c->insn[i].op) {
     case IR_GETFL:
-        call_thunk(c, c->thunks.getfl, vectors_in_use(c));
-        take_result(c, i);
+        ra_take(&c->ra, RAX);
+        ra_take(&c->ra, RCX);
+        call_for_word(c, c->thunks.getfl);
+        take_word(c, i);
         break;
     case IR_FL_SETC:
         emit_setc(c, i);
@@ -452,11 +461,10 @@ static enum x86_cc shift_cond(struct emit *c, const struct ir_insn *f, unsigned 
     return CC_NE ^ (cc & 1);
 }
 
-static enum x86_cc runtime_cond(struct emit *c, ir_ref f, unsigned cc)
+static enum x86_cc cond_by_thunk(struct emit *c, ir_ref f, unsigned cc)
 {
-    call_runtime(c, f, cc, c->thunks.cond);
-    enc_alu_mi(&c->enc, ALU_CMP, W32, mem_at(RSP, FRAME_RESULT), 0);
-    return CC_NE;
+    word_by_thunk(c, f);
+    return test_word(c, RAX, cc);
 }
 
 static bool is_szp(unsigned cc)
@@ -520,7 +528,7 @@ static enum x86_cc flags_cond(struct emit *c, ir_ref f, unsigned cc)
     if (owner_serves(c, in, cc))
         return cc;
     if (in->op == IR_FL_CO)
-        return is_szp(cc) ? test_word(c, ra_use(&c->ra, in->a), cc) : runtime_cond(c, f, cc);
+        return is_szp(cc) ? test_word(c, ra_use(&c->ra, in->a), cc) : cond_by_thunk(c, f, cc);
     if (is_szp(cc) || in->op == IR_FL_LOGIC)
         return test_value(c, in->a, in->type, cc);
     switch (in->op) {
@@ -530,15 +538,15 @@ static enum x86_cc flags_cond(struct emit *c, ir_ref f, unsigned cc)
         return redo(c, in, cc);
     case IR_FL_INC:
     case IR_FL_DEC:
-        return what == CC_BE ? runtime_cond(c, f, cc) : redo(c, in, cc);
+        return what == CC_BE ? cond_by_thunk(c, f, cc) : redo(c, in, cc);
     case IR_FL_ADC:
     case IR_FL_SBB:
         return redo_carry(c, in, cc);
     case IR_FL_SHL:
     case IR_FL_SHR:
-        return what == CC_B || what == CC_O ? shift_cond(c, in, cc) : runtime_cond(c, f, cc);
+        return what == CC_B || what == CC_O ? shift_cond(c, in, cc) : cond_by_thunk(c, f, cc);
     default:
-        return runtime_cond(c, f, cc);
+        return cond_by_thunk(c, f, cc);
     }
 }
 

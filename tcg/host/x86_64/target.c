@@ -9,7 +9,7 @@
 
 _Static_assert((int)W8 == (int)IR_I8 && (int)W64 == (int)IR_I64, "IR types serve as host widths");
 
-enum { THUNKS_SIZE = 32768, CODE_ALIGN = 16 };
+enum { THUNKS_SIZE = 49152, CODE_ALIGN = 16 };
 
 typedef void emit_fn(struct emit *c, unsigned i);
 typedef uintptr_t enter_fn(void *env, const void *code);

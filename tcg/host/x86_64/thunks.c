@@ -266,70 +266,18 @@ static const uint8_t *make_ask(struct enc *e, const struct tcg_guest *g, const v
     return entry;
 }
 
-/* ir_flags_eval on operands at `at` and operation and type at `op`. */
-static void call_flags_eval(struct enc *e, struct x86_mem at, struct x86_mem op)
-{
-    struct x86_mem type = op;
-
-    type.disp++;
-    enc_load(e, W8, RDI, op);
-    enc_load(e, W8, RSI, type);
-    enc_load(e, W64, RDX, at);
-    at.disp += 8;
-    enc_load(e, W64, RCX, at);
-    at.disp += 8;
-    enc_load(e, W64, R8, at);
-    call_absolute(e, (const void *)(uintptr_t)ir_flags_eval);
-}
-
-static const uint8_t *make_flags(struct enc *e)
-{
-    const uint8_t *entry = align_entry(e);
-
-    keep_registers(e);
-    call_flags_eval(e, IN_KEPT(FRAME_ARG0), IN_KEPT(FRAME_WORD));
-    enc_store(e, W64, IN_KEPT(FRAME_RESULT), RAX);
-    restore_registers(e);
-    return entry;
-}
-
-static const uint8_t *make_cond(struct enc *e)
-{
-    const uint8_t *entry = align_entry(e);
-
-    keep_registers(e);
-    call_flags_eval(e, IN_KEPT(FRAME_ARG0), IN_KEPT(FRAME_WORD));
-    enc_load(e, W8, RDI, IN_KEPT(FRAME_WORD + 2));
-    enc_mov_rr(e, W32, RSI, RAX);
-    call_absolute(e, (const void *)(uintptr_t)ir_cond_eval);
-    enc_zext(e, W8, RAX, RAX);
-    enc_store(e, W64, IN_KEPT(FRAME_RESULT), RAX);
-    restore_registers(e);
-    return entry;
-}
-
-static const uint8_t *make_getfl(struct enc *e, const struct tcg_guest *g)
-{
-    const uint8_t *entry = align_entry(e);
-    struct x86_mem operands = env_mem(g->off_flags);
-    struct x86_mem op = env_mem(g->off_flags + (uint32_t)offsetof(struct tcg_flags, op));
-
-    keep_registers(e);
-    call_flags_eval(e, operands, op);
-    enc_store(e, W64, IN_KEPT(FRAME_RESULT), RAX);
-    restore_registers(e);
-    return entry;
-}
-
 /* The record keeps its operation: who calls this replaces it next. */
-static const uint8_t *make_carry(struct enc *e, const struct tcg_guest *g)
+static const uint8_t *make_carry(struct enc *e, const struct tcg_guest *g, const uint8_t *getfl)
 {
     const uint8_t *entry = align_entry(e);
 
-    keep_registers(e);
-    call_flags_eval(e, env_mem(g->off_flags), env_mem(g->off_flags + (uint32_t)offsetof(struct tcg_flags, op)));
+    enc_push(e, RAX);
+    enc_push(e, RCX);
+    enc_call_to(e, getfl);
     enc_store(e, W64, env_mem(g->off_flags + (uint32_t)offsetof(struct tcg_flags, b)), RAX);
-    restore_registers(e);
+    enc_pop(e, RCX);
+    enc_pop(e, RAX);
+    enc_ret(e);
     return entry;
 }
 
@@ -391,10 +339,9 @@ void x86_thunks_emit(struct x86_thunks *t, struct enc *e, const struct tcg_guest
     t->atomic = make_memory(e, g, (const void *)(uintptr_t)g->atomic, 2, true);
     t->cas = make_memory(e, g, (const void *)(uintptr_t)g->cas, 3, true);
     t->x87 = make_memory(e, g, (const void *)(uintptr_t)g->x87, 2, false);
-    t->flags = make_flags(e);
-    t->cond = make_cond(e);
-    t->getfl = make_getfl(e, g);
-    t->carry = make_carry(e, g);
+    t->flags = x86_flags_emit(e, mem_at(RSP, 8 + FRAME_ARG0));
+    t->getfl = x86_flags_emit(e, env_mem(g->off_flags));
+    t->carry = make_carry(e, g, t->getfl);
     t->call_plain = make_call(e, g, NUM_CALLER_PINNED, NUM_CALLER_PINNED);
     t->call_read = make_call(e, g, NUM_PINNED, NUM_CALLER_PINNED);
     t->call_write = make_call(e, g, NUM_PINNED, NUM_PINNED);
