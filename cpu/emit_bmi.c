@@ -17,6 +17,12 @@ static bool host_has(const struct emit *e, uint32_t isa)
     return e->cpu->host_isa & isa;
 }
 
+/* Where narrow operands are worked on. */
+static enum ir_type wide_type(enum ir_type t)
+{
+    return t == IR_I64 ? IR_I64 : IR_I32;
+}
+
 static ir_ref is_zero(struct emit *e, enum ir_type t, ir_ref v)
 {
     return ir_cmp(e->b, IR_CMP_EQ, t, v, ir_const(e->b, t, 0));
@@ -34,8 +40,8 @@ static void put_flags_carry(struct emit *e, enum ir_type t, ir_ref res, ir_ref c
 void emit_zero_count(struct emit *e)
 {
     bool leading = e->insn->row->arg;
-    enum ir_type t = op_type(e), wide = t == IR_I64 ? IR_I64 : IR_I32;
-    ir_ref src, v, zero, n;
+    enum ir_type t = op_type(e), wide = wide_type(t);
+    ir_ref src, v, n;
 
     if (!cpu_has(e->cpu, leading ? FEAT_LZCNT : FEAT_BMI1)) {
         emit_bsf(e);
@@ -43,24 +49,26 @@ void emit_zero_count(struct emit *e)
     }
     src = emit_load(e, 1);
     v = ir_zext(e->b, wide, src);
-    zero = is_zero(e, t, src);
+    if (!leading && t == IR_I16)
+        v = ir_bini(e->b, IR_OR, wide, v, 1 << 16);
     n = ir_un(e->b, leading ? IR_CLZ : IR_CTZ, wide, v);
     if (leading && t == IR_I16)
         n = ir_bini(e->b, IR_SUB, wide, n, 16);
-    n = ir_select(e->b, wide, zero, ir_const(e->b, wide, IR_BITS(t)), n);
     n = ir_zext(e->b, t, n);
     emit_store(e, 0, n);
-    put_flags_carry(e, t, n, zero);
+    put_flags_carry(e, t, n, is_zero(e, t, src));
 }
 
 /* Z: the source is 0; the other flags are cleared. */
 void emit_popcnt(struct emit *e)
 {
-    enum ir_type t = op_type(e);
-    unsigned helper = host_has(e, TCG_ISA_POPCNT) ? HELP_popcnt_host : HELP_popcnt;
+    enum ir_type t = op_type(e), wide = wide_type(t);
     ir_ref src = emit_load(e, 1), n, word;
 
-    n = ir_call(e->b, helper, ir_zext(e->b, IR_I64, src), 0, 0, 0);
+    if (host_has(e, TCG_ISA_POPCNT))
+        n = ir_un(e->b, IR_POPCNT, wide, ir_zext(e->b, wide, src));
+    else
+        n = ir_call(e->b, HELP_popcnt, ir_zext(e->b, IR_I64, src), 0, 0, 0);
     emit_store(e, 0, ir_zext(e->b, t, n));
     word = ir_bini(e->b, IR_SHL, IR_I32, is_zero(e, t, src), (unsigned)__builtin_ctz(FL_ZF));
     ir_putfl(e->b, ir_flags(e->b, IR_FL_RAW, IR_I32, word, 0, 0));
@@ -116,9 +124,11 @@ static ir_ref keep_low(struct emit *e, enum ir_type t, ir_ref v, ir_ref n, ir_re
 void emit_bzhi(struct emit *e)
 {
     enum ir_type t = op_type(e);
-    ir_ref v = emit_load(e, 1), beyond, res;
+    ir_ref v = emit_load(e, 1), index = emit_load(e, 2), number = byte_of(e, index, 0), beyond, res;
 
-    res = keep_low(e, t, v, byte_of(e, emit_load(e, 2), 0), &beyond);
+    res = keep_low(e, t, v, number, &beyond);
+    if (host_has(e, TCG_ISA_BMI2))
+        res = ir_bin(e->b, IR_BZHI, t, v, index);
     emit_store(e, 0, res);
     put_flags_carry(e, t, res, beyond);
 }
@@ -131,6 +141,12 @@ void emit_bextr(struct emit *e)
     ir_ref v = emit_load(e, 1), control = emit_load(e, 2), start = byte_of(e, control, 0);
     ir_ref outside, beyond, res;
 
+    if (host_has(e, TCG_ISA_BMI1)) {
+        res = ir_bin(e->b, IR_BEXTR, t, v, control);
+        emit_store(e, 0, res);
+        ir_putfl(e->b, ir_flags(e->b, IR_FL_LOGIC, t, res, 0, 0));
+        return;
+    }
     outside = ir_cmp(e->b, IR_CMP_GTU, IR_I32, start, ir_const(e->b, IR_I32, top));
     res = ir_bin(e->b, IR_SHR, t, v, ir_bini(e->b, IR_AND, IR_I32, start, top));
     res = keep_low(e, t, res, byte_of(e, control, 1), &beyond);
@@ -143,11 +159,16 @@ void emit_bextr(struct emit *e)
 void emit_pdep(struct emit *e)
 {
     enum ir_type t = op_type(e);
-    static const uint16_t helpers[2][2] = { { HELP_pdep, HELP_pext }, { HELP_pdep_host, HELP_pext_host } };
-    unsigned helper = helpers[host_has(e, TCG_ISA_BMI2)][e->insn->row->arg];
-    ir_ref mask = ir_zext(e->b, IR_I64, emit_load(e, 2)), v = ir_zext(e->b, IR_I64, emit_load(e, 1));
+    bool gather = e->insn->row->arg;
+    ir_ref mask = emit_load(e, 2), v = emit_load(e, 1);
 
-    emit_store(e, 0, ir_zext(e->b, t, ir_call(e->b, helper, v, mask, 0, 0)));
+    if (host_has(e, TCG_ISA_BMI2)) {
+        v = ir_bin(e->b, gather ? IR_PEXT : IR_PDEP, t, v, mask);
+    } else {
+        mask = ir_zext(e->b, IR_I64, mask);
+        v = ir_call(e->b, gather ? HELP_pext : HELP_pdep, ir_zext(e->b, IR_I64, v), mask, 0, 0);
+    }
+    emit_store(e, 0, ir_zext(e->b, t, v));
 }
 
 /* ---- arithmetic that leaves flags alone ---- */
@@ -213,12 +234,14 @@ void emit_movbe(struct emit *e)
 /* The upper half of a 64-bit destination is cleared. */
 void emit_crc32(struct emit *e)
 {
-    unsigned helper = host_has(e, TCG_ISA_SSE42) ? HELP_crc32_host : HELP_crc32;
-    ir_ref size = ir_const(e->b, IR_I32, e->insn->op[1].size);
-    unsigned reg = e->insn->op[0].reg;
-    ir_ref v = ir_zext(e->b, IR_I64, emit_load(e, 1));
+    unsigned reg = e->insn->op[0].reg, size = e->insn->op[1].size;
+    ir_ref v = emit_load(e, 1), crc = emit_get_reg(e, reg, 4);
 
-    emit_put_reg(e, reg, 4, ir_call(e->b, helper, emit_get_reg(e, reg, 4), v, size, 0));
+    if (host_has(e, TCG_ISA_SSE42))
+        crc = ir_bin(e->b, IR_CRC32, emit_type(size), crc, v);
+    else
+        crc = ir_call(e->b, HELP_crc32, crc, ir_zext(e->b, IR_I64, v), ir_const(e->b, IR_I32, size), 0);
+    emit_put_reg(e, reg, 4, crc);
 }
 
 /* RDRAND, RDSEED. */

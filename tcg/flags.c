@@ -161,6 +161,57 @@ static uint64_t eval_div(unsigned op, unsigned bits, uint64_t a, uint64_t b, uin
     return (uint64_t)(op == IR_DIVS ? sx / sy : sx % sy);
 }
 
+static uint64_t eval_deposit(uint64_t v, uint64_t mask)
+{
+    uint64_t res = 0;
+
+    for (; mask; mask &= mask - 1, v >>= 1)
+        if (v & 1)
+            res |= mask & -mask;
+    return res;
+}
+
+static uint64_t eval_gather(uint64_t v, uint64_t mask)
+{
+    uint64_t res = 0;
+
+    for (unsigned n = 0; mask; mask &= mask - 1, n++)
+        if (v & mask & -mask)
+            res |= BIT(n);
+    return res;
+}
+
+/* PDEP PEXT BZHI BEXTR, by SDM vol. 2. */
+static uint64_t eval_field(unsigned op, unsigned bits, uint64_t a, uint64_t b)
+{
+    unsigned n = b & 0xff;
+
+    a &= MASK(bits);
+    switch (op) {
+    case IR_PDEP: return eval_deposit(a, b & MASK(bits));
+    case IR_PEXT: return eval_gather(a, b & MASK(bits));
+    case IR_BZHI: return a & MASK(n);
+    default: return n < bits ? a >> n & MASK((unsigned)(b >> 8 & 0xff)) : 0;
+    }
+}
+
+/* The polynomial 11EDC6F41h of the manual with its bits reversed, as data and remainder have theirs; what
+ * four bits of data do to the remainder. */
+#define CRC_BIT(r) ((r) >> 1 ^ ((r) & 1 ? UINT32_C(0x82f63b78) : 0))
+#define CRC_4BITS(n) CRC_BIT(CRC_BIT(CRC_BIT(CRC_BIT(UINT32_C(n)))))
+static const uint32_t crc_table[16] = {
+    CRC_4BITS(0), CRC_4BITS(1), CRC_4BITS(2), CRC_4BITS(3), CRC_4BITS(4), CRC_4BITS(5), CRC_4BITS(6),
+    CRC_4BITS(7), CRC_4BITS(8), CRC_4BITS(9), CRC_4BITS(10), CRC_4BITS(11), CRC_4BITS(12), CRC_4BITS(13),
+    CRC_4BITS(14), CRC_4BITS(15),
+};
+
+static uint32_t eval_crc32(unsigned bits, uint32_t crc, uint64_t v)
+{
+    for (unsigned n = 0; n < bits; n += 4, v >>= 4)
+        crc = crc >> 4 ^ crc_table[(crc ^ v) & 15];
+    return crc;
+}
+
 static uint64_t eval_un(unsigned op, unsigned bits, unsigned src_bits, uint64_t a)
 {
     uint64_t v = a & MASK(bits);
@@ -169,8 +220,9 @@ static uint64_t eval_un(unsigned op, unsigned bits, unsigned src_bits, uint64_t 
     case IR_NOT: return ~a;
     case IR_NEG: return 0 - a;
     case IR_BSWAP: return bits == 64 ? __builtin_bswap64(a) : __builtin_bswap32((uint32_t)a);
-    case IR_CTZ: return v ? (unsigned)__builtin_ctzll(v) : 0;
-    case IR_CLZ: return v ? (unsigned)__builtin_clzll(v) - (64 - bits) : 0;
+    case IR_CTZ: return v ? (unsigned)__builtin_ctzll(v) : bits;
+    case IR_CLZ: return v ? (unsigned)__builtin_clzll(v) - (64 - bits) : bits;
+    case IR_POPCNT: return (unsigned)__builtin_popcountll(v);
     case IR_ZEXT: return a & MASK(src_bits);
     case IR_SEXT: return (uint64_t)bits_sext(a, src_bits);
     default: return a; /* TRUNC */
@@ -206,6 +258,11 @@ uint64_t ir_eval(unsigned op, unsigned t, unsigned cc, uint64_t imm, unsigned sr
     case IR_ROR: v = eval_shift(op, bits, a, (unsigned)b); break;
     case IR_EXTRACT: v = bits_extract(a, pos, len); break;
     case IR_DEPOSIT: v = bits_deposit(a, pos, len, b); break;
+    case IR_PDEP:
+    case IR_PEXT:
+    case IR_BZHI:
+    case IR_BEXTR: v = eval_field(op, bits, a, b); break;
+    case IR_CRC32: return eval_crc32(bits, (uint32_t)a, b);
     case IR_CMP: return eval_cmp(cc, bits, a, b);
     case IR_SELECT: v = (uint32_t)a ? b : c; break;
     default: v = eval_un(op, bits, IR_BITS(src_type), a); break;

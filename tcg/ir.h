@@ -149,9 +149,9 @@ ir_ref ir_vmask(struct ir_builder *b, unsigned cc, enum ir_type element, unsigne
 /* The immediate of `t` at host address `host`, when it runs. */
 ir_ref ir_code(struct ir_builder *b, enum ir_type t, const void *host);
 ir_ref ir_pc(struct ir_builder *b, enum ir_type t, int64_t delta);
-/* NOT NEG BSWAP CTZ CLZ. */
+/* NOT NEG BSWAP CTZ CLZ POPCNT. */
 ir_ref ir_un(struct ir_builder *b, enum ir_op op, enum ir_type t, ir_ref a);
-/* ADD .. MULHS, SHL .. ROR (shift count I32). */
+/* ADD .. MULHS, SHL .. ROR (shift count I32), PDEP .. CRC32. */
 ir_ref ir_bin(struct ir_builder *b, enum ir_op op, enum ir_type t, ir_ref x, ir_ref y);
 ir_ref ir_bini(struct ir_builder *b, enum ir_op op, enum ir_type t, ir_ref x, uint64_t imm);
 /* Resize to `to`: zero- or sign-extend or truncate as the type of `a` asks; no-op when equal. */

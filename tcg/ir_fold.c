@@ -686,14 +686,14 @@ static rule *const rules[IR_NUM_OPS] = {
     [IR_EFLAGS] = fold_eflags, [IR_COND] = fold_cond,
 };
 
-/* Integer operations whose operands are all constants. CTZ and CLZ of 0 are any value: what ir_eval says. */
+/* Integer operations whose operands are all constants. */
 static ir_ref fold_constants(struct ir_builder *b, const struct ir_insn *in)
 {
     const struct ir_insn *x = def(b, in->a), *y = def(b, in->b), *z = def(b, in->c);
 
     if (x->op != IR_CONST || (in->b && y->op != IR_CONST) || (in->c && z->op != IR_CONST))
         return 0;
-    return ir_const(b, in->op == IR_CMP ? IR_I32 : in->type,
+    return ir_const(b, ir_ops[in->op].result == '4' ? IR_I32 : in->type,
                     ir_eval(in->op, in->type, in->cc, in->imm, x->type, x->imm, y->imm, z->imm));
 }
 

@@ -269,6 +269,7 @@ static void check_special(struct check *c)
     case IR_BSWAP:
     case IR_CTZ:
     case IR_CLZ:
+    case IR_POPCNT: case IR_PDEP: case IR_PEXT: case IR_BZHI: case IR_BEXTR:
         require(c, in->type >= IR_I32, "type is neither I32 nor I64");
         break;
     case IR_LDE:

@@ -169,6 +169,18 @@ START_TEST(integer_operations)
     ck_assert_uint_eq(ir_eval(IR_BSWAP, IR_I32, 0, 0, 0, 0x12345678, 0, 0), 0x78563412);
     ck_assert_uint_eq(ir_eval(IR_CLZ, IR_I32, 0, 0, 0, g | 1, 0, 0), 31);
     ck_assert_uint_eq(ir_eval(IR_CTZ, IR_I64, 0, 0, 0, 0x100, 0, 0), 8);
+    ck_assert_uint_eq(ir_eval(IR_CTZ, IR_I32, 0, 0, 0, g, 0, 0), 32);
+    ck_assert_uint_eq(ir_eval(IR_CLZ, IR_I64, 0, 0, 0, 0, 0, 0), 64);
+    ck_assert_uint_eq(ir_eval(IR_POPCNT, IR_I32, 0, 0, 0, g | 0x81, 0, 0), 2);
+    ck_assert_uint_eq(ir_eval(IR_PDEP, IR_I32, 0, 0, 0, 5, g | 0x8110, 0), 0x8010);
+    ck_assert_uint_eq(ir_eval(IR_PEXT, IR_I64, 0, 0, 0, 0x8010, 0x8110, 0), 5);
+    ck_assert_uint_eq(ir_eval(IR_BZHI, IR_I32, 0, 0, 0, g | 0xffff, 0x104, 0), 15);
+    ck_assert_uint_eq(ir_eval(IR_BZHI, IR_I32, 0, 0, 0, g | 0xffff, 0xff, 0), 0xffff);
+    ck_assert_uint_eq(ir_eval(IR_BEXTR, IR_I32, 0, 0, 0, g | 0x12345678, 8 << 8 | 4, 0), 0x67);
+    ck_assert_uint_eq(ir_eval(IR_BEXTR, IR_I32, 0, 0, 0, g | 0x12345678, 8 << 8 | 32, 0), 0);
+    /* The check value of CRC-32C: of "123456789". */
+    uint64_t crc = ir_eval(IR_CRC32, IR_I64, 0, 0, 0, UINT32_MAX, UINT64_C(0x3837363534333231), 0);
+    ck_assert_uint_eq(ir_eval(IR_CRC32, IR_I8, 0, 0, 0, crc, 0x139, 0), ~UINT32_C(0xe3069283));
     ck_assert_uint_eq(ir_eval(IR_SEXT, IR_I32, 0, 0, IR_I8, 0x180, 0, 0), 0xffffff80);
     ck_assert_uint_eq(ir_eval(IR_ZEXT, IR_I64, 0, 0, IR_I16, g | 0x18000, 0, 0), 0x8000);
     ck_assert_uint_eq(ir_eval(IR_EXTRACT, IR_I64, 0, 8 << 8 | 8, 0, 0x1234, 0, 0), 0x12);

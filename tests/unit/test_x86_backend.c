@@ -176,13 +176,28 @@ static void gen_unary(void)
 {
     static const uint8_t ops[] = { IR_NOT, IR_NEG, IR_BSWAP, IR_CTZ, IR_CLZ };
     unsigned op = ops[rnd(5)], t = op == IR_NOT || op == IR_NEG ? rnd(4) : 2 + rnd(2);
-    ir_ref a = any(t);
 
-    if (op == IR_CTZ || op == IR_CLZ) {
-        ir_ref one = bt_const(t, op == IR_CTZ ? 0x80000000 : 1);
-        a = bt_add(IR_OR, t, a, one, 0, 0);
-    }
-    keep(bt_add(op, t, a, 0, 0, 0));
+    keep(bt_add(op, t, any(t), 0, 0, 0));
+}
+
+static bool bt_host_has(unsigned op)
+{
+    static const uint32_t isa[IR_NUM_OPS] = {
+        [IR_POPCNT] = TCG_ISA_POPCNT, [IR_PDEP] = TCG_ISA_BMI2, [IR_PEXT] = TCG_ISA_BMI2, [IR_BZHI] = TCG_ISA_BMI2,
+        [IR_BEXTR] = TCG_ISA_BMI1, [IR_CRC32] = TCG_ISA_SSE42,
+    };
+    return !(isa[op] & ~tcg_host_isa());
+}
+
+/* What the host may not have. */
+static void gen_bits(void)
+{
+    static const uint8_t ops[] = { IR_POPCNT, IR_PDEP, IR_PEXT, IR_BZHI, IR_BEXTR, IR_CRC32 };
+    unsigned op = ops[rnd(ARRAY_LEN(ops))], t = op == IR_CRC32 ? rnd(4) : 2 + rnd(2);
+    ir_ref a = any(op == IR_CRC32 ? IR_I32 : t);
+
+    if (bt_host_has(op))
+        keep(bt_add(op, t, a, op == IR_POPCNT ? 0 : any(t), 0, 0));
 }
 
 static void gen_resize(void)
@@ -530,7 +545,7 @@ static void gen_vmask(void)
 static void gen_insn(void)
 {
     static void (*const gens[])(void) = {
-        gen_arith, gen_arith, gen_arith, gen_scaled, gen_shift, gen_shift_insn, gen_unary, gen_resize, gen_resize,
+        gen_arith, gen_arith, gen_arith, gen_scaled, gen_shift, gen_shift_insn, gen_unary, gen_bits, gen_resize, gen_resize,
         gen_field, gen_select, gen_carry_chain, gen_carry_compare, gen_two_results,
         gen_regs, gen_regs, gen_regs, gen_env, gen_flags, gen_alu_insn, gen_alu_insn, gen_flag_use,
         gen_flag_use, gen_memory, gen_memory, gen_atomic, gen_x87, gen_call, gen_vop, gen_vmask, gen_side_exit,
@@ -621,7 +636,7 @@ static void one_op(unsigned op, unsigned t, unsigned cc, uint64_t imm, bool seco
     unsigned bt = shift ? IR_I32 : t;
 
     bt_ir.num = 1;
-    ir_ref x = bt_field(t, 0), y = second_const ? bt_const(bt, b) : bt_field(bt, 1);
+    ir_ref x = bt_field(op == IR_CRC32 ? IR_I32 : t, 0), y = second_const ? bt_const(bt, b) : bt_field(bt, 1);
     ir_ref v = bt_add(op, t, x, ir_ops[op].b == '-' ? 0 : y, 0, imm);
     bt_code[v].cc = (uint8_t)cc;
     bt_set_field(bt_type(v), 2, v);
@@ -646,9 +661,13 @@ static void run_one_op(uint64_t a, uint64_t b)
 START_TEST(test_operations)
 {
     static const uint8_t ops[] = { IR_ADD, IR_SUB, IR_AND, IR_OR, IR_XOR, IR_MUL, IR_MULHU, IR_MULHS, IR_NOT,
-                                   IR_NEG, IR_SHL, IR_SHR, IR_SAR, IR_ROL, IR_ROR };
+                                   IR_NEG, IR_SHL, IR_SHR, IR_SAR, IR_ROL, IR_ROR, IR_CTZ, IR_CLZ, IR_POPCNT,
+                                   IR_PDEP, IR_PEXT, IR_BZHI, IR_BEXTR, IR_CRC32 };
     unsigned op = ops[_i / 4], t = (unsigned)_i % 4;
-    bool shift = op >= IR_SHL;
+    bool shift = op >= IR_SHL && op <= IR_ROR;
+
+    if ((op >= IR_CTZ && op < IR_CRC32 && t < IR_I32) || !bt_host_has(op))
+        return;
 
     for (unsigned i = 0; i < ARRAY_LEN(operands); i++)
         for (unsigned k = 0; k < ARRAY_LEN(operands); k++)
@@ -657,6 +676,19 @@ START_TEST(test_operations)
                 one_op(op, t, 0, 0, constant_b, b);
                 run_one_op(operands[i], b);
             }
+}
+END_TEST
+
+/* As on a host without TZCNT and LZCNT, which leave BSF and BSR, that say nothing of 0. */
+START_TEST(test_zero_counts)
+{
+    bt_teardown();
+    bt_setup_isa(0);
+    for (unsigned t = IR_I32; t <= IR_I64; t++)
+        for (unsigned i = 0; i < ARRAY_LEN(operands); i++) {
+            one_op(_i ? IR_CLZ : IR_CTZ, t, 0, 0, false, 0);
+            run_one_op(operands[i], 0);
+        }
 }
 END_TEST
 
@@ -801,7 +833,8 @@ Suite *x86_backend_suite(void)
 
     tcase_set_timeout(t, 60);
     tcase_add_checked_fixture(t, bt_setup, bt_teardown);
-    tcase_add_loop_test(t, test_operations, 0, 60);
+    tcase_add_loop_test(t, test_operations, 0, 4 * 23);
+    tcase_add_loop_test(t, test_zero_counts, 0, 2);
     tcase_add_loop_test(t, test_compare, 0, 10);
     tcase_add_loop_test(t, test_divide, 0, 8);
     tcase_add_loop_test(t, test_flags, 0, 56);

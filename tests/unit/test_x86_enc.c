@@ -189,6 +189,18 @@ START_TEST(test_width_forms_c)
     CHECK("f7ef", enc_unary(e, UN_IMUL, W32, RDI));
     CHECK("440fbcc2", enc_bit_scan(e, OP_BSF, W32, R8, RDX));
     CHECK("410fbdf7", enc_bit_scan(e, OP_BSR, W32, RSI, R15));
+    CHECK("f3440fb8c2", enc_count_bits(e, OP_POPCNT, W32, R8, RDX));
+    CHECK("f3490fbcf7", enc_count_bits(e, OP_BSF, W64, RSI, R15));
+    CHECK("f3410fbdc1", enc_count_bits(e, OP_BSR, W32, RAX, R9));
+    CHECK("c442cbf5ca", enc_bit_field(e, 0xf2, OP_BIT_FIELD, W64, R9, RSI, R10));
+    CHECK("c4e222f5c7", enc_bit_field(e, 0xf3, OP_BIT_FIELD, W32, RAX, R11, RDI));
+    CHECK("c4e298f5d0", enc_bit_field(e, 0, OP_BIT_FIELD, W64, RDX, RAX, R12));
+    CHECK("c46260f7c1", enc_bit_field(e, 0, OP_BEXTR, W32, R8, RCX, RBX));
+    CHECK("f2400f38f0c6", enc_crc32(e, W8, RAX, RSI));
+    CHECK("f2440f38f0ca", enc_crc32(e, W8, R9, RDX));
+    CHECK("f266410f38f1ca", enc_crc32(e, W16, RCX, R10));
+    CHECK("f2440f38f1c7", enc_crc32(e, W32, R8, RDI));
+    CHECK("f2480f38f1d3", enc_crc32(e, W64, RDX, RBX));
     CHECK("410fbae207", enc_bt_ri(e, W32, R10, 7));
     CHECK("c4c2b3f6c0", enc_mulx(e, W64, RAX, R9, R8));
     CHECK("c46253f6c6", enc_mulx(e, W32, R8, RBP, RSI));

@@ -180,6 +180,9 @@ void emit_add_carry(struct emit *c, unsigned i);          /* ADC SBB */
 void emit_division(struct emit *c, unsigned i);          /* DIVU REMU DIVS REMS */
 void emit_unary(struct emit *c, unsigned i);        /* NOT NEG BSWAP */
 void emit_count_zeros(struct emit *c, unsigned i);  /* CTZ CLZ */
+void emit_population(struct emit *c, unsigned i);
+void emit_bit_field(struct emit *c, unsigned i);    /* PDEP PEXT BZHI BEXTR */
+void emit_checksum(struct emit *c, unsigned i);
 void emit_shift_op(struct emit *c, unsigned i);
 /* reg := reg shifted by SHL, SHR or SAR. */
 void emit_shift_by(struct emit *c, unsigned op, unsigned w, unsigned reg, unsigned count);

@@ -302,16 +302,61 @@ void emit_unary(struct emit *c, unsigned i)
     }
 }
 
+/* No more than 64. */
+static void count_bits(struct emit *c, unsigned i, enum x86_opcode op, unsigned a)
+{
+    ra_kill(&c->ra, i);
+    unsigned dst = ra_def(&c->ra, (ir_ref)i, a, 0, 8);
+    enc_count_bits(&c->enc, op, reg_width(c->insn[i].type), dst, a);
+}
+
 void emit_count_zeros(struct emit *c, unsigned i)
 {
     const struct ir_insn *in = &c->insn[i];
-    unsigned w = reg_width(in->type), a = ra_use(&c->ra, in->a);
+    bool trailing = in->op == IR_CTZ;
+    unsigned w = reg_width(in->type), a = ra_use(&c->ra, in->a), t, bits = IR_BITS(w);
+
+    if (c->isa & (trailing ? TCG_ISA_BMI1 : TCG_ISA_LZCNT)) {
+        count_bits(c, i, trailing ? OP_BSF : OP_BSR, a);
+        return;
+    }
+    t = ra_temp(&c->ra);
+    ra_kill(&c->ra, i);
+    unsigned dst = ra_def(&c->ra, (ir_ref)i, a, 0, 8);
+    enc_bit_scan(&c->enc, trailing ? OP_BSF : OP_BSR, w, dst, a);
+    enc_mov_ri(&c->enc, t, trailing ? bits : 2 * bits - 1);
+    enc_cmov(&c->enc, CC_E, w, dst, t);
+    if (!trailing)
+        enc_alu_ri(&c->enc, ALU_XOR, w, dst, (int32_t)bits - 1);
+}
+
+void emit_population(struct emit *c, unsigned i)
+{
+    count_bits(c, i, OP_POPCNT, ra_use(&c->ra, c->insn[i].a));
+}
+
+void emit_bit_field(struct emit *c, unsigned i)
+{
+    static const uint8_t prefix[IR_NUM_OPS] = { [IR_PDEP] = 0xf2, [IR_PEXT] = 0xf3 };
+    const struct ir_insn *in = &c->insn[i];
+    unsigned a = ra_use(&c->ra, in->a), b = ra_use(&c->ra, in->b);
 
     ra_kill(&c->ra, i);
-    unsigned dst = ra_def(&c->ra, (ir_ref)i, a, 0, 64);
-    enc_bit_scan(&c->enc, in->op == IR_CTZ ? OP_BSF : OP_BSR, w, dst, a);
-    if (in->op == IR_CLZ)
-        enc_alu_ri(&c->enc, ALU_XOR, w, dst, (int32_t)IR_BITS(w) - 1);
+    unsigned dst = ra_def(&c->ra, (ir_ref)i, a, 0, IR_BITS(in->type));
+    enc_bit_field(&c->enc, prefix[in->op], in->op == IR_BEXTR ? OP_BEXTR : OP_BIT_FIELD, in->type, dst, a, b);
+    c->kept_flags = prefix[in->op];
+}
+
+void emit_checksum(struct emit *c, unsigned i)
+{
+    const struct ir_insn *in = &c->insn[i];
+    unsigned a = ra_use(&c->ra, in->a), b = ra_use(&c->ra, in->b);
+
+    ra_kill(&c->ra, i);
+    unsigned dst = ra_def(&c->ra, (ir_ref)i, a, a == b ? 0 : BIT_REG(b), 32);
+    move(c, W32, dst, a);
+    enc_crc32(&c->enc, in->type, dst, b);
+    c->kept_flags = true;
 }
 
 void emit_resize(struct emit *c, unsigned i)

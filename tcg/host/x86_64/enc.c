@@ -239,6 +239,24 @@ void enc_mulx(struct enc *e, unsigned w, unsigned dst_high, unsigned dst_low, un
     enc_vex_rr(e, 0xf2, w == W64 ? VEX_W : 0, 0x0f38f6, dst_high, dst_low, src);
 }
 
+void enc_count_bits(struct enc *e, enum x86_opcode op, unsigned w, unsigned dst, unsigned src)
+{
+    put8(e, 0xf3);
+    reg_form(e, w, false, op, dst, src);
+}
+
+/* BZHI and BEXTR have their second operand in VEX.vvvv, PDEP and PEXT their first one. */
+void enc_bit_field(struct enc *e, uint8_t prefix, enum x86_opcode op, unsigned w, unsigned dst, unsigned a, unsigned b)
+{
+    enc_vex_rr(e, prefix, w == W64 ? VEX_W : 0, op, dst, prefix ? a : b, prefix ? b : a);
+}
+
+void enc_crc32(struct enc *e, unsigned w, unsigned crc, unsigned src)
+{
+    put8(e, 0xf2);
+    reg_form(e, w, w == W8 && byte_needs_rex(src), OP_CRC32 - (w == W8), crc, src);
+}
+
 void enc_cwd(struct enc *e, unsigned w)
 {
     put_prefixes(e, w, false, 0, 0, 0);

@@ -36,9 +36,10 @@ enum x86_opcode {
     OP_CVTSI2S = 0x0f2a, OP_CVTTS2SI = 0x0f2c, OP_CVTS2SI = 0x0f2d, OP_UCOMIS = 0x0f2e, OP_COMIS = 0x0f2f,
     OP_VMOVD_LOAD = 0x0f6e, OP_VMOVD_STORE = 0x0f7e, OP_CMOV = 0x0f40, OP_SETCC = 0x0f90,
     OP_GROUP15 = 0x0fae, OP_IMUL = 0x0faf, OP_MOVZX8 = 0x0fb6, OP_MOVZX16 = 0x0fb7, OP_GROUP8 = 0x0fba,
-    OP_BSF = 0x0fbc, OP_BSR = 0x0fbd, OP_MOVSX8 = 0x0fbe, OP_MOVSX16 = 0x0fbf,
+    OP_POPCNT = 0x0fb8, OP_BSF = 0x0fbc, OP_BSR = 0x0fbd, OP_MOVSX8 = 0x0fbe, OP_MOVSX16 = 0x0fbf,
     OP_CMPXCHG = 0x0fb1, OP_XADD = 0x0fc1,
     OP_PEXTRB = 0x0f3a14, OP_PEXTRW = 0x0f3a15, OP_PEXTRD = 0x0f3a16, OP_PINSRB = 0x0f3a20, OP_PINSRW = 0x0fc4,
+    OP_CRC32 = 0x0f38f1, OP_BIT_FIELD = 0x0f38f5, OP_BEXTR = 0x0f38f7,
     OP_PINSRD = 0x0f3a22, OP_RORX = 0x0f3af0,
     OP_MOVQ_LOAD = 0x0f7e, OP_MOVQ_STORE = 0x0fd6, OP_MOVMSK = 0x0f50, OP_PMOVMSKB = 0x0fd7, OP_PXOR = 0x0fef,
 };
@@ -87,6 +88,12 @@ void enc_shift_cl(struct enc *e, enum x86_shift op, unsigned w, unsigned reg);
 void enc_imul_rr(struct enc *e, unsigned w, unsigned dst, unsigned src);
 void enc_imul_rri(struct enc *e, unsigned w, unsigned dst, unsigned src, int32_t imm);
 void enc_bit_scan(struct enc *e, enum x86_opcode op, unsigned w, unsigned dst, unsigned src);
+/* POPCNT; TZCNT and LZCNT are BSF and BSR with a prefix. TCG_ISA_POPCNT, BMI1, LZCNT. */
+void enc_count_bits(struct enc *e, enum x86_opcode op, unsigned w, unsigned dst, unsigned src);
+/* PDEP (0xf2), PEXT (0xf3), BZHI (0) by their prefix, at OP_BIT_FIELD, and BEXTR (0): dst := a, b. TCG_ISA_BMI2, BMI1. */
+void enc_bit_field(struct enc *e, uint8_t prefix, enum x86_opcode op, unsigned w, unsigned dst, unsigned a, unsigned b);
+/* `crc` continued with src of width w. TCG_ISA_SSE42. */
+void enc_crc32(struct enc *e, unsigned w, unsigned crc, unsigned src);
 /* dst_high:dst_low := rdx * src; flags stay. Needs BMI2. */
 void enc_mulx(struct enc *e, unsigned w, unsigned dst_high, unsigned dst_low, unsigned src);
 /* rdx := sign of rax, at W32 or W64. */

@@ -32,6 +32,8 @@ static emit_fn *const emitters[IR_NUM_OPS] = {
     [IR_NOT] = emit_unary, [IR_NEG] = emit_unary, [IR_BSWAP] = emit_unary,
     [IR_SHL] = emit_shift_op, [IR_SHR] = emit_shift_op, [IR_SAR] = emit_shift_op, [IR_ROL] = emit_shift_op,
     [IR_ROR] = emit_shift_op, [IR_CTZ] = emit_count_zeros, [IR_CLZ] = emit_count_zeros,
+    [IR_POPCNT] = emit_population, [IR_PDEP] = emit_bit_field, [IR_PEXT] = emit_bit_field, [IR_BZHI] = emit_bit_field,
+    [IR_BEXTR] = emit_bit_field, [IR_CRC32] = emit_checksum,
     [IR_ZEXT] = emit_resize, [IR_SEXT] = emit_resize, [IR_TRUNC] = emit_resize,
     [IR_EXTRACT] = emit_extract, [IR_DEPOSIT] = emit_deposit,
     [IR_CMP] = emit_boolean, [IR_COND] = emit_boolean, [IR_SELECT] = emit_select,
