@@ -92,10 +92,10 @@ static ir_ref cut_address(struct emit *e, ir_ref ea)
     return e->insn->addrsize == 2 ? ir_bini(e->b, IR_AND, IR_I32, ea, 0xffff) : ea;
 }
 
-ir_ref emit_ea(struct emit *e)
+/* The address modulo the width of t, before it is cut. */
+static ir_ref sum_address(struct emit *e, enum ir_type t)
 {
     const struct insn *insn = e->insn;
-    enum ir_type t = addr_type(insn);
     ir_ref ea = 0, index;
 
     if (insn->base == REG_RIP)
@@ -110,9 +110,17 @@ ir_ref emit_ea(struct emit *e)
     }
     if (!ea)
         return ir_const(e->b, t, (uint64_t)insn->disp & MASK(8 * insn->addrsize));
-    if (insn->disp)
-        ea = ir_bini(e->b, IR_ADD, t, ea, (uint64_t)insn->disp);
-    return cut_address(e, ea);
+    return insn->disp ? ir_bini(e->b, IR_ADD, t, ea, (uint64_t)insn->disp) : ea;
+}
+
+ir_ref emit_ea(struct emit *e)
+{
+    return cut_address(e, sum_address(e, addr_type(e->insn)));
+}
+
+ir_ref emit_ea_low(struct emit *e)
+{
+    return e->insn->addrsize == 8 ? sum_address(e, IR_I32) : emit_ea(e);
 }
 
 static bool seg_is_flat(const struct emit *e, unsigned seg)

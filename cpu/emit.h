@@ -52,6 +52,8 @@ void emit_put_reg(struct emit *e, unsigned reg, unsigned size, ir_ref v);
 
 /* Effective address of the memory operand, truncated to the address size, zero-extended (type I32, or I64 in 64-bit addressing). */
 ir_ref emit_ea(struct emit *e);
+/* Its lower half where it has 64 bits, for who wants no more. */
+ir_ref emit_ea_low(struct emit *e);
 /* Linear address for `size` bytes at effective address `ea` in segment `seg`, with limit and rights checks. */
 ir_ref emit_linear(struct emit *e, unsigned seg, ir_ref ea, unsigned size, bool write);
 /* Linear address of the memory operand for an access of `size` bytes at displacement `off` from it. */

@@ -301,7 +301,9 @@ void emit_mov(struct emit *e)
 
 void emit_lea(struct emit *e)
 {
-    emit_store(e, 0, ir_zext(e->b, emit_type(op_size(e)), emit_ea(e)));
+    unsigned size = op_size(e);
+
+    emit_store(e, 0, ir_zext(e->b, emit_type(size), size < 8 ? emit_ea_low(e) : emit_ea(e)));
 }
 
 /* MOVZX, MOVSX (arg 1). */

@@ -141,6 +141,7 @@ static ir_ref fold_sub(struct ir_builder *b, struct ir_insn *in)
 
 static ir_ref fold_and(struct ir_builder *b, struct ir_insn *in)
 {
+    const struct ir_insn *d = def(b, in->a);
     uint64_t c;
 
     if (in->a == in->b)
@@ -151,6 +152,8 @@ static ir_ref fold_and(struct ir_builder *b, struct ir_insn *in)
         return ir_const(b, in->type, 0);
     if (!(maybe(b, in->a) & ~c))
         return in->a;
+    if (d->op == IR_EXTRACT && !(d->imm >> 8) && !(c & ~MASK(d->imm & 0xff)))
+        in->a = d->a;
     reassociate(b, in, c);
     return 0;
 }

@@ -204,6 +204,7 @@ START_TEST(sizes)
     ck_assert_uint_eq(def(wide)->imm, 8);
     ck_assert_uint_eq(ir_zext(b, IR_I8, wide), low);
     ck_assert_uint_eq(ir_bini(b, IR_AND, IR_I64, wide, 0xffff), wide);
+    ck_assert_uint_eq(ir_bini(b, IR_AND, IR_I64, wide, 0x3f), ir_bini(b, IR_AND, IR_I64, x, 0x3f));
     ck_assert_uint_eq(ir_sext(b, IR_I32, ir_zext(b, IR_I16, low)), ir_zext(b, IR_I32, low));
     /* al := v; read back; ah and the whole stay apart */
     m = ir_deposit(b, IR_I64, x, 0, 8, ir_zext(b, IR_I64, ir_get(b, IR_I32, 2)));

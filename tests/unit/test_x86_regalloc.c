@@ -189,6 +189,50 @@ START_TEST(test_hints)
 }
 END_TEST
 
+/* A load that is extended on its way to a guest register is made there, if its old content is not seen behind the load. */
+START_TEST(test_hint_of_load)
+{
+    ir_ref a = load(1), near = add(IR_LD, IR_I8, a, 0, 0), wide = add(IR_ZEXT, IR_I64, near, 0, 0);
+    add(IR_PUT, IR_I64, wide, 0, 3);
+    ir_ref far = add(IR_LD, IR_I16, a, 0, 0), get = add(IR_GET, IR_I64, 0, 0, 4);
+    ir_ref zext = add(IR_ZEXT, IR_I32, far, 0, 0);
+    add(IR_PUT, IR_I32, zext, 0, 4);
+    store(get);
+    add(IR_EXIT, IR_I64, 0, 0, 0);
+    analyse();
+    ck_assert_uint_eq(ra->val[wide].hint, x86_pinned[3]);
+    ck_assert_uint_eq(ra->val[near].hint, x86_pinned[3]);
+    ck_assert_uint_eq(ra->val[zext].hint, x86_pinned[4]);
+    ck_assert_uint_eq(ra->val[far].hint, NO_REG);
+}
+END_TEST
+
+/* The host masks the count of a shift itself; the masked value is made only for others. */
+START_TEST(test_shift_count)
+{
+    ir_ref a = load(1), x = load(2), m = add(IR_CONST, IR_I32, 0, 0, 63), n = add(IR_AND, IR_I32, x, m, 0);
+    ir_ref s = add(IR_SHL, IR_I64, a, n, 0), st = store(s), other = store(a);
+
+    add(IR_EXIT, IR_I64, 0, 0, 0);
+    analyse();
+    ck_assert(ra_is_silent(ra, n));
+    ck_assert_uint_eq(ra->val[x].last_use, s);
+    code[other].a = n;
+    analyse();
+    ck_assert(!ra_is_silent(ra, n));
+    ck_assert_uint_eq(ra->val[n].last_use, other);
+    code[other].a = a;
+    code[m].imm = 31; /* it changes the count */
+    analyse();
+    ck_assert_uint_eq(ra->val[n].last_use, s);
+    code[s].type = IR_I16; /* the host would mask by 31 */
+    code[m].imm = 15;
+    analyse();
+    ck_assert_uint_eq(ra->val[n].last_use, s);
+    ck_assert_uint_eq(ra->val[s].last_use, st);
+}
+END_TEST
+
 START_TEST(test_masks)
 {
     uint32_t pinned = 0, temps = 0;
@@ -316,6 +360,8 @@ Suite *x86_regalloc_suite(void)
     tcase_add_test(t, test_resolve);
     tcase_add_test(t, test_carry);
     tcase_add_test(t, test_hints);
+    tcase_add_test(t, test_hint_of_load);
+    tcase_add_test(t, test_shift_count);
     tcase_add_test(t, test_masks);
     tcase_add_test(t, test_spill);
     tcase_add_test(t, test_constants);

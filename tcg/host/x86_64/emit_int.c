@@ -408,14 +408,32 @@ static unsigned shift_prepare(struct emit *c, const struct ir_insn *in, unsigned
     return rotate ? in->type : reg_width(in->type);
 }
 
+/* With BMI2: no register is given, no flag changes. */
+static bool shift_by_any(struct emit *c, const struct ir_insn *in, unsigned i)
+{
+    static const uint8_t prefix[IR_NUM_OPS] = { [IR_SHL] = 0x66, [IR_SHR] = 0xf2, [IR_SAR] = 0xf3 };
+
+    if (!(c->isa & TCG_ISA_BMI2) || in->type < IR_I32 || !prefix[in->op] || is_const(c, in->b))
+        return false;
+    unsigned a = ra_use(&c->ra, in->a), count = ra_use(&c->ra, shift_count(c->insn, in));
+    ra_kill(&c->ra, i);
+    unsigned dst = ra_def(&c->ra, (ir_ref)i, a, 0, IR_BITS(in->type));
+    enc_vex_rr(&c->enc, prefix[in->op], in->type == IR_I64 ? VEX_W : 0, OP_SHIFTX, dst, count, a);
+    c->kept_flags = true;
+    return true;
+}
+
 void emit_shift_op(struct emit *c, unsigned i)
 {
     const struct ir_insn *in = &c->insn[i];
+
+    if (shift_by_any(c, in, i))
+        return;
     unsigned bits = in->op == IR_SHR || in->type >= IR_I32 ? IR_BITS(in->type) : 64;
     bool fixed = is_const(c, in->b);
 
     if (!fixed)
-        ra_use_in(&c->ra, in->b, RCX);
+        ra_use_in(&c->ra, shift_count(c->insn, in), RCX);
     unsigned a = ra_use(&c->ra, in->a);
     ra_kill(&c->ra, i);
     unsigned dst = ra_def(&c->ra, (ir_ref)i, a, fixed ? 0 : BIT_REG(RCX), bits);

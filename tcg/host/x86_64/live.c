@@ -280,14 +280,14 @@ static inline void has_code(struct regalloc *ra, unsigned i)
 
 /* What the scan does with most operations, so that it looks at the kind once. A new block is new to the host's
  * predictor: each question costs. */
-enum scan_kind { SCAN_ANY, SCAN_NOTHING, SCAN_MARK, SCAN_GET, SCAN_PUT, SCAN_VALUE, SCAN_ACCESS };
+enum scan_kind { SCAN_ANY, SCAN_NOTHING, SCAN_MARK, SCAN_GET, SCAN_PUT, SCAN_VALUE, SCAN_SHIFT, SCAN_ZEXT, SCAN_ACCESS };
 
 static const uint8_t scan_kind[IR_NUM_OPS] = {
     [IR_CONST] = SCAN_NOTHING, [IR_INSN] = SCAN_MARK, [IR_GET] = SCAN_GET, [IR_PUT] = SCAN_PUT,
     [IR_LDE] = SCAN_VALUE, [IR_PC] = SCAN_VALUE, [IR_CODE] = SCAN_VALUE, [IR_SUB] = SCAN_VALUE, [IR_AND] = SCAN_VALUE,
     [IR_OR] = SCAN_VALUE, [IR_XOR] = SCAN_VALUE, [IR_MUL] = SCAN_VALUE, [IR_NOT] = SCAN_VALUE, [IR_NEG] = SCAN_VALUE,
-    [IR_SHL] = SCAN_VALUE, [IR_SHR] = SCAN_VALUE, [IR_SAR] = SCAN_VALUE, [IR_ROL] = SCAN_VALUE, [IR_ROR] = SCAN_VALUE,
-    [IR_ZEXT] = SCAN_VALUE, [IR_SEXT] = SCAN_VALUE, [IR_TRUNC] = SCAN_VALUE, [IR_EXTRACT] = SCAN_VALUE,
+    [IR_SHL] = SCAN_SHIFT, [IR_SHR] = SCAN_SHIFT, [IR_SAR] = SCAN_SHIFT, [IR_ROL] = SCAN_SHIFT, [IR_ROR] = SCAN_SHIFT,
+    [IR_ZEXT] = SCAN_ZEXT, [IR_SEXT] = SCAN_VALUE, [IR_TRUNC] = SCAN_VALUE, [IR_EXTRACT] = SCAN_VALUE,
     [IR_DEPOSIT] = SCAN_VALUE, [IR_LD] = SCAN_ACCESS, [IR_ST] = SCAN_ACCESS,
     /* Never a word: their users look at the operands. */
     [IR_FL_ADD] = SCAN_NOTHING, [IR_FL_ADC] = SCAN_NOTHING, [IR_FL_SUB] = SCAN_NOTHING, [IR_FL_SBB] = SCAN_NOTHING,
@@ -305,17 +305,20 @@ static void scan_get(struct scan *s, const struct ir_insn *in, unsigned i)
         has_code(s->ra, i);
 }
 
+/* Value v is best made in the host register of guest register n. */
+static void wants(struct scan *s, ir_ref v, unsigned n)
+{
+    s->put[n] = v;
+    s->ra->val[v].hint = x86_pinned[n];
+    s->ra->val[v].hint_of = (uint16_t)n;
+}
+
 static void scan_put(struct scan *s, const struct ir_insn *in, unsigned i)
 {
-    struct regalloc *ra = s->ra;
-
-    if (in->imm < NUM_PINNED) {
-        s->put[in->imm] = in->a;
-        ra->val[in->a].hint = x86_pinned[in->imm];
-        ra->val[in->a].hint_of = (uint16_t)in->imm;
-    }
-    has_code(ra, i);
-    use_put(ra, in, i);
+    if (in->imm < NUM_PINNED)
+        wants(s, in->a, (unsigned)in->imm);
+    has_code(s->ra, i);
+    use_put(s->ra, in, i);
 }
 
 static void scan_value(struct scan *s, const struct ir_insn *in, unsigned i)
@@ -325,6 +328,26 @@ static void scan_value(struct scan *s, const struct ir_insn *in, unsigned i)
     settle_hint(s, i);
     has_code(s->ra, i);
     use_operands(s->ra, in, i);
+}
+
+static void scan_shift(struct scan *s, const struct ir_insn *in, unsigned i)
+{
+    if (!s->ra->val[i].last_use)
+        return;
+    settle_hint(s, i);
+    has_code(s->ra, i);
+    use(s->ra, in->a, i);
+    use(s->ra, shift_count(s->ra->insn, in), i);
+}
+
+/* A load extends what it loads: both are made in the register that the extension goes to. */
+static void scan_zext(struct scan *s, const struct ir_insn *in, unsigned i)
+{
+    const struct ra_value *val = &s->ra->val[i];
+
+    scan_value(s, in, i);
+    if (val->last_use && val->hint != NO_REG && s->ra->insn[in->a].op == IR_LD)
+        wants(s, in->a, val->hint_of);
 }
 
 static void scan_access(struct scan *s, const struct ir_insn *in, unsigned i)
@@ -368,6 +391,12 @@ static void scan(struct scan *s, const struct ir_insn *in, unsigned i)
         break;
     case SCAN_VALUE:
         scan_value(s, in, i);
+        break;
+    case SCAN_SHIFT:
+        scan_shift(s, in, i);
+        break;
+    case SCAN_ZEXT:
+        scan_zext(s, in, i);
         break;
     case SCAN_ACCESS:
         scan_access(s, in, i);

@@ -104,6 +104,15 @@ static inline bool adds_scaled(const struct regalloc *ra, unsigned i)
     return in->op == IR_ADD && is_scaled(ra->insn, in->b) && ra->insn[in->a].op != IR_CONST &&
            !(ra->val[i].mark & RA_FLAGS_WANTED);
 }
+/* The count of shift `in`: the host takes it modulo the width, too, so that nobody has to for it. */
+static inline ir_ref shift_count(const struct ir_insn *insn, const struct ir_insn *in)
+{
+    const struct ir_insn *n = &insn[in->b];
+    unsigned mask = IR_BITS(in->type) - 1;
+
+    return in->type >= IR_I32 && n->op == IR_AND && insn[n->b].op == IR_CONST && (insn[n->b].imm & mask) == mask ? n->a
+                                                                                                            : in->b;
+}
 /* Operand b of the flags of a shift is itself a shift by a constant, which only conditions on C and O want as a value:
  * who writes the flags, mostly a slow path, makes it of its operand. */
 static inline bool flags_late(const struct ir_insn *insn, const struct ir_insn *f)
