@@ -32,6 +32,15 @@ static inline int64_t bits_sext(uint64_t v, unsigned len)
     return (int64_t)(v << (64 - len)) >> (64 - len);
 }
 
+/* The first of `num` bits at or behind number `from` that is set; `num`: there is none. Bit n is n % 64 of map[n / 64]. */
+static inline unsigned bits_next(const uint64_t *map, unsigned num, unsigned from)
+{
+    for (uint64_t mask = UINT64_MAX << from % 64; from < num; mask = UINT64_MAX, from = (from | 63) + 1)
+        if (map[from / 64] & mask)
+            return (from & ~63u) + (unsigned)__builtin_ctzll(map[from / 64] & mask);
+    return num;
+}
+
 static inline uint64_t align_down(uint64_t v, uint64_t pow2) { return v & ~(pow2 - 1); }
 static inline uint64_t align_up(uint64_t v, uint64_t pow2) { return (v + pow2 - 1) & ~(pow2 - 1); }
 static inline bool is_pow2(uint64_t v) { return v && !(v & (v - 1)); }

@@ -37,6 +37,7 @@ const struct tcg_guest cpu_guest = {
     .off_vtmp = offsetof(struct cpu, vtmp), .vtmp_size = sizeof(((struct cpu *)0)->vtmp),
     .off_spill = offsetof(struct cpu, spill),
     .num_mmu = MMU_NUM,
+    .tlb_mask = { [MMU_SUPER] = TLB_SUPER_MASK, [MMU_USER] = TLB_USER_MASK, [MMU_SMAP] = TLB_SUPER_MASK },
     .helpers = helpers,
     .num_helpers = sizeof(helpers) / sizeof(helpers[0]),
     .lookup = jumps_find,

@@ -20,11 +20,6 @@
 #define TLB_EMPTY (~UINT64_C(0))
 #define PAGE_MASK (~(MEM_PAGE_SIZE - 1))
 
-static inline unsigned tlb_index(uint64_t addr)
-{
-    return (addr >> MEM_PAGE_SHIFT) & (TCG_TLB_SIZE - 1);
-}
-
 static inline uint64_t *tlb_tag(struct tcg_tlb_entry *e, enum mmu_access acc)
 {
     return acc == ACC_READ ? &e->tag_read : acc == ACC_WRITE ? &e->tag_write : &e->tag_exec;
@@ -45,26 +40,34 @@ static void report_stores(struct cpu *cpu)
         mmu_revoke_stores(cpu);
 }
 
-/* Run the statement behind for each entry of set `m` that is not empty, with its number in `i`. */
-#define FOR_EACH_USED(cpu, m, i) \
-    for (unsigned word_ = 0; word_ < TCG_TLB_SIZE / 64; word_++) \
-        for (uint64_t left_ = (cpu)->tlb_used[m][word_], i = 0; \
-             left_ && (i = 64 * word_ + (unsigned)__builtin_ctzll(left_), true); left_ &= left_ - 1)
+/* The first entry of set `m` at or behind `from` that is not empty; TCG_TLB_SIZE: there is none. */
+static unsigned next_used(const struct cpu *cpu, unsigned m, unsigned from)
+{
+    unsigned word = bits_next(cpu->tlb_some[m], TLB_WORDS, from / 64), bit;
 
-_Static_assert(TCG_TLB_SIZE / 64 == 64, "tlb_local has a bit for each word");
+    for (; word < TLB_WORDS; word = bits_next(cpu->tlb_some[m], TLB_WORDS, word + 1)) {
+        bit = bits_next(&cpu->tlb_used[m][word], 64, word == from / 64 ? from % 64 : 0);
+        if (bit < 64)
+            return 64 * word + bit;
+    }
+    return TCG_TLB_SIZE;
+}
+
+#define FOR_EACH_USED(cpu, m, i) for (unsigned i = 0; (i = next_used((cpu), (m), i)) < TCG_TLB_SIZE; i++)
 
 static void flush_set(struct cpu *cpu, unsigned m, bool global)
 {
-    uint64_t words = global ? UINT64_MAX : cpu->tlb_local[m];
+    const uint64_t *words = global ? cpu->tlb_some[m] : cpu->tlb_local[m];
 
-    cpu->tlb_local[m] = 0;
-    for (; words; words &= words - 1) {
-        unsigned word = (unsigned)__builtin_ctzll(words);
+    for (unsigned word = 0; (word = bits_next(words, TLB_WORDS, word)) < TLB_WORDS; word++) {
         uint64_t gone = cpu->tlb_used[m][word] & (global ? UINT64_MAX : ~cpu->tlb_global[m][word]);
         cpu->tlb_used[m][word] &= ~gone;
         for (; gone; gone &= gone - 1)
             tlb_clear(&cpu->tlb[m][64 * word + (unsigned)__builtin_ctzll(gone)]);
     }
+    memset(cpu->tlb_local[m], 0, sizeof(cpu->tlb_local[m]));
+    if (global)
+        memset(cpu->tlb_some[m], 0, sizeof(cpu->tlb_some[m]));
 }
 
 /* A counter that comes around in 32 bits would bring back what is 2^32 flushes old. */
@@ -88,7 +91,7 @@ static void forget_large_pages(struct cpu *cpu, bool global)
 void mmu_init(struct cpu *cpu)
 {
     for (unsigned m = 0; m < MMU_NUM; m++)
-        for (unsigned i = 0; i < TCG_TLB_SIZE; i++)
+        for (unsigned i = 0; i <= tlb_index(m, UINT64_MAX); i++)
             tlb_clear(&cpu->tlb[m][i]);
     mmu_flush(cpu, true);
 }
@@ -124,7 +127,7 @@ static void drop_page(struct cpu *cpu, uint64_t addr)
     uint64_t page = addr & PAGE_MASK;
 
     for (unsigned m = 0; m < MMU_NUM; m++) {
-        struct tcg_tlb_entry *e = &cpu->tlb[m][tlb_index(addr)];
+        struct tcg_tlb_entry *e = &cpu->tlb[m][tlb_index(m, addr)];
         if ((e->tag_read & PAGE_MASK) == page || (e->tag_write & PAGE_MASK) == page ||
             (e->tag_exec & PAGE_MASK) == page)
             drop_entry(cpu, e);
@@ -211,7 +214,7 @@ static _Noreturn void raise_pf(struct cpu *cpu, uint64_t addr, uint32_t error)
 /* Bring the entry for `addr` up to an access of kind `acc`. False with *error: it faults. */
 static bool tlb_fill(struct cpu *cpu, uint64_t addr, enum mmu_access acc, unsigned mmu, uint32_t *error)
 {
-    unsigned i = tlb_index(addr);
+    unsigned i = tlb_index(mmu, addr);
     struct walk w;
 
     if (mmu_walk(cpu, addr, acc, mmu, true, &w, error))
@@ -221,7 +224,8 @@ static bool tlb_fill(struct cpu *cpu, uint64_t addr, enum mmu_access acc, unsign
         report_stores(cpu);
     cpu->tlb_used[mmu][i / 64] |= BIT(i % 64);
     cpu->tlb_global[mmu][i / 64] = (cpu->tlb_global[mmu][i / 64] & ~BIT(i % 64)) | (uint64_t)w.global << i % 64;
-    cpu->tlb_local[mmu] |= (uint64_t)!w.global << i / 64;
+    cpu->tlb_some[mmu][i / 64 / 64] |= BIT(i / 64 % 64);
+    cpu->tlb_local[mmu][i / 64 / 64] |= (uint64_t)!w.global << i / 64 % 64;
     if (w.page_size > MEM_PAGE_SIZE)
         note_large_page(cpu, addr, w.page_size);
     cpu->tlb_phys[mmu][i] = w.phys & PAGE_MASK;
@@ -233,7 +237,7 @@ static bool tlb_fill(struct cpu *cpu, uint64_t addr, enum mmu_access acc, unsign
 /* The entry that allows `acc` at `addr`; raises #PF. */
 static struct tcg_tlb_entry *tlb_get(struct cpu *cpu, uint64_t addr, enum mmu_access acc, unsigned mmu)
 {
-    struct tcg_tlb_entry *e = &cpu->tlb[mmu][tlb_index(addr)];
+    struct tcg_tlb_entry *e = &cpu->tlb[mmu][tlb_index(mmu, addr)];
     uint32_t error;
 
     if (cpu->strict)
@@ -245,7 +249,7 @@ static struct tcg_tlb_entry *tlb_get(struct cpu *cpu, uint64_t addr, enum mmu_ac
 
 static inline uint64_t tlb_phys_of(struct cpu *cpu, uint64_t addr, unsigned mmu)
 {
-    return cpu->tlb_phys[mmu][tlb_index(addr)] | (addr & ~PAGE_MASK);
+    return cpu->tlb_phys[mmu][tlb_index(mmu, addr)] | (addr & ~PAGE_MASK);
 }
 
 /* ---- address checks before translation ---- */
@@ -470,7 +474,7 @@ static bool only_watched(const struct tcg_tlb_entry *e, uint64_t addr, unsigned 
  * mmu_revoke_stores(). False: it is another store. */
 static inline bool store_beside_code(struct cpu *cpu, uint64_t addr, uint64_t value, unsigned size, unsigned mmu)
 {
-    const struct tcg_tlb_entry *e = &cpu->tlb[mmu][tlb_index(addr)];
+    const struct tcg_tlb_entry *e = &cpu->tlb[mmu][tlb_index(mmu, addr)];
     uint8_t *host = (uint8_t *)(uintptr_t)(addr + e->addend);
     uint64_t page = (uint64_t)(host - cpu->ram_start) >> MEM_PAGE_SHIFT, used, touched;
 
@@ -510,7 +514,7 @@ void mmu_store(void *env, uint64_t addr, uint64_t value, uint32_t size, uint32_t
 uint8_t *mmu_begin_told(struct cpu *cpu, uint64_t addr, unsigned size, struct mmu_told *told)
 {
     unsigned mmu = cpu_mmu_set(cpu);
-    struct tcg_tlb_entry *e = &cpu->tlb[mmu][tlb_index(addr)];
+    struct tcg_tlb_entry *e = &cpu->tlb[mmu][tlb_index(mmu, addr)];
     uint64_t phys = tlb_phys_of(cpu, addr, mmu);
     const struct mem_range *r;
 
@@ -722,7 +726,7 @@ uint64_t mmu_fetch_phys(struct cpu *cpu, uint64_t addr)
 bool mmu_may_fetch(struct cpu *cpu, uint64_t addr)
 {
     unsigned mmu = cpu_mmu_set(cpu);
-    struct tcg_tlb_entry *e = &cpu->tlb[mmu][tlb_index(addr)];
+    struct tcg_tlb_entry *e = &cpu->tlb[mmu][tlb_index(mmu, addr)];
     uint32_t error;
 
     if (cpu_code64(cpu) && !cpu_canonical(cpu, addr))
@@ -732,7 +736,8 @@ bool mmu_may_fetch(struct cpu *cpu, uint64_t addr)
 
 bool mmu_try_fetch(struct cpu *cpu, uint64_t addr, uint64_t *ram_off)
 {
-    const struct tcg_tlb_entry *e = &cpu->tlb[cpu_mmu_set(cpu)][tlb_index(addr)];
+    unsigned mmu = cpu_mmu_set(cpu);
+    const struct tcg_tlb_entry *e = &cpu->tlb[mmu][tlb_index(mmu, addr)];
 
     if (e->tag_exec != (addr & PAGE_MASK) && (!mmu_may_fetch(cpu, addr) || e->tag_exec & TLB_SLOW))
         return false;
@@ -742,9 +747,9 @@ bool mmu_try_fetch(struct cpu *cpu, uint64_t addr, uint64_t *ram_off)
 
 bool mmu_code_is_global(const struct cpu *cpu, uint64_t addr)
 {
-    unsigned i = tlb_index(addr);
+    unsigned mmu = cpu_mmu_set(cpu), i = tlb_index(mmu, addr);
 
-    return cpu->tlb_global[cpu_mmu_set(cpu)][i / 64] >> i % 64 & 1;
+    return cpu->tlb_global[mmu][i / 64] >> i % 64 & 1;
 }
 
 _Static_assert((int)MEM_PAGE_CODE == TCG_PAGE_CODE && (int)MEM_PAGE_QUIET == TCG_PAGE_QUIET,

@@ -21,6 +21,13 @@ static void keep_page(const struct cpu *cpu, struct kept_space *s, unsigned m, u
         s->page[s->pages++] = (struct kept_page){ *e, cpu->tlb_phys[m][i], (uint16_t)i, (uint8_t)m, cpu->tlb_key[m][i] };
 }
 
+static void keep_set(const struct cpu *cpu, struct kept_space *s, unsigned m)
+{
+    for (unsigned w = 0; (w = bits_next(cpu->tlb_local[m], TLB_WORDS, w)) < TLB_WORDS; w++)
+        for (uint64_t left = cpu->tlb_used[m][w] & ~cpu->tlb_global[m][w]; left; left &= left - 1)
+            keep_page(cpu, s, m, 64 * w + (unsigned)__builtin_ctzll(left));
+}
+
 static void keep_space(const struct cpu *cpu, struct kept_space *s)
 {
     s->cr3 = cpu->cr3;
@@ -28,12 +35,7 @@ static void keep_space(const struct cpu *cpu, struct kept_space *s)
     s->pages = 0;
     jumps_keep(cpu, &s->jumps);
     for (unsigned m = 0; m < MMU_NUM; m++)
-        for (uint64_t words = cpu->tlb_local[m]; words; words &= words - 1) {
-            unsigned w = (unsigned)__builtin_ctzll(words);
-            uint64_t left = cpu->tlb_used[m][w] & ~cpu->tlb_global[m][w];
-            for (; left; left &= left - 1)
-                keep_page(cpu, s, m, 64 * w + (unsigned)__builtin_ctzll(left));
-        }
+        keep_set(cpu, s, m);
 }
 
 static void fetch_page(struct cpu *cpu, const struct kept_page *p, uint32_t changed_keys)
@@ -45,7 +47,8 @@ static void fetch_page(struct cpu *cpu, const struct kept_page *p, uint32_t chan
         return;
     cpu->tlb_used[m][w] |= bit;
     cpu->tlb_global[m][w] &= ~bit;
-    cpu->tlb_local[m] |= BIT(w);
+    cpu->tlb_some[m][w / 64] |= BIT(w % 64);
+    cpu->tlb_local[m][w / 64] |= BIT(w % 64);
     cpu->tlb_phys[m][p->slot] = p->phys;
     cpu->tlb_key[m][p->slot] = p->key;
     cpu->tlb[m][p->slot] = p->e;

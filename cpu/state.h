@@ -88,6 +88,11 @@ enum cpu_mode {
 /* Software TLB sets, by the rights of the access: level 3; levels below it; these with CR4.SMAP in force, to which
  * pages of the user are closed. */
 enum cpu_mmu { MMU_SUPER, MMU_USER, MMU_SMAP, MMU_NUM };
+/* Programs walk through more memory than a kernel, whose sets would only be colder in the host's caches. */
+#define TLB_USER_MASK (TCG_TLB_SIZE - 1)
+#define TLB_SUPER_MASK 4095u
+#define TLB_WORDS (TCG_TLB_SIZE / 64)  /* with a bit for each entry of a set */
+#define TLB_GROUPS (TLB_WORDS / 64)    /* with a bit for each of these words */
 
 /* Segment register with its hidden part. attr holds descriptor bits 55:40 as
  * in the descriptor's high dword >> 8: type 3:0, S 4, DPL 6:5, P 7, AVL 12, L 13, D/B 14, G 15. */
@@ -284,8 +289,9 @@ struct cpu {
     uint64_t tlb_phys[MMU_NUM][TCG_TLB_SIZE];       /* physical page of each TLB entry */
     uint8_t tlb_key[MMU_NUM][TCG_TLB_SIZE];         /* protection key that the entry obeys, 16: none */
     /* Entries that are not empty, and those of them that survive a write to CR3. */
-    uint64_t tlb_used[MMU_NUM][TCG_TLB_SIZE / 64], tlb_global[MMU_NUM][TCG_TLB_SIZE / 64];
-    uint64_t tlb_local[MMU_NUM];                    /* the words of these two where some do not, and perhaps more */
+    uint64_t tlb_used[MMU_NUM][TLB_WORDS], tlb_global[MMU_NUM][TLB_WORDS];
+    /* The words of these two where some are used, and where some of those are not global; perhaps more. */
+    uint64_t tlb_some[MMU_NUM][TLB_GROUPS], tlb_local[MMU_NUM][TLB_GROUPS];
     struct kept_space space[CPU_SPACES];
     unsigned next_space;                            /* the one that gives way when all are in use */
 
@@ -438,11 +444,15 @@ uint8_t *mmu_host(struct cpu *cpu, uint64_t addr, enum mmu_access acc, unsigned 
 struct mmu_told { uint64_t ram_off; unsigned size; };
 uint8_t *mmu_begin_told(struct cpu *cpu, uint64_t addr, unsigned size, struct mmu_told *told);
 void mmu_end_told(struct cpu *cpu, const struct mmu_told *told);  /* size 0: there is nothing to tell */
+static inline unsigned tlb_index(unsigned mmu, uint64_t addr)
+{
+    return addr >> TCG_PAGE_BITS & (mmu == MMU_USER ? TLB_USER_MASK : TLB_SUPER_MASK);
+}
 /* Host pointer to `size` bytes (1 to a page) at linear `addr` of TLB set `mmu` where translated code may access them by
  * itself, else NULL. Raises nothing. */
 static inline uint8_t *mmu_direct(struct cpu *cpu, unsigned mmu, uint64_t addr, unsigned size, bool write)
 {
-    const struct tcg_tlb_entry *e = &cpu->tlb[mmu][addr >> TCG_PAGE_BITS & (TCG_TLB_SIZE - 1)];
+    const struct tcg_tlb_entry *e = &cpu->tlb[mmu][tlb_index(mmu, addr)];
     uint64_t last_page = (addr + size - 1) >> TCG_PAGE_BITS << TCG_PAGE_BITS;
 
     return (write ? e->tag_write : e->tag_read) == last_page ? (uint8_t *)(uintptr_t)(addr + e->addend) : NULL;

@@ -136,7 +136,7 @@ static void *probe(const struct run *r, const struct ir_insn *in, uint64_t addr,
     unsigned align = size - 1;
     const struct tcg_tlb_entry *e = tcg_field(r->env, r->guest->off_tlb);
 
-    e += (size_t)r->blk->mmu * TCG_TLB_SIZE + ((addr >> TCG_PAGE_BITS) & (TCG_TLB_SIZE - 1));
+    e += (size_t)r->blk->mmu * TCG_TLB_SIZE + ((addr >> TCG_PAGE_BITS) & r->guest->tlb_mask[r->blk->mmu]);
     if (((addr + size - 1) & page_mask) != (write || (in->aux & IR_MEM_RMW) ? e->tag_write : e->tag_read))
         return NULL;
     if ((in->aux & IR_MEM_SUPER) || ((in->aux & IR_MEM_ALIGN) && (addr & align)))

@@ -59,8 +59,9 @@ struct tcg_tlb_entry {
     uint64_t tag_read, tag_write, tag_exec;
     uint64_t addend;
 };
-#define TCG_TLB_BITS 12
-#define TCG_TLB_SIZE (1u << TCG_TLB_BITS)  /* entries per set, direct-mapped by page number */
+#define TCG_TLB_BITS 15
+#define TCG_TLB_SIZE (1u << TCG_TLB_BITS)  /* entries per set, direct-mapped by page number: at most */
+#define TCG_MAX_MMU 3
 #define TCG_PAGE_BITS 12
 
 /* Cache of block entries by linear pc, for look-up in translated code:
@@ -97,7 +98,8 @@ struct tcg_guest {
     uint32_t off_vtmp, vtmp_size;     /* vector fields whose values, like their second halves', end with the guest
                                        * instruction that wrote them */
     uint32_t off_spill;               /* uint64_t [TCG_NUM_SPILL], the backend's own */
-    uint32_t num_mmu;
+    uint32_t num_mmu;                 /* TCG_MAX_MMU at most */
+    uint32_t tlb_mask[TCG_MAX_MMU];   /* bits of the page number that choose an entry of the set: below TCG_TLB_SIZE */
     const struct tcg_helper *helpers;
     uint32_t num_helpers;
     /* Called by translated code that does not find the block at the pc in the jump cache. What it could have found there,

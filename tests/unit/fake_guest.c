@@ -172,6 +172,7 @@ const struct tcg_guest fake_guest = {
     .off_mxcsr = offsetof(struct fake_env, mxcsr),
     .off_spill = offsetof(struct fake_env, spill),
     .num_mmu = 2,
+    .tlb_mask = { 4095, TCG_TLB_SIZE - 1 },
     .helpers = helpers,
     .num_helpers = FAKE_NUM_HELPERS,
     .load = slow_load,

@@ -3,6 +3,19 @@
 
 #include "base/bits.h"
 
+START_TEST(next_bit)
+{
+    static const uint64_t map[3] = { UINT64_C(1) << 63 | 2, 0, 4 };
+    static const struct { unsigned num, from, next; } rows[] = {
+        { 192, 0, 1 }, { 192, 1, 1 }, { 192, 2, 63 }, { 192, 63, 63 }, { 192, 64, 130 }, { 192, 130, 130 },
+        { 192, 131, 192 }, { 192, 192, 192 }, { 128, 64, 128 }, { 64, 64, 64 }, { 0, 0, 0 },
+    };
+
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+        ck_assert_uint_eq(bits_next(map, rows[i].num, rows[i].from), rows[i].next);
+}
+END_TEST
+
 START_TEST(masks)
 {
     ck_assert_uint_eq(MASK(1), 1);
@@ -54,6 +67,7 @@ Suite *bits_suite(void)
     tcase_add_test(tc, fields);
     tcase_add_test(tc, alignment);
     tcase_add_test(tc, byte_order);
+    tcase_add_test(tc, next_bit);
     suite_add_tcase(s, tc);
     return s;
 }

@@ -32,7 +32,7 @@ static void fill_tlb(struct rig *r)
     for (unsigned m = 0; m < MMU_NUM; m++)
         for (unsigned off = 0; off < MEM_SIZE; off += 4096) {
             uint64_t page = MEM_BASE + off;
-            r->cpu->tlb[m][(page >> 12) & (TCG_TLB_SIZE - 1)] =
+            r->cpu->tlb[m][tlb_index(m, page)] =
                 (struct tcg_tlb_entry){ page, page, page, (uintptr_t)r->mem - MEM_BASE };
         }
 }

@@ -273,7 +273,7 @@ static void make_places(struct place *p)
         p[i].blk.phys2 = off > 0xff1 && random_below(2) ? 0 : UINT64_MAX;
         p[i].global = p[i].pc >> 12 & 1;
         for (unsigned m = 0; p[i].global && m < MMU_NUM; m++)
-            cf.cpu->tlb_global[m][(p[i].pc >> 18) % (TCG_TLB_SIZE / 64)] |= UINT64_C(1) << (p[i].pc >> 12 & 63);
+            cf.cpu->tlb_global[m][tlb_index(m, p[i].pc) / 64] |= BIT(tlb_index(m, p[i].pc) % 64);
     }
 }
 

@@ -155,7 +155,7 @@ START_TEST(test_jumps_that_went)
     become_program();
     blk.phys2 = _i == 6 ? XA : UINT64_MAX;
     if (_i == 5)
-        cf.cpu->tlb_global[MMU_USER][(X >> 18) % (TCG_TLB_SIZE / 64)] |= BIT(X >> 12 & 63);
+        cf.cpu->tlb_global[MMU_USER][tlb_index(MMU_USER, X) / 64] |= BIT(tlb_index(MMU_USER, X) % 64);
     jumps_add(cf.cpu, pc, &blk);
     blk.phys2 = UINT64_MAX;
     cf.cpu->latest_epoch[1] = _i == 8 ? UINT32_MAX - 1 : cf.cpu->latest_epoch[1];
@@ -209,6 +209,38 @@ START_TEST(test_global)
     ck_assert_uint_eq(load(X), 0xb);
     go(A | 1 | KEEP);
     ck_assert_uint_eq(walks_for(0xb), 0);
+}
+END_TEST
+
+/* A program's pages 16 MiB apart, of which every other one is global: what a flush of each kind leaves. */
+START_TEST(test_far_apart)
+{
+    enum { PAGES = 8, APART = 0x1000000 };
+    uint64_t walks[PAGES];
+
+    for (unsigned i = 0; i < PAGES; i++) {
+        cf_poke(A + DIR + 8 + 64 * i, (TABLE_A + 0x2000 * (i & 1)) | U, 8);
+        map(TABLE_A + 0x2000 * (i & 1), 0, XA | U | (i & 1 ? G : 0));
+    }
+    become_program();
+    for (unsigned turn = 0; turn < 6; turn++) {
+        if (turn == 2)
+            go(B | 2 | KEEP);
+        if (turn == 2)
+            go(A | 1 | KEEP);
+        if (turn == 3)
+            go(A | 1);
+        if (turn == 4)
+            mmu_invlpg(cf.cpu, X + APART);
+        if (turn == 5)
+            mmu_flush(cf.cpu, true);
+        for (unsigned i = 0; i < PAGES; i++) {
+            walks[i] = cf.cpu->tlb_fills;
+            ck_assert_uint_eq(load(X + APART * i), 0xa);
+            walks[i] = cf.cpu->tlb_fills - walks[i];
+            ck_assert_uint_eq(walks[i], turn == 0 || turn == 5 || (turn == 3 && !(i & 1)) || (turn == 4 && i == 1));
+        }
+    }
 }
 END_TEST
 
@@ -320,7 +352,7 @@ Suite *spaces_suite(void)
     TCase *t = tcase_create("spaces");
     const TTest *const tests[] = {
         test_to_and_fro, test_flushing_write, test_other_table_under_the_pcid, test_what_does_not, test_global,
-        test_keys, test_code_came, test_more_than_fits, test_jumps_come_back,
+        test_far_apart, test_keys, test_code_came, test_more_than_fits, test_jumps_come_back,
     };
 
     tcase_add_checked_fixture(t, setup, cf_teardown);

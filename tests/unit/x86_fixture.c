@@ -253,6 +253,7 @@ const struct tcg_guest bt_guest = {
     .off_flags = BT_OFF(fl),
     .off_exit_request = BT_OFF(exit_request), .off_heat = BT_OFF(heat), .off_tlb = BT_OFF(tlb), .off_jump_cache = BT_OFF(jump_cache),
     .off_host_pc = BT_OFF(host_pc), .off_mxcsr = BT_OFF(mxcsr), .off_spill = BT_OFF(spill), .num_mmu = 2,
+    .tlb_mask = { 4095, TCG_TLB_SIZE - 1 },
     .vec_high = 8 * NUM_VECTORS,
     .helpers = bt_helpers, .num_helpers = ARRAY_LEN(bt_helpers),
     .load = slow_load, .store = slow_store, .load16 = slow_load16, .store16 = slow_store16,

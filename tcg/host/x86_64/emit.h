@@ -11,7 +11,6 @@ struct x86_probe {
     bool store;
 };
 #define NUM_PROBES 32   /* of one TLB set and direction */
-#define MAX_MMU 4
 
 /* Entry points of the code that all blocks share (thunks.c). */
 struct x86_thunks {
@@ -25,7 +24,7 @@ struct x86_thunks {
     const uint8_t *lookup_far[4];   /* the same with its distance from the pc field in eax; by its type, not I8 */
     /* Memory slow paths: arguments in the frame, nothing but rsp's frame and the host's flags is changed. */
     const uint8_t *load, *store, *load16, *store16, *atomic, *cas, *x87;
-    const uint8_t *probe[MAX_MMU][2][NUM_PROBES];   /* emit_called.c; loads, stores */
+    const uint8_t *probe[TCG_MAX_MMU][2][NUM_PROBES];   /* emit_called.c; loads, stores */
     const uint8_t *ask_load, *ask_store;            /* where they go when the TLB does not know */
     /* Vector registers to the frame and back, around the slow paths. Moves only. */
     const uint8_t *save_vectors, *restore_vectors;

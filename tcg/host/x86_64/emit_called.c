@@ -26,7 +26,7 @@ static void make_probe(struct enc *e, const struct tcg_guest *g, const struct x8
 
     enc_mov_rr(e, W32, RAX, RDI);
     enc_shift_ri(e, SH_SHR, W32, RAX, TCG_PAGE_BITS - TLB_ENTRY_BITS);
-    enc_alu_ri(e, ALU_AND, W32, RAX, (TCG_TLB_SIZE - 1) << TLB_ENTRY_BITS);
+    enc_alu_ri(e, ALU_AND, W32, RAX, (int32_t)(g->tlb_mask[p->mmu] << TLB_ENTRY_BITS));
     enc_lea(e, W64, RCX, mem_at(RDI, (int32_t)IR_BYTES(p->type) - 1));
     enc_alu_ri(e, ALU_AND, W64, RCX, -(1 << TCG_PAGE_BITS));
     enc_alu_rm(e, ALU_CMP, W64, RCX, env_indexed(RAX, set + tag));
@@ -46,7 +46,7 @@ static void make_probe(struct enc *e, const struct tcg_guest *g, const struct x8
 
 void x86_probes_emit(struct x86_thunks *t, struct enc *e, const struct tcg_guest *g)
 {
-    assert(g->num_mmu <= MAX_MMU);
+    assert(g->num_mmu <= TCG_MAX_MMU);
     for (unsigned n = 0; n < g->num_mmu * 2 * NUM_PROBES; n++) {
         unsigned number = n % NUM_PROBES;
         struct x86_probe p = { .mmu = n / (2 * NUM_PROBES), .store = n / NUM_PROBES & 1, .type = number >> 3,

@@ -58,7 +58,7 @@ static void probe_addresses(struct emit *c, const struct access *m)
         add_displacement(c, m, m->t1, 0);
         enc_shift_ri(&c->enc, SH_SHR, m->w, m->t1, shift);
     }
-    enc_alu_ri(&c->enc, ALU_AND, W32, m->t1, (TCG_TLB_SIZE - 1) << TLB_ENTRY_BITS);
+    enc_alu_ri(&c->enc, ALU_AND, W32, m->t1, (int32_t)(c->guest->tlb_mask[c->ir->mmu] << TLB_ENTRY_BITS));
     if (!one)
         add_displacement(c, m, m->t2, (int32_t)m->size - 1);
     enc_alu_ri(&c->enc, ALU_AND, m->w, m->t2, PAGE_MASK);
