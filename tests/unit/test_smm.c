@@ -1,6 +1,7 @@
 /* cpu/smm: system management mode with both engines. SDM vol. 3, chapter 32 (32-bit save area: table 32-1);
  * AMD64 manual vol. 2, chapter 10 (64-bit save area: table 10-1). */
 #include <check.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "cpu_fixture.h"
@@ -130,7 +131,7 @@ END_TEST
 /* Everything is as before, in a mode that real-address mode is far from. */
 START_TEST(test_rsm_returns)
 {
-    struct cpu *cpu, before;
+    struct cpu *cpu, *before = aligned_alloc(64, align_up(sizeof(*before), 64));
 
     engine_of(_i & 2 ? "pentium3" : "max", _i & 1);
     cpu = cf.cpu;
@@ -141,20 +142,21 @@ START_TEST(test_rsm_returns)
     cpu_set_eflags(cpu, FL_IF | FL_ZF | FL_IOPL, FL_IF | FL_ZF | FL_IOPL);
     for (unsigned i = 0; i < 8; i++)
         cpu->gpr[i] = UINT32_C(0x87650000) + i;
-    before = *cpu;
+    memcpy(before, cpu, sizeof(*cpu));
     run_smi(C);
     ck_assert(!in_smm());
     ck_assert_int_eq(cf_last_vector(), -1);
     ck_assert_uint_eq(cpu->gpr[R_AX] & ~UINT64_C(0xff), UINT32_C(0x87650000));
-    ck_assert_mem_eq(cpu->gpr + 1, before.gpr + 1, 7 * sizeof(before.gpr[0]));
-    ck_assert_mem_eq(cpu->seg, before.seg, sizeof(before.seg));
-    ck_assert_uint_eq(cpu->cr0, before.cr0);
-    ck_assert_uint_eq(cpu->cr3, before.cr3);
-    ck_assert_uint_eq(cpu->mode, before.mode);
-    ck_assert_uint_eq(cpu->eflags, before.eflags);
-    ck_assert_uint_eq(cpu->gdt.base + cpu->gdt.limit, before.gdt.base + before.gdt.limit);
-    ck_assert_uint_eq(cpu->idt.base + cpu->idt.limit, before.idt.base + before.idt.limit);
+    ck_assert_mem_eq(cpu->gpr + 1, before->gpr + 1, 7 * sizeof(before->gpr[0]));
+    ck_assert_mem_eq(cpu->seg, before->seg, sizeof(before->seg));
+    ck_assert_uint_eq(cpu->cr0, before->cr0);
+    ck_assert_uint_eq(cpu->cr3, before->cr3);
+    ck_assert_uint_eq(cpu->mode, before->mode);
+    ck_assert_uint_eq(cpu->eflags, before->eflags);
+    ck_assert_uint_eq(cpu->gdt.base + cpu->gdt.limit, before->gdt.base + before->gdt.limit);
+    ck_assert_uint_eq(cpu->idt.base + cpu->idt.limit, before->idt.base + before->idt.limit);
     ck_assert_uint_eq(cpu_cpl(cpu), 3);
+    free(before);
 }
 END_TEST
 
