@@ -77,9 +77,11 @@ class Emulator:
     # ---- what went wrong ----
 
     def errors(self):
-        """Standard error so far."""
-        self._errors.seek(0)
-        return self._errors.read().decode('utf-8', 'replace')
+        """Standard error so far, also of an emulator that has ended."""
+        if not self._errors.closed:
+            self._errors.seek(0)
+            self._error_text = self._errors.read().decode('utf-8', 'replace')
+        return self._error_text
 
     def fail(self, message):
         """Raise Failure with the command line and the end of all output."""
@@ -164,6 +166,7 @@ class Emulator:
                 self._arrived.wait_for(lambda: self._ended, 10)
             os.close(self._master)
             self._master = -1
+            self.errors()
             self._errors.close()
 
     # ---- what the host spends ----
